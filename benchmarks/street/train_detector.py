@@ -1,0 +1,203 @@
+"""Trains the street detector from scratch.
+
+A YOLOv5n with six classes, random initial weights, trained on the labels of coco/train and highway5 and
+on the feature maps of YOLOX-nano (Apache-2.0), which knows more photographs than there are here.
+
+    python benchmarks/street/train_detector.py --shared ../shared --out runs/detector
+
+Resumes from the last checkpoint in --out. The resolution grows with the progress: 288, then 416 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from data import CLASSES, Batch, StreetTraining, collate, splits
+from evaluate import evaluate_detector
+from loss import DetectionLoss, Mimic
+from safetensors.torch import save_file
+from teacher import TAP_LAYERS, Teacher
+from torch import Tensor, nn
+
+from featcodec.backbones.yolov5 import YOLOv5
+
+# (share of all samples, canvas in px, batch)
+STAGES = ((0.70, 288, 32), (0.30, 416, 16))
+Forward = Callable[[YOLOv5, Tensor], tuple[dict[int, Tensor], list[Tensor]]]
+ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px
+
+
+@dataclass(slots=True)
+class State:
+    """All that a checkpoint holds."""
+
+    net: YOLOv5
+    mimic: Mimic
+    average: YOLOv5
+    optimizer: torch.optim.Optimizer
+    seen: int = 0
+    steps: int = 0
+
+
+def build(lr: float) -> State:
+    net = YOLOv5("n", classes=len(CLASSES))
+    net.detect.anchors.mul_(ANCHOR_SCALE)
+    for m in net.modules():
+        if isinstance(m, nn.SiLU):
+            m.inplace = False  # the taps are read twice
+    with torch.no_grad():
+        kept = keep_taps(net, torch.zeros(1, 3, 64, 64))
+    mimic = Mimic({i: kept[i].shape[1] for i in TAP_LAYERS})
+    decay, plain = [], []
+    for p in [*net.parameters(), *mimic.parameters()]:
+        (decay if p.ndim > 1 else plain).append(p)
+    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+    average = YOLOv5("n", classes=len(CLASSES))
+    average.load_state_dict(net.state_dict())
+    return State(net, mimic, average, torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99)))
+
+
+def keep_taps(net: YOLOv5, x: Tensor) -> dict[int, Tensor]:
+    """Runs all layers but the head, keeping the outputs that the teacher explains."""
+    kept: dict[int, Tensor] = {-1: x}
+    taps: dict[int, Tensor] = {}
+    start = 0
+    for stop in sorted({t + 1 for t in TAP_LAYERS}):
+        kept = net.run(start, stop, kept)
+        taps[stop - 1] = kept[stop - 1]
+        start = stop
+    return kept | taps
+
+
+def forward(net: YOLOv5, x: Tensor) -> tuple[dict[int, Tensor], list[Tensor]]:
+    """The taps and the raw outputs of the head; compiled, since a quarter of the time is element-wise work."""
+    kept = keep_taps(net, x)
+    return {i: kept[i] for i in TAP_LAYERS}, net.head_outputs(kept)
+
+
+def learning_rate(progress: float, peak: float) -> float:
+    """Linear warm-up over 2 %, then a cosine to 2 % of the peak; progress in [0, 1]."""
+    if progress < 0.02:
+        return peak * (progress / 0.02)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.02) / 0.98)))
+
+
+def step(
+    s: State, run: Forward, teacher: Teacher, loss: DetectionLoss, batch: Batch, mimic_weight: float
+) -> Tensor:
+    """One optimizer step; returns box, objectness, class and mimic loss."""
+    x = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
+    known = teacher(x)
+    # COCO numbers of the six classes: person, bicycle, car, motorcycle, bus, truck are 0, 1, 2, 3, 5, 7
+    suspect = [h[:, 4:5].float() * h[:, [5, 6, 7, 8, 10, 12]].float() for h in known.heads]
+    with torch.autocast("cpu", torch.bfloat16):
+        taps, outputs = run(s.net, x)
+        mimic = s.mimic(taps, known)
+    detection, parts = loss(outputs, batch, suspect)
+    total = detection * len(x) ** 0.5 + mimic_weight * mimic
+    s.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(s.net.parameters(), 10.0)
+    if torch.isfinite(norm):
+        s.optimizer.step()
+    s.steps += 1
+    s.seen += len(x)
+    follow(s.average, s.net, 0.9995 * (1 - math.exp(-s.steps / 500)))
+    return torch.cat((parts, mimic.detach().float()[None]))
+
+
+@torch.no_grad()
+def follow(average: YOLOv5, net: YOLOv5, decay: float) -> None:
+    """Exponential moving average of weights and batch statistics."""
+    now = net.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(now[name], 1 - decay)
+        else:
+            value.copy_(now[name])
+
+
+def save(s: State, out: Path) -> None:
+    kept = {"net": s.net.state_dict(), "mimic": s.mimic.state_dict(), "average": s.average.state_dict()}
+    kept |= {"optimizer": s.optimizer.state_dict(), "seen": s.seen, "steps": s.steps}  # type: ignore[dict-item]
+    torch.save(kept, out / "checkpoint.tmp")
+    (out / "checkpoint.tmp").replace(out / "checkpoint.pt")
+
+
+def resume(s: State, out: Path) -> None:
+    if (out / "checkpoint.pt").exists():
+        kept = torch.load(out / "checkpoint.pt", weights_only=True)
+        s.net.load_state_dict(kept["net"])
+        s.mimic.load_state_dict(kept["mimic"])
+        s.average.load_state_dict(kept["average"])
+        s.optimizer.load_state_dict(kept["optimizer"])
+        s.seen, s.steps = kept["seen"], kept["steps"]
+        print(f"resumed at {s.seen} samples", flush=True)
+
+
+def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, data: list) -> None:  # type: ignore[type-arg]
+    """Trains until the stage's share of the samples is used up."""
+    _, size, batch_size = STAGES[stage]
+    end = round(sum(share for share, _, _ in STAGES[: stage + 1]) * args.samples)
+    if s.seen >= end:
+        return
+    samples = StreetTraining(data, size=size, count=end - s.seen, seed=args.seed, start=s.seen)
+    loader = torch.utils.data.DataLoader(
+        samples, batch_size, collate_fn=collate, num_workers=args.workers, drop_last=True, prefetch_factor=4
+    )
+    loss = DetectionLoss(s.net.detect)
+    run = torch.compile(forward) if args.compile else forward
+    recent, began, saved = torch.zeros(4), time.time(), time.time()
+    for batch in loader:
+        progress = s.seen / args.samples
+        for group in s.optimizer.param_groups:
+            group["lr"] = learning_rate(progress, args.lr)
+        recent += step(s, run, teacher, loss, batch, args.mimic * (1 - 0.7 * progress)) / 50
+        if s.steps % 50 == 0:
+            rate = 50 * batch_size / (time.time() - began)
+            began = time.time()
+            line = {"seen": s.seen, "px": size, "images_s": round(rate, 1)}
+            names = ("box", "objectness", "class", "mimic")
+            print(json.dumps(line | {n: round(float(v), 4) for n, v in zip(names, recent, strict=True)}), flush=True)
+            recent = torch.zeros(4)
+        if time.time() - saved > 240:
+            save(s, args.out)
+            saved = time.time()
+    s.seen = end
+    save(s, args.out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints and the trained detector")
+    parser.add_argument("--samples", type=int, default=90_000, help="augmented samples to train on")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--mimic", type=float, default=1.0, help="weight of the teacher's feature maps")
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="slower, but starts at once")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    sets = splits(args.shared)
+    teacher = Teacher(args.shared / "weights/yolox-nano-416.onnx").to(torch.bfloat16)
+    state = build(args.lr)
+    state.net.to(memory_format=torch.channels_last)
+    resume(state, args.out)
+    for stage in range(len(STAGES)):
+        run_stage(state, teacher, args, stage, [sets["train-coco"], sets["train-highway"]])
+        save_file({k: v.half() if v.is_floating_point() else v for k, v in state.average.state_dict().items()}, args.out / "detector.safetensors")
+        for name in ("choose-coco", "choose-highway"):
+            print(name, evaluate_detector(state.average, sets[name], size=416), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The two functions most users need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from featcodec import zoo
+from featcodec.bitstream import DEFAULT_LIMITS, Limits, parse
+from featcodec.codec import Features
+from featcodec.images import ImageLike
+
+__all__ = ["decode", "encode"]
+
+
+def encode(
+    image: ImageLike,
+    *,
+    codec: str = zoo.DEFAULT,
+    quality: float | None = None,
+    target_bytes: int | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> bytes:
+    """A picture to a complete ``.plf`` file.
+
+    Args:
+        image: path, encoded bytes, PIL image, array or tensor; see `featcodec.images.load_image`.
+        codec: name of an embedded codec, or path of a codec file.
+        quality: 1 (smallest) to 8 (largest); 4 unless given.
+        target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
+        metadata: JSON values to carry along, at most 64 KiB.
+
+    Raises:
+        ImageError: not a picture.
+        InputError: any other argument that cannot be used.
+
+    Example:
+        >>> from skimage.data import astronaut
+        >>> data = encode(astronaut(), target_bytes=3000)
+        >>> data[1:4], len(data) <= 3000
+        (b'PLF', True)
+    """
+    return zoo.load(codec).encode(image, quality=quality, target_bytes=target_bytes, metadata=metadata)
+
+
+def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Features:
+    """A ``.plf`` file to the features (1, C, h, w) that the network's tail takes.
+
+    The codec is found by the fingerprint in the file: an embedded one, or one that `featcodec.load` has
+    read in this process.
+
+    Args:
+        data: the whole file.
+        limits: what is refused as too large, before anything is allocated.
+
+    Raises:
+        BitstreamError: the bytes are damaged, or larger than the limits.
+        ModelMismatchError: made by a codec that is not at hand; says which, and how to give it.
+
+    Example:
+        >>> from skimage.data import astronaut
+        >>> tuple(decode(encode(astronaut())).shape)
+        (1, 64, 52, 52)
+    """
+    return zoo.for_header(parse(data, limits=limits).header).decode(data, limits=limits)

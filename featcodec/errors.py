@@ -1,0 +1,106 @@
+"""Every error that featcodec raises on purpose.
+
+    FeatcodecError
+    ├── InputError              an argument, image or file given by the user cannot be used
+    │   └── ImageError          not an image, a damaged image, or pixels of an unknown kind
+    ├── BitstreamError          bytes that are not a whole, sound .plf file
+    │   ├── NotPlfError         the magic is missing or damaged
+    │   ├── UnsupportedError    a version or a critical section that this release does not know
+    │   ├── TruncatedError      the file ends early
+    │   ├── ChecksumError       a section does not match its checksum
+    │   ├── MalformedError      checksums agree, but the content breaks the format
+    │   ├── LimitError          sound, but larger than the caller's limits allow
+    │   └── SymbolHashError     the decoded symbols are not those that were encoded
+    ├── ModelMismatchError      the .plf was made by another codec
+    ├── CodecFileError          a codec or weight file that cannot be used
+    ├── SplitError              the network cannot be cut there
+    ├── FitError                a fit that cannot start or has to stop
+    └── MissingExtraError       an optional dependency is not installed (also an ImportError)
+
+Reading untrusted bytes raises ``BitstreamError`` kinds or ``ModelMismatchError``, nothing else.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BitstreamError",
+    "ChecksumError",
+    "CodecFileError",
+    "FeatcodecError",
+    "FitError",
+    "ImageError",
+    "InputError",
+    "LimitError",
+    "MalformedError",
+    "MissingExtraError",
+    "ModelMismatchError",
+    "NotPlfError",
+    "SplitError",
+    "SymbolHashError",
+    "TruncatedError",
+    "UnsupportedError",
+]
+
+
+class FeatcodecError(Exception):
+    """Base of every error raised by featcodec."""
+
+
+class InputError(FeatcodecError, ValueError):
+    """An argument, image or file given by the user cannot be used."""
+
+
+class ImageError(InputError):
+    """Not an image, a damaged image, or pixels of an unknown kind."""
+
+
+class BitstreamError(FeatcodecError):
+    """Bytes that are not a whole, sound ``.plf`` file."""
+
+
+class NotPlfError(BitstreamError):
+    """The magic is missing or damaged: not a ``.plf`` file."""
+
+
+class UnsupportedError(BitstreamError):
+    """A version or a critical section that this release does not know."""
+
+
+class TruncatedError(BitstreamError):
+    """The file ends before the format says it does."""
+
+
+class ChecksumError(BitstreamError):
+    """A section does not match its checksum."""
+
+
+class MalformedError(BitstreamError):
+    """The checksums agree, but the content breaks the format."""
+
+
+class LimitError(BitstreamError):
+    """A sound file that is larger than the caller's limits allow."""
+
+
+class SymbolHashError(BitstreamError):
+    """The decoded symbols are not those that were encoded."""
+
+
+class ModelMismatchError(FeatcodecError):
+    """The ``.plf`` was made by a codec other than the one at hand."""
+
+
+class CodecFileError(FeatcodecError):
+    """A codec file or weight file that cannot be used."""
+
+
+class SplitError(FeatcodecError):
+    """The network cannot be cut at the layer asked for."""
+
+
+class FitError(FeatcodecError):
+    """A fit that cannot start, or that has to stop."""
+
+
+class MissingExtraError(FeatcodecError, ImportError):
+    """An optional dependency is not installed; the message names the pip command that brings it."""

@@ -1,0 +1,158 @@
+"""Whole files in, whole files out: the reading and writing that every command shares.
+
+Files are written whole or not at all, and whatever the operating system objects to becomes one line.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from featcodec.errors import InputError
+
+__all__ = ["printable", "read_file", "write_atomic"]
+
+_CHUNK = 2**20
+# Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    r"""Return ``text`` as one line that is safe on a terminal: other characters become escapes.
+
+    Args:
+        text: a path, a message or any other text, possibly from an untrusted file.
+
+    Returns:
+        The text with control characters, line ends, direction marks and undecodable bytes escaped.
+
+    Example:
+        >>> print(printable("red\x1b[31m\nstreet.plf"))
+        red\x1b[31m\nstreet.plf
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in os.fspath(text))
+
+
+def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Read a file that is expected to be small.
+
+    Args:
+        path: the file; pipes and devices are read up to the limit, too.
+        max_bytes: the largest size that is accepted; a larger regular file is not read at all.
+
+    Returns:
+        The whole content.
+
+    Raises:
+        InputError: the file is missing, a directory, unreadable or larger than ``max_bytes``; one line
+            that begins with the path.
+
+    Example:
+        >>> read_file(os.devnull, max_bytes=16)
+        b''
+    """
+    with _complaints(path), Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # 0 for a pipe or a device
+        parts: list[bytes] = []
+        total = 0
+        while max(size, total) <= max_bytes and (part := file.read(_CHUNK)):
+            parts.append(part)
+            total += len(part)
+    if max(size, total) > max_bytes:
+        got = f"{size:,} bytes" if size > max_bytes else "a longer stream"
+        raise InputError(f"{_shown(path)}: got {got}, expected at most {max_bytes:,} bytes")
+    return b"".join(parts)
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all: into a temporary file beside it, which then takes its name.
+
+    A new file gets the permissions that the umask leaves, a replaced one keeps its own; a symbolic link
+    stays and its target is replaced. What is no regular file (a pipe, a device, ``/dev/stdout``) cannot be
+    replaced and is written directly.
+
+    Args:
+        path: where to write.
+        data: the content.
+
+    Raises:
+        InputError: the operating system refused; one line that begins with the path.
+        BrokenPipeError: the reader at the other end of a pipe is gone, which is no fault of the path.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomic(Path(folder) / "street.plf", b"...")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['street.plf']
+    """
+    with _complaints(path):
+        mode = _mode(path)
+        if os.fspath(path) in _STREAMS:
+            _write_stream(_STREAMS[os.fspath(path)], data)
+        elif mode is not None and not stat.S_ISREG(mode):
+            with Path(path).open("wb") as file:
+                file.write(data)
+        else:
+            _replace(Path(path).resolve(), data, mode)
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
+    """Return type and permissions of what ``path`` leads to; ``None`` if there is nothing yet."""
+    try:
+        return Path(path).stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _write_stream(descriptor: int, data: bytes) -> None:
+    """Write to a standard stream of this process, after what was printed to it before."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None when the process was started with it closed
+            stream.flush()
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)
+
+
+def _replace(target: Path, data: bytes, mode: int | None) -> None:
+    """Write ``data`` beside ``target``, then rename it; leave nothing behind on any failure."""
+    if mode is not None and not os.access(target, os.W_OK):  # a rename would not ask
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    # A name of its own, not the target's with an ending: that could be longer than file names may be.
+    temporary = target.parent / f".featcodec-{os.urandom(8).hex()}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a crash after the rename could leave an empty file
+        if mode is not None:
+            temporary.chmod(stat.S_IMODE(mode))
+        temporary.replace(target)
+    except BaseException:  # KeyboardInterrupt, too
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextmanager
+def _complaints(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the operating system objects to into one line that begins with the path."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a path that cannot be one
+        reason = error.strerror if isinstance(error, OSError) else None
+        if "\0" in os.fspath(path):  # Python's words for it depend on its version
+            reason = "null byte in the path"
+        raise InputError(f"{_shown(path)}: {reason or printable(str(error))}") from error
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    """Return the path as messages show it."""
+    return printable(path) or "''"

@@ -1,0 +1,585 @@
+"""Any picture -> the tensor that a network takes, and boxes back to the photograph.
+
+    path, bytes ────┐                                          ┌─ load_image ───▶ x (1, 3, H, W), Geometry
+    PIL image ──────┼─▶ _Reading: 8 bits, opaque, as stored ───┤
+    array, tensor ──┘    (for x: no finer than x needs)        └─ open_picture ─▶ PIL image, every pixel
+
+What every way in has in common: the first frame of an animation, turned upright as EXIF says, alpha laid
+over white (as viewers do), 16 bits scaled to 8. A large JPEG is decoded at a reduced scale, and a large
+array or tensor is read in strips, so that the whole photograph never lies in memory as floats.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import operator
+import os
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from featcodec.errors import ImageError, InputError
+
+__all__ = ["Geometry", "ImageLike", "load_image", "open_picture"]
+
+ImageLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
+)
+
+_T = TypeVar("_T")
+_Box: TypeAlias = tuple[float, float, float, float]
+
+_GREY = (114, 114, 114)  # what the YOLO family was trained to see beside a picture
+_PLF_MAGIC = b"\x89PLF"
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PROGRAMS = {"EPS", "WMF"}  # to read these Pillow starts Ghostscript, or the system's renderer
+_NOT_THIS_KIND = (SyntaxError, IndexError, TypeError, struct.error)  # what a plugin raises to pass a file on
+_CANVAS_PIXELS = 2**26  # of x at most: 805 MB
+_STRIP_PIXELS = 2**19  # read at a time from an array or tensor: 6 MB as float32
+_NOISE = 1 / 510  # beyond [0, 1] this still rounds to 0 or 255; float16 and resizing leave such noise
+_NUMBERS = "uint8, uint16 (0 to 65535), bool or floats in [0, 1]"
+_ARRAY_SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+_TENSOR_SHAPES = "(H, W), (C, H, W) or (1, C, H, W) with C = 1, 3 or 4"
+_FILTERS = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a picture lies on the canvas that the network sees.
+
+    The picture is scaled to a longest side of ``size`` pixels and centred on a grey canvas whose sides are
+    multiples of ``stride``. Four integers say it all; the rest follows from them in integer arithmetic, so
+    that encoder and decoder agree to the pixel.
+
+    Args:
+        width: of the original picture, upright, in pixels; at least 1.
+        height: likewise.
+        size: longest side after scaling, in pixels; at least 1.
+        stride: what both canvas sides are multiples of, in pixels; at least 1.
+
+    Raises:
+        InputError: a value is no integer, or less than 1.
+
+    Example:
+        >>> geometry = Geometry.fit(1920, 1080)
+        >>> geometry
+        Geometry(width=1920, height=1080, size=416, stride=32)
+        >>> geometry.scaled_width, geometry.scaled_height, geometry.canvas_width, geometry.canvas_height
+        (416, 234, 416, 256)
+        >>> geometry.left, geometry.top
+        (0, 11)
+    """
+
+    width: int
+    height: int
+    size: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        _check_positive(width=self.width, height=self.height, size=self.size, stride=self.stride)
+        for name in ("width", "height", "size", "stride"):  # NumPy's integers would wrap around in _scaled
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
+
+    @classmethod
+    def fit(
+        cls, width: int, height: int, *, size: int = 416, stride: int = 32, upscale: bool = False
+    ) -> Geometry:
+        """The geometry of a picture on a canvas of about ``size`` pixels.
+
+        Args:
+            width: of the original picture, upright, in pixels; at least 1.
+            height: likewise.
+            size: longest side after scaling, in pixels; at least 1.
+            stride: what both canvas sides are multiples of, in pixels; at least 1.
+            upscale: enlarge a picture smaller than ``size``; without it such a picture keeps its size.
+
+        Returns:
+            The geometry; its ``size`` is that of a small picture where it is not enlarged.
+
+        Raises:
+            InputError: a value is no integer, or less than 1.
+
+        Example:
+            >>> Geometry.fit(100, 50).size, Geometry.fit(100, 50, upscale=True).size
+            (100, 416)
+        """
+        _check_positive(width=width, height=height, size=size, stride=stride)
+        return cls(width, height, size if upscale else min(size, max(width, height)), stride)
+
+    @property
+    def scaled_width(self) -> int:
+        """Width of the picture on the canvas, in pixels."""
+        return self._scaled(self.width)
+
+    @property
+    def scaled_height(self) -> int:
+        """Height of the picture on the canvas, in pixels."""
+        return self._scaled(self.height)
+
+    @property
+    def canvas_width(self) -> int:
+        """Width of the canvas, in pixels: a multiple of ``stride``."""
+        return -(-self.scaled_width // self.stride) * self.stride
+
+    @property
+    def canvas_height(self) -> int:
+        """Height of the canvas, in pixels: a multiple of ``stride``."""
+        return -(-self.scaled_height // self.stride) * self.stride
+
+    @property
+    def left(self) -> int:
+        """Grey pixels on the left of the picture."""
+        return (self.canvas_width - self.scaled_width) // 2
+
+    @property
+    def top(self) -> int:
+        """Grey pixels above the picture."""
+        return (self.canvas_height - self.scaled_height) // 2
+
+    def boxes_to_picture(self, boxes: torch.Tensor) -> torch.Tensor:
+        """Boxes on the canvas, as a detector gives them, on the original photograph.
+
+        Args:
+            boxes: floats (N, 4), corners x0, y0, x1, y1 in pixels of the canvas.
+
+        Returns:
+            Floats (N, 4), corners in pixels of the original photograph, clipped to it. Half precision
+            comes back as float32, which can name every pixel of a large photograph.
+
+        Raises:
+            InputError: not a float tensor of shape (N, 4).
+
+        Example:
+            >>> Geometry.fit(1920, 1080).boxes_to_picture(torch.tensor([[-5.0, 11.0, 208.0, 128.0]]))
+            tensor([[  0.,   0., 960., 540.]])
+        """
+        offset, scaled, original = self._frames(boxes)
+        upright = (_at_least_float32(boxes) - offset) / scaled * original
+        return torch.minimum(upright.clamp(min=0), original)
+
+    def boxes_to_canvas(self, boxes: torch.Tensor) -> torch.Tensor:
+        """Boxes on the original photograph, such as a data set's labels, on the canvas.
+
+        Args:
+            boxes: floats (N, 4), corners x0, y0, x1, y1 in pixels of the original photograph.
+
+        Returns:
+            Floats (N, 4), corners in pixels of the canvas, not clipped; float32 for half precision.
+
+        Raises:
+            InputError: not a float tensor of shape (N, 4).
+
+        Example:
+            >>> Geometry.fit(1920, 1080).boxes_to_canvas(torch.tensor([[0.0, 0.0, 960.0, 540.0]]))
+            tensor([[  0.,  11., 208., 128.]])
+        """
+        offset, scaled, original = self._frames(boxes)
+        return _at_least_float32(boxes) / original * scaled + offset
+
+    def _scaled(self, side: int) -> int:
+        longest = max(self.width, self.height)
+        return max(1, (side * self.size + longest // 2) // longest)  # the longest side gives size exactly
+
+    def _frames(self, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Offset, scaled sides and original sides, each (4,) to go with x0, y0, x1, y1."""
+        if not isinstance(boxes, torch.Tensor) or not boxes.is_floating_point():
+            got = boxes.dtype if isinstance(boxes, torch.Tensor) else type(boxes).__name__
+            raise InputError(f"boxes: got {got}, expected a float tensor of shape (N, 4)")
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise InputError(f"boxes: got shape {tuple(boxes.shape)}, expected (N, 4)")
+        pairs = (self.left, self.top), (self.scaled_width, self.scaled_height), (self.width, self.height)
+        dtype = torch.promote_types(boxes.dtype, torch.float32)
+        offset, scaled, original = (torch.tensor(p * 2, dtype=dtype, device=boxes.device) for p in pairs)
+        return offset, scaled, original
+
+
+def load_image(
+    image: ImageLike, *, size: int = 416, stride: int = 32, upscale: bool = False, max_pixels: int = 2**28
+) -> tuple[torch.Tensor, Geometry]:
+    """Read a picture of any kind as the tensor that a network takes.
+
+    The picture is turned upright (EXIF), its first frame taken, alpha laid over white, 16 bits scaled to 8;
+    then it is scaled down with antialiasing and centred on a grey (114) canvas.
+
+    Args:
+        image: path of a file, or its bytes, of any kind that Pillow decodes (EPS and WMF, which it hands
+            to other programs, are not); a PIL image of any mode (mode I counts as 16 bits, F as [0, 1]);
+            an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (H, W), (C, H, W) or
+            (1, C, H, W) with C = 1, 3 or 4, on any device, both in RGB(A) order and of uint8, uint16,
+            bool or floats in [0, 1].
+        size: longest side after scaling, in pixels; at least 1.
+        stride: what both canvas sides are multiples of, in pixels; at least 1.
+        upscale: enlarge a picture smaller than ``size``; without it such a picture keeps its size.
+        max_pixels: larger pictures are refused before their pixels are decoded. It stands in for
+            Pillow's own limit (which TIFF, WebP and icons still obey: 2 * ``Image.MAX_IMAGE_PIXELS``).
+
+    Returns:
+        x, float32 (1, 3, H, W), contiguous, RGB in [0, 1], multiples of 1/255, on the CPU; and the
+        geometry that leads boxes on it back to the picture.
+
+    Raises:
+        ImageError: no image, a damaged or truncated one, one that is too large, or pixels of an unknown
+            kind; the message names the file.
+        InputError: an option that makes no sense, or a canvas of more than 2**26 pixels.
+
+    Example:
+        >>> x, geometry = load_image(np.zeros((480, 640, 3), np.uint8))
+        >>> x.shape, geometry
+        (torch.Size([1, 3, 320, 416]), Geometry(width=640, height=480, size=416, stride=32))
+    """
+    _check_positive(size=size, stride=stride, max_pixels=max_pixels)
+    reading = _read(image, operator.index(size), max_pixels)
+    geometry = Geometry.fit(*reading.upright_size, size=size, stride=stride, upscale=upscale)
+    if geometry.canvas_width * geometry.canvas_height > _CANVAS_PIXELS:
+        got = f"a canvas of {geometry.canvas_width} x {geometry.canvas_height}"
+        raise InputError(f"size and stride: got {got}, expected at most {_CANVAS_PIXELS} pixels")
+    pixels = torch.from_numpy(np.array(_letterbox(reading, geometry)))  # (H, W, 3)
+    x = pixels.permute(2, 0, 1).unsqueeze(0).contiguous()  # (1, 3, H, W)
+    return x.to(torch.float32).div_(255), geometry
+
+
+def open_picture(image: ImageLike, *, max_pixels: int = 2**28) -> Image.Image:
+    """Read a picture of any kind at full resolution, to draw boxes on.
+
+    Args:
+        image: as for :func:`load_image`.
+        max_pixels: larger pictures are refused before their pixels are decoded.
+
+    Returns:
+        A new RGB image, upright, so that boxes in pixels of the original photograph fit it. It carries no
+        metadata: an EXIF orientation, saved again, would turn it twice.
+
+    Raises:
+        ImageError: as for :func:`load_image`.
+        InputError: ``max_pixels`` is no integer, or less than 1.
+
+    Example:
+        >>> open_picture(np.zeros((480, 640), np.uint8)).size
+        (640, 480)
+    """
+    _check_positive(max_pixels=max_pixels)
+    reading = _read(image, None, max_pixels)
+    picture = _turn(reading.picture.convert("RGB"), reading.orientation)  # convert copies, RGB too
+    picture.info = {}
+    return picture
+
+
+# ---- from pixels as stored to the canvas
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A picture as stored, not yet turned upright, perhaps at a reduced scale."""
+
+    picture: Image.Image  # mode L or RGB
+    width: int  # of the original, as stored
+    height: int
+    box: _Box  # the part of `picture` that shows the original: a reduced last pixel may reach beyond it
+    orientation: int  # EXIF, 1 to 8
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def _letterbox(reading: _Reading, geometry: Geometry) -> Image.Image:
+    """Scale, turn (cheap once the picture is small) and centre on grey: RGB, canvas size."""
+    scaled = (geometry.scaled_width, geometry.scaled_height)
+    as_stored = scaled[::-1] if reading.orientation >= 5 else scaled
+    small = reading.picture.resize(as_stored, Image.Resampling.BILINEAR, box=reading.box, reducing_gap=2.0)
+    canvas = Image.new("RGB", (geometry.canvas_width, geometry.canvas_height), _GREY)
+    canvas.paste(_turn(small, reading.orientation), (geometry.left, geometry.top))
+    return canvas
+
+
+def _turn(picture: Image.Image, orientation: int) -> Image.Image:
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+
+
+def _needed(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """Fewest pixels to read: twice those of the scaled picture, so that the filter still has its say."""
+    if size is None:
+        return width, height
+    twice = Geometry.fit(width, height, size=2 * size)
+    return twice.scaled_width, twice.scaled_height
+
+
+# ---- ways in
+
+
+def _read(image: ImageLike, size: int | None, max_pixels: int) -> _Reading:
+    """Read at no less detail than a longest side of `size` needs; whole without one."""
+    if isinstance(image, torch.Tensor):
+        return _read_raster(_tensor_raster(image), size, max_pixels)
+    if isinstance(image, np.ndarray):
+        return _read_raster(_array_raster(image), size, max_pixels)
+    if isinstance(image, Image.Image):
+        name = f"<PIL image {image.mode} {image.width} x {image.height}>"
+        with _refusing(name):
+            # Not drafted: that would shrink the caller's own image.
+            return _without_warnings(lambda: _read_picture(image, name, None, max_pixels))
+    name = _name(image)
+    with _refusing(name):
+        return _without_warnings(lambda: _read_encoded(image, name, size, max_pixels))
+
+
+def _name(image: object) -> str:
+    """What messages call a file or its bytes: one printable line."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return "<bytes>"
+    if isinstance(image, (str, os.PathLike)):
+        path = os.fsdecode(image)
+        return path if path and path.isprintable() else repr(path)
+    expected = "a path, bytes, a PIL image, a NumPy array or a torch tensor"
+    raise ImageError(f"image: got {type(image).__name__}, expected {expected}")
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Make one kind of error of the many that Pillow raises on damaged data."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or f"no readable image: {error}"
+        raise ImageError(f"{name}: {' '.join(reason.split())}") from error
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise ImageError(f"{name}: no readable image: {reason}") from error
+
+
+def _without_warnings(work: Callable[[], _T]) -> _T:
+    """Run `work`, again if the caller's filters made an error of one of Pillow's warnings.
+
+    Filters belong to the whole process, and changing them is safe in no thread but one; so nothing is
+    changed under ordinary filters, where the warnings do no harm.
+    """
+    try:
+        return work()
+    except Warning:
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+
+
+def _read_encoded(image: Any, name: str, size: int | None, max_pixels: int) -> _Reading:
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        with io.BytesIO(bytes(image)) as stream:
+            return _read_picture(_open_encoded(stream, name), name, size, max_pixels)
+    path = Path(os.fsdecode(image))
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe could wait forever
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise ImageError(f"{name}: got {kind}, expected an image file")
+    with path.open("rb") as file:
+        return _read_picture(_open_encoded(file, name), name, size, max_pixels)
+
+
+def _open_encoded(stream: IO[bytes], name: str) -> Image.Image:
+    """As Image.open, but without its limit on pixels (max_pixels is ours) and without other programs."""
+    prefix = stream.read(16)
+    if not prefix:
+        raise ImageError(f"{name}: got 0 bytes, expected an image")
+    if prefix.startswith(_PLF_MAGIC):
+        raise ImageError(f"{name}: got a .plf file, expected an image; decode it, it is encoded already")
+    reason = f"it starts with {prefix[:8]!r}"
+    for import_plugins in (Image.preinit, Image.init):  # the common kinds, then all
+        import_plugins()
+        for kind in [kind for kind in Image.ID if kind not in _PROGRAMS]:
+            factory, accept = Image.OPEN[kind]
+            try:
+                accepted = accept is None or accept(prefix)
+                if accepted and not isinstance(accepted, str):  # a str says why this Pillow cannot
+                    stream.seek(0)
+                    return factory(stream, "")
+            except _NOT_THIS_KIND as error:
+                reason = f"{kind}: {error}" if accept else reason
+    raise ImageError(f"{name}: no image of a known kind ({' '.join(reason.split())})")
+
+
+def _read_picture(picture: Image.Image, name: str, size: int | None, max_pixels: int) -> _Reading:
+    width, height = picture.size
+    _check_pixels(name, width, height, max_pixels)
+    drafted = picture.draft(None, _needed(width, height, size)) if size else None  # JPEG only
+    picture.load()
+    if drafted is None:
+        width, height = picture.size  # a TIFF turns itself, and an icon finds its size, as it loads
+    box: _Box = drafted[1] if drafted else (0, 0, width, height)
+    return _Reading(_flatten(picture, name), width, height, box, _orientation(picture))
+
+
+def _orientation(picture: Image.Image) -> int:
+    if picture.format == "TIFF":  # it turned itself as it was loaded; before Pillow 10.1 the tag stays
+        return 1
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except Warning:
+        raise
+    except Exception:  # corrupt EXIF is no reason to refuse a sound picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _flatten(picture: Image.Image, name: str) -> Image.Image:
+    """Any mode as L or RGB, opaque."""
+    mode = picture.mode
+    if mode == "F" or mode.startswith("I"):  # Pillow's own conversion clips these at 255
+        return _assemble(_array_raster(_numbers(picture, name), name), (1, 1))
+    if mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+        return cast(Image.Image, ImageCms.applyTransform(picture, transform))  # None only where in place
+    if mode == "La":
+        return _flatten(picture.convert("LA"), name)
+    keyed = mode in ("1", "L", "RGB") and "transparency" in picture.info
+    if keyed or mode in ("LA", "P", "PA", "RGBA", "RGBa"):
+        rgba = picture.convert("RGBA")
+        flat = Image.new("RGB", rgba.size, "white")
+        flat.paste(rgba, mask=rgba)
+        return flat
+    return picture if mode in ("L", "RGB") else picture.convert("L" if mode == "1" else "RGB")
+
+
+def _numbers(picture: Image.Image, name: str) -> NDArray[Any]:
+    """Modes F, I and I;16 as an array (H, W) of a kind that _eight_bits knows."""
+    values = np.asarray(picture)
+    if picture.mode != "I":
+        return values
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise ImageError(f"{name}: got values from {low} to {high}, expected 16 bits, 0 to 65535")
+    return values.astype(np.uint16)
+
+
+# ---- arrays and tensors
+
+
+@dataclass(frozen=True, slots=True)
+class _Raster:
+    """Pixels in memory, to be read in strips of rows."""
+
+    name: str
+    height: int
+    width: int
+    channels: int  # 1, 3 or 4
+    rows: Callable[[int, int], NDArray[Any]]  # rows(top, bottom): numbers (bottom - top, W, C)
+
+
+def _array_raster(array: NDArray[Any], name: str | None = None) -> _Raster:
+    name = name or f"<array {array.dtype} {array.shape}>"
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        hint = "; one picture at a time: pass array[0]" if array.ndim == 4 else ""
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = "; channels come last in an array: pass array.transpose(1, 2, 0)"
+        raise ImageError(f"{name}: got shape {array.shape}, expected {_ARRAY_SHAPES}{hint}")
+    known = array.dtype.kind in "bf" or (array.dtype.kind == "u" and array.dtype.itemsize <= 2)
+    if not known:
+        raise ImageError(f"{name}: got {array.dtype}, expected {_NUMBERS}")
+    pixels = array if array.ndim == 3 else array[:, :, None]
+    height, width, channels = pixels.shape
+    return _Raster(name, height, width, channels, lambda top, bottom: pixels[top:bottom])
+
+
+def _tensor_raster(tensor: torch.Tensor) -> _Raster:
+    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    name = f"<tensor {dtype} {shape}>"
+    pixels = tensor[0] if tensor.ndim == 4 and shape[0] == 1 else tensor
+    pixels = pixels[None] if pixels.ndim == 2 else pixels  # (C, H, W)
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3, 4):
+        hint = "; one picture at a time: pass tensor[0]" if tensor.ndim == 4 else ""
+        if pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
+            hint = "; channels come first in a tensor: pass tensor.permute(2, 0, 1)"
+        raise ImageError(f"{name}: got shape {shape}, expected {_TENSOR_SHAPES}{hint}")
+    if not tensor.is_floating_point() and dtype not in ("bool", "uint8", "uint16"):
+        raise ImageError(f"{name}: got {dtype}, expected {_NUMBERS}")
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        got = "no data (device meta)" if tensor.is_meta else str(tensor.layout)
+        raise ImageError(f"{name}: got {got}, expected a dense tensor with data")
+
+    def rows(top: int, bottom: int) -> NDArray[Any]:
+        strip = pixels[:, top:bottom].permute(1, 2, 0)  # (h, W, C)
+        # bfloat16 is unknown to NumPy.
+        values: NDArray[Any] = (strip.float() if strip.is_floating_point() else strip).numpy(force=True)
+        return values
+
+    return _Raster(name, pixels.shape[1], pixels.shape[2], pixels.shape[0], rows)
+
+
+def _read_raster(raster: _Raster, size: int | None, max_pixels: int) -> _Reading:
+    width, height = raster.width, raster.height
+    _check_pixels(raster.name, width, height, max_pixels)
+    wide, high = _needed(width, height, size)
+    across, down = width // wide, height // high
+    picture = _assemble(raster, (across, down))
+    return _Reading(picture, width, height, (0, 0, width / across, height / down), 1)
+
+
+def _assemble(raster: _Raster, factor: tuple[int, int]) -> Image.Image:
+    """Read strip by strip, each averaged over blocks of `factor` (across, down) pixels: mode L or RGB."""
+    across, down = factor
+    size = (-(-raster.width // across), -(-raster.height // down))
+    picture = Image.new("L" if raster.channels == 1 else "RGB", size)
+    step = down * max(1, _STRIP_PIXELS // (down * raster.width))
+    for top in range(0, raster.height, step):
+        strip = _eight_bits(raster.rows(top, min(top + step, raster.height)), raster.name)  # (h, W, C)
+        flat = _flatten(Image.fromarray(strip[:, :, 0] if raster.channels == 1 else strip), raster.name)
+        picture.paste(flat.reduce(factor), (0, top // down))
+    return picture
+
+
+def _eight_bits(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.kind == "u":
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257
+    low, high = float(values.min()), float(values.max())  # NaN if any value is
+    if not (low >= -_NOISE and high <= 1 + _NOISE):
+        got = "NaN" if math.isnan(low) else f"values from {low:g} to {high:g}"
+        hint = "; divide 0 to 255 by 255" if low >= 0 and 1 < high <= 255 else ""
+        raise ImageError(f"{name}: got {got}, expected floats in [0, 1]{hint}")
+    levels: NDArray[np.int16] = np.rint(values.astype(np.float32, copy=False) * 255).astype(np.int16)
+    return levels.clip(0, 255).astype(np.uint8)
+
+
+# ---- checks
+
+
+def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: got {width} x {height} pixels, expected at least one")
+    if width * height > max_pixels:
+        raise ImageError(f"{name}: got {width} x {height} pixels, expected at most {max_pixels} (max_pixels)")
+
+
+def _check_positive(**values: int) -> None:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise InputError(f"{name}: got {value!r}, expected an integer of at least 1")
+
+
+def _at_least_float32(boxes: torch.Tensor) -> torch.Tensor:
+    return boxes.to(torch.promote_types(boxes.dtype, torch.float32))

@@ -1,0 +1,243 @@
+"""The four transforms of the codec: g_a, g_s (the privacy autoencoder) and h_a, h_s (the hyperprior's).
+
+      f (C, H, W) ─g_a─▶ y (M, H/2, W/2) ─h_a─▶ z (N, H/8, W/8)
+      f̂           ◀─g_s─ ŷ                ẑ ─h_s─▶ means and table indexes of y's symbols
+
+h_s works on integers: see `IntegerHyperSynthesis`. The other three are ordinary float networks.
+
+Source: the autoencoder follows Azizian and Bajić 2024 (arXiv:2402.18864), section III: 3x3 convolutions
+and residual blocks on either side of the bottleneck; the hyperprior follows Minnen et al. 2018
+(arXiv:1809.02736), figure 1, without the context model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    "AnalysisTransform",
+    "HyperAnalysis",
+    "IntegerHyperSynthesis",
+    "Prediction",
+    "SynthesisTransform",
+    "Widths",
+    "integer_hyper_synthesis",
+    "worst_partial_sum",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Channel counts: of the features C, the latents M, the side information N, and inside the networks."""
+
+    features: int
+    latents: int = 64
+    side: int = 32
+    analysis: int = 64
+    synthesis: int = 96
+    hyper: int = 64
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a SiLU, added to the input."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.a = nn.Conv2d(channels, channels, 3, padding=1)
+        self.b = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.b(F.silu(self.a(F.silu(x))))
+
+
+class AnalysisTransform(nn.Module):
+    """g_a: features (B, C, H, W) to latents (B, M, H/2, W/2); H and W even.
+
+    The features are first normalised by the channel means and deviations of the fitting set, which are
+    part of the codec file.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, latents: int, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.net = nn.Sequential(
+            nn.Conv2d(features, width, 5, stride=2, padding=2),
+            ResidualBlock(width),
+            ResidualBlock(width),
+            nn.Conv2d(width, latents, 3, padding=1),
+        )
+
+    def forward(self, f: Tensor) -> Tensor:
+        y: Tensor = self.net((f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1))
+        return y
+
+
+class SynthesisTransform(nn.Module):
+    """g_s: decoded latents (B, M, h, w) to decoded features (B, C, 2h, 2w)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, latents: int, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.net = nn.Sequential(
+            nn.Conv2d(latents, width, 3, padding=1),
+            ResidualBlock(width),
+            ResidualBlock(width),
+            ResidualBlock(width),
+            nn.Conv2d(width, 4 * features, 3, padding=1),
+            nn.PixelShuffle(2),
+            ResidualBlock(features),
+        )
+
+    def forward(self, y_hat: Tensor) -> Tensor:
+        f_hat: Tensor = self.net(y_hat) * self.deviation.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+        return f_hat
+
+
+class HyperAnalysis(nn.Module):
+    """h_a: latents (B, M, h, w) to side information (B, N, ceil(h/4), ceil(w/4))."""
+
+    def __init__(self, latents: int, width: int, side: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(latents, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 5, stride=2, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(width, side, 5, stride=2, padding=2),
+        )
+
+    def forward(self, y: Tensor) -> Tensor:
+        z: Tensor = self.net(y)
+        return z
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What h_s says of the latents' symbols.
+
+    Attributes:
+        index: (B, M, h, w) row of the scale table, 0 to SCALES - 1, whole numbers.
+        mean: (B, M, h, w) expected latent, a multiple of 1/16.
+    """
+
+    index: Tensor
+    mean: Tensor
+
+
+def _round(x: Tensor) -> Tensor:
+    """Rounds half up; the gradient passes as if nothing had been rounded (straight-through)."""
+    return x + ((x + 0.5).floor() - x).detach()
+
+
+class IntegerHyperSynthesis(nn.Module):
+    """h_s in integer arithmetic: side information symbols to table indexes and means, the same everywhere.
+
+    Three layers (3x3, 3x3, 1x1), with nearest-neighbour upsampling by two before the first and the second.
+    All numbers are integers in units of a power of two: weights in 1/256, activations in 1/16, clamped to
+    0 .. 4095 units. A layer multiplies, adds, and shifts right by 8 bits with rounding half up:
+
+        a = clamp(floor((W x + b + 128) / 256), 0, 4095)
+
+    The integers are carried in float64, in which every partial sum below 2^53 is exact, and multiplied by
+    unfold and matrix product, so that neither the order of summation nor the device can change a bit.
+    Fitting uses the same function on the same rounded weights with straight-through gradients: what is
+    trained is what is stored.
+
+    Args:
+        side: channels N of z.
+        width: channels of the two hidden layers.
+        latents: channels M of y.
+    """
+
+    UNIT_WEIGHT = 256  # weights are multiples of 1/256
+    UNIT_ACTIVATION = 16  # activations and means are multiples of 1/16
+    LIMIT_ACTIVATION = 4095  # 12 bits
+    LIMIT_WEIGHT = 32767  # stored as int16
+    LIMIT_SYMBOL = 1 << 15  # of z; larger values cannot be coded
+    SCALES = 64  # rows of the scale table
+
+    def __init__(self, side: int, width: int, latents: int):
+        super().__init__()
+        shapes = ((width, side, 3), (width, width, 3), (2 * latents, width, 1))
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(o, i, k, k)) for o, i, k in shapes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(o)) for o, _, _ in shapes)
+        for weight in self.weights:
+            nn.init.kaiming_uniform_(weight, a=5**0.5)
+        # start in the middle of the scale table, where gradients reach both ways
+        nn.init.constant_(self.biases[2][:latents], self.SCALES / self.UNIT_ACTIVATION * 0.4)
+
+    def integers(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights and biases as whole numbers in units of 1/256 and 1/4096 (z, layer 1: 1/256)."""
+        units = (1, self.UNIT_ACTIVATION, self.UNIT_ACTIVATION)
+        weights = [_round(w * self.UNIT_WEIGHT).clamp(-self.LIMIT_WEIGHT, self.LIMIT_WEIGHT) for w in self.weights]
+        biases = [_round(b * self.UNIT_WEIGHT * u) for b, u in zip(self.biases, units, strict=True)]
+        return weights, biases
+
+    def forward(self, z_hat: Tensor, height: int, width: int) -> Prediction:
+        """Symbols (B, N, h_z, w_z) to the prediction for (height, width) latents."""
+        weights, biases = self.integers()
+        return integer_hyper_synthesis(z_hat, weights, biases, height, width)
+
+
+def integer_hyper_synthesis(
+    z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int
+) -> Prediction:
+    """The integer network on whole-number tensors; exact if their dtype is float64.
+
+    Args:
+        z_hat: (B, N, h_z, w_z) symbols.
+        weights, biases: three of each, whole numbers as `IntegerHyperSynthesis.integers` gives them.
+        height, width: of the latents; at most 4 h_z and 4 w_z.
+
+    Returns:
+        indexes 0 .. 63 and means in units of the latents (multiples of 1/16).
+    """
+    k = IntegerHyperSynthesis
+    # z enters in whole units: its shift leaves activations in 1/16, so only 4 bits go
+    x = _layer(_upsample(z_hat), weights[0], biases[0], k.UNIT_WEIGHT // k.UNIT_ACTIVATION)
+    x = x.clamp(0, k.LIMIT_ACTIVATION)
+    x = _layer(_upsample(x), weights[1], biases[1], k.UNIT_WEIGHT).clamp(0, k.LIMIT_ACTIVATION)
+    x = x[..., :height, :width]
+    out = _layer(x, weights[2], biases[2], k.UNIT_WEIGHT)  # (B, 2M, h, w) in 1/16
+    index, mean = out.chunk(2, 1)
+    # the index moves a whole row for 1/16: finer steps would be lost in the table anyway
+    return Prediction(index.clamp(0, k.SCALES - 1), mean / k.UNIT_ACTIVATION)
+
+
+def _upsample(x: Tensor) -> Tensor:
+    return x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+
+
+def _layer(x: Tensor, weight: Tensor, bias: Tensor, divisor: int) -> Tensor:
+    """floor((W x + b + divisor / 2) / divisor): division by a power of two is exact."""
+    out_channels, _, kernel, _ = weight.shape
+    b, _, h, w = x.shape
+    columns = F.unfold(x, kernel, padding=kernel // 2) if kernel > 1 else x.flatten(2)  # (B, C k k, h w)
+    sums = weight.flatten(1) @ columns + bias[:, None]
+    return _round(sums / divisor).view(b, out_channels, h, w)
+
+
+def worst_partial_sum(weights: list[Tensor], biases: list[Tensor]) -> int:
+    """The largest magnitude that any partial sum of the integer network can reach, whatever is decoded.
+
+    Must stay below 2^53, where float64 stops holding every integer.
+    """
+    k = IntegerHyperSynthesis
+    inputs = (k.LIMIT_SYMBOL, k.LIMIT_ACTIVATION, k.LIMIT_ACTIVATION)
+    worst = 0
+    for weight, bias, largest, half in zip(weights, biases, inputs, (8, 128, 128), strict=True):
+        row = weight.double().abs().flatten(1).sum(1) * largest + bias.double().abs() + half
+        worst = max(worst, int(row.max()))
+    return worst

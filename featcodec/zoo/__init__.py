@@ -1,0 +1,89 @@
+"""The embedded codecs, and what finds a codec by name, path or fingerprint."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.bitstream import Header
+from featcodec.checkpoint import CodecFile, network_of
+from featcodec.codec import FeatureCodec
+from featcodec.errors import InputError, ModelMismatchError
+
+__all__ = ["DEFAULT", "for_header", "load", "names"]
+
+DEFAULT = "street"
+_FOLDER = Path(__file__).parent
+# codecs loaded in this process, by fingerprint: decode() finds a user's own codec among them
+_loaded: dict[bytes, FeatureCodec] = {}
+_lock = threading.Lock()
+
+
+def names() -> tuple[str, ...]:
+    """Names of the embedded codecs.
+
+    Example:
+        >>> import featcodec
+        >>> featcodec.zoo.names()
+        ('street', 'street-open')
+    """
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.safetensors")))
+
+
+def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> FeatureCodec:
+    """A codec by name or path.
+
+    Args:
+        codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
+        network: for a codec file without its network: the network it was fitted to.
+
+    Raises:
+        InputError: no such codec; the message lists the names there are.
+        CodecFileError: not a codec file, or the network is missing or another one.
+
+    Example:
+        >>> import featcodec
+        >>> featcodec.load("street").name
+        'street'
+    """
+    text = str(codec)
+    if isinstance(codec, str) and text in names():
+        return _embedded(text)
+    if isinstance(codec, str) and not Path(text).suffix and not Path(text).is_file():
+        raise InputError(f"codec: got {text!r}, expected a path or one of {', '.join(names())}")
+    file = CodecFile.load(codec)
+    return _remember(FeatureCodec(file, network_of(file, network)))
+
+
+@lru_cache(maxsize=None)
+def _embedded(name: str) -> FeatureCodec:
+    file = CodecFile.load(_FOLDER / f"{name}.safetensors")
+    return _remember(FeatureCodec(file, network_of(file, None)))
+
+
+def _remember(codec: FeatureCodec) -> FeatureCodec:
+    with _lock:
+        _loaded[codec.fingerprint] = codec
+    return codec
+
+
+def for_header(header: Header) -> FeatureCodec:
+    """The codec that a ``.plf`` wants, by fingerprint: one loaded before, or an embedded one.
+
+    Raises:
+        ModelMismatchError: neither has it; says which codec the file wants and how to give it.
+    """
+    if header.fingerprint not in _loaded:
+        # the name is a hint: try its codec first, then the others
+        for name in sorted(names(), key=lambda n: n != header.codec):
+            if _embedded(name).fingerprint == header.fingerprint:
+                break
+        else:
+            raise ModelMismatchError(
+                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, which is "
+                f"none of {', '.join(names())} of this release: load its codec file first, with "
+                "featcodec.load(PATH) or --codec PATH"
+            )
+    return _loaded[header.fingerprint]
