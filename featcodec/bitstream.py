@@ -10,16 +10,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
 
+from featcodec.binary import MAX_UINT, Cursor, varint
 from featcodec.errors import (
-    BitstreamError,
     ChecksumError,
     InputError,
     LimitError,
@@ -28,36 +24,25 @@ from featcodec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from featcodec.header import Header, parse_header, serialize_header
+from featcodec.metadata import MAX_METADATA, parse_metadata, serialize_metadata
 
 __all__ = [
     "DEFAULT_LIMITS",
     "MAGIC",
-    "MAX_METADATA",
     "VERSION",
     "Bitstream",
-    "Header",
     "Limits",
     "Section",
     "parse",
-    "quality_to_step",
     "sections",
     "serialize",
-    "step_to_quality",
 ]
 
 MAGIC = b"\x89PLF\r\n"
 VERSION = 1
-MAX_METADATA = 65_536
 
 _PREAMBLE = MAGIC + bytes([VERSION])
-_MAX_UINT = 2**32 - 1
-_MAX_STEP = 224
-_MAX_JSON_DEPTH = 32
-_MAX_JSON_INTEGER = 2**53 - 1  # what every JSON reader keeps exactly (RFC 7493, section 2.2)
-_CODEC_NAME = re.compile(r"[a-z0-9._-]{1,63}")
-_VARINTS = ("width", "height", "size", "latent_height", "latent_width")
-_RANGES = {"quality_step": (0, _MAX_STEP)} | dict.fromkeys(_VARINTS, (1, _MAX_UINT))
-_LENGTHS = {"fingerprint": 16, "symbol_hash": 4}
 # What the magic looks like after the usual accidents: this is why it has the bytes it has.
 _ACCIDENTS = (
     (b"\x89PLF\n", "its CR LF became LF: transferred as text, not as binary"),
@@ -66,38 +51,6 @@ _ACCIDENTS = (
     (b"\xc2\x89PLF", "it was converted from Latin-1 to UTF-8: transferred as text, not as binary"),
     (b"\xef\xbf\xbdPLF", "it was decoded as UTF-8: transferred as text, not as binary"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the ``H`` section says: which codec made the file, from what picture.
-
-    Args:
-        fingerprint: 16 bytes that identify the codec file.
-        codec: the codec's name, 1 to 63 characters of ``a-z 0-9 . _ -``.
-        quality_step: quality in steps of 1/32, 0 (quality 1.0) to 224 (quality 8.0).
-        width: original picture after its EXIF rotation, in pixels.
-        height: likewise.
-        size: longest side in pixels to which the picture was scaled before the network.
-        latent_height: rows of the latents ``y``.
-        latent_width: columns of the latents ``y``.
-        symbol_hash: 4 bytes by which a decoder checks the symbols.
-    """
-
-    fingerprint: bytes
-    codec: str
-    quality_step: int
-    width: int
-    height: int
-    size: int
-    latent_height: int
-    latent_width: int
-    symbol_hash: bytes
-
-    @property
-    def quality(self) -> float:
-        """Quality from 1.0 (smallest file) to 8.0 (largest)."""
-        return 1 + self.quality_step / 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +99,7 @@ class Section:
     @property
     def start(self) -> int:
         """Position of the content in the file."""
-        return self.offset + 1 + len(_varint(self.length))
+        return self.offset + 1 + len(varint(self.length))
 
     @property
     def size(self) -> int:
@@ -167,48 +120,6 @@ class Bitstream:
     header: Header
     payload: bytes
     metadata: Mapping[str, object] | None = None
-
-
-def quality_to_step(quality: float) -> int:
-    """Return the nearest step of the quality scale.
-
-    Args:
-        quality: 1.0 (smallest file) to 8.0 (largest).
-
-    Returns:
-        The step, 0 to 224.
-
-    Raises:
-        InputError: not a number from 1 to 8.
-
-    Example:
-        >>> quality_to_step(3.5)
-        80
-    """
-    if not isinstance(quality, (int, float)) or isinstance(quality, bool) or not 1 <= quality <= 8:
-        raise InputError(f"quality: got {quality!r}, expected a number from 1 to 8")
-    return round((quality - 1) * 32)
-
-
-def step_to_quality(step: int) -> float:
-    """Return the quality that a step stands for.
-
-    Args:
-        step: 0 to 224.
-
-    Returns:
-        The quality, 1.0 to 8.0.
-
-    Raises:
-        InputError: not an integer from 0 to 224.
-
-    Example:
-        >>> step_to_quality(80)
-        3.5
-    """
-    if problem := _range_problem("quality_step", step):
-        raise InputError(problem)
-    return 1 + step / 32
 
 
 def parse(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> Bitstream:
@@ -240,7 +151,7 @@ def parse(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMI
     """
     view = _view(data)
     found = _scan(view, limits)
-    header = _parse_header(view, found[0])
+    header = parse_header(view, found[0].start, found[0].start + found[0].length)
     _check_header_limits(header, limits)
     payload = found[-1]
     if payload.length == 0 or payload.length % 4:
@@ -252,7 +163,7 @@ def parse(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMI
     for section in found:
         if section.tag == "m":
             content = bytes(view[section.start : section.start + section.length])
-            metadata = _parse_metadata(content, section.start)
+            metadata = parse_metadata(content, section.start)
     return Bitstream(header, bytes(view[payload.start : payload.start + payload.length]), metadata)
 
 
@@ -296,18 +207,18 @@ def serialize(stream: Bitstream) -> bytes:
         >>> len(serialize(Bitstream(header, bytes(4096)))) - 4096
         61
     """
-    _check_header(stream.header)
-    if not isinstance(stream.payload, bytes) or len(stream.payload) > _MAX_UINT:
+    header = serialize_header(stream.header)
+    if not isinstance(stream.payload, bytes) or len(stream.payload) > MAX_UINT:
         raise InputError(f"payload: got {type(stream.payload).__name__}, expected bytes, fewer than 2**32")
     if not stream.payload or len(stream.payload) % 4:
         raise InputError(f"payload: got {len(stream.payload)} bytes, expected a positive multiple of 4")
-    contents = [("H", _header_content(stream.header)), ("D", stream.payload)]
+    contents = [("H", header), ("D", stream.payload)]
     if stream.metadata is not None:
-        contents.insert(1, ("m", _metadata_content(stream.metadata)))
+        contents.insert(1, ("m", serialize_metadata(stream.metadata)))
     parts = [_PREAMBLE]
     crc = zlib.crc32(_PREAMBLE)
     for tag, content in contents:
-        part = tag.encode() + _varint(len(content)) + content
+        part = tag.encode() + varint(len(content)) + content
         # The checksum runs on over the whole file but leaves out the checksums in it. Were they fed back,
         # each would reset the sum to the same constant, and sections of two files could be swapped.
         crc = zlib.crc32(part, crc)
@@ -316,51 +227,6 @@ def serialize(stream: Bitstream) -> bytes:
 
 
 # ---- reading -----------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Cursor:
-    """Reads forwards up to ``end``, which is the end of ``whole``; asking for more raises ``exhausted``."""
-
-    view: memoryview
-    position: int
-    end: int
-    whole: str
-    exhausted: type[BitstreamError]
-
-    def take(self, count: int, what: str) -> memoryview:
-        """Return the next ``count`` bytes without copying them."""
-        left = self.end - self.position
-        if count > left:
-            raise self.exhausted(
-                f"{what} at offset {self.position}: got {left} bytes, expected {count}:"
-                f" {self.whole} ends early"
-            )
-        self.position += count
-        return self.view[self.position - count : self.position]
-
-    def varint(self, what: str) -> int:
-        """Return the next unsigned LEB128 number, which must be in its shortest form."""
-        start, value, byte = self.position, 0, 0
-        for shift in (0, 7, 14, 21, 28):
-            byte = self.take(1, what)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-        got = " ".join(f"{byte:02x}" for byte in self.view[start : self.position])
-        if byte >= 0x80 or value > _MAX_UINT:
-            raise MalformedError(f"{what} at offset {start}: got {got}, expected a varint below 2**32")
-        if byte == 0 and self.position > start + 1:
-            raise MalformedError(f"{what} at offset {start}: got {got}, expected its shortest form")
-        return value
-
-    def number(self, name: str) -> int:
-        """Return the next header number, in its range."""
-        start = self.position
-        value = self.take(1, name)[0] if name == "quality_step" else self.varint(name)
-        if problem := _range_problem(name, value):
-            raise MalformedError(f"section H, offset {start}: {problem}")
-        return value
 
 
 def _view(data: bytes | bytearray | memoryview) -> memoryview:
@@ -398,7 +264,7 @@ def _scan(view: memoryview, limits: Limits) -> tuple[Section, ...]:
     """Find all sections; check their framing, checksums, order and number."""
     _check_preamble(view)
     _check_limit("file", len(view), limits.max_file, "bytes")
-    cursor = _Cursor(view, len(_PREAMBLE), len(view), "the file", TruncatedError)
+    cursor = Cursor(view, len(_PREAMBLE), len(view), "the file", TruncatedError)
     crc = zlib.crc32(_PREAMBLE)
     found: list[Section] = []
     while not found or found[-1].tag != "D":
@@ -418,7 +284,7 @@ def _scan(view: memoryview, limits: Limits) -> tuple[Section, ...]:
     return tuple(found)
 
 
-def _read_section(cursor: _Cursor, crc: int) -> tuple[Section, int]:
+def _read_section(cursor: Cursor, crc: int) -> tuple[Section, int]:
     """Read one section and compare its checksum, which goes on from that of the section before."""
     offset = cursor.position
     tag = chr(cursor.take(1, "tag of a section (only D ends a file)")[0])
@@ -465,28 +331,6 @@ def _check_metadata_size(section: Section, limits: Limits) -> None:
     _check_limit(where, section.length, limits.max_metadata, "bytes")
 
 
-def _parse_header(view: memoryview, section: Section) -> Header:
-    """Read the content of ``H``, all of it."""
-    cursor = _Cursor(view, section.start, section.start + section.length, "section H", MalformedError)
-    fingerprint = bytes(cursor.take(_LENGTHS["fingerprint"], "fingerprint"))
-    quality_step = cursor.number("quality_step")
-    width, height, size, latent_height, latent_width = [cursor.number(name) for name in _VARINTS]
-    symbol_hash = bytes(cursor.take(_LENGTHS["symbol_hash"], "symbol hash"))
-    name_length = cursor.take(1, "length of the codec name")[0]
-    start = cursor.position
-    codec = bytes(cursor.take(name_length, "codec name")).decode("latin-1")
-    if problem := _codec_problem(codec):
-        raise MalformedError(f"section H, offset {start}: {problem}")
-    if cursor.position != cursor.end:
-        raise MalformedError(
-            f"section H: got {cursor.end - cursor.position} bytes at offset {cursor.position},"
-            " expected none after the codec name"
-        )
-    return Header(
-        fingerprint, codec, quality_step, width, height, size, latent_height, latent_width, symbol_hash
-    )
-
-
 def _check_header_limits(header: Header, limits: Limits) -> None:
     """Check the sizes that a decoder would allocate for."""
     picture = f"section H, picture of {header.width} x {header.height}"
@@ -496,162 +340,3 @@ def _check_header_limits(header: Header, limits: Limits) -> None:
     _check_limit(f"{picture} scaled to {header.size}", scaled, limits.max_pixels, "pixels")
     latents = f"section H, latents of {header.latent_height} x {header.latent_width}"
     _check_limit(latents, header.latent_height * header.latent_width, limits.max_latents, "positions")
-
-
-# ---- metadata ----------------------------------------------------------------------------------------
-
-
-def _parse_metadata(content: bytes, start: int) -> dict[str, object]:
-    """Read untrusted JSON: whatever is wrong with it is a `MalformedError`."""
-    _check_depth(content, start)
-    try:
-        text = content.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_exact,
-        )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # finds halves of surrogate pairs
-    except UnicodeDecodeError as error:
-        raise _bad_metadata(start + error.start, error.reason, "UTF-8") from error
-    except UnicodeEncodeError as error:
-        raise _bad_metadata(start, "half of a surrogate pair", "Unicode text") from error
-    except json.JSONDecodeError as error:
-        raise _bad_metadata(start + len(text[: error.pos].encode()), error.msg, "JSON") from error
-    except _JsonError as error:
-        raise _bad_metadata(start, *error.args) from error
-    if not isinstance(value, dict):
-        raise _bad_metadata(start, type(value).__name__, "a JSON object")
-    return value
-
-
-class _JsonError(Exception):
-    """What was got and expected, from inside the JSON reader, where no offset is known."""
-
-
-def _bad_metadata(offset: int, got: str, expected: str) -> MalformedError:
-    return MalformedError(f"section m, offset {offset}: got {got}, expected {expected}")
-
-
-def _check_depth(content: bytes, start: int) -> None:
-    """Refuse deep nesting before the JSON reader recurses into it."""
-    depth = 0
-    in_string = escaped = False
-    for position, byte in enumerate(content, start):
-        if escaped:
-            escaped = False
-        elif in_string:
-            escaped, in_string = byte == ord("\\"), byte != ord('"')
-        elif byte == ord('"'):
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > _MAX_JSON_DEPTH:
-                raise _bad_metadata(position, f"level {depth} of nesting", f"at most {_MAX_JSON_DEPTH}")
-        elif byte in b"]}":
-            depth -= 1
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _JsonError(f"key {key[:40]!r} twice", "unique keys")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise _JsonError(name, "a JSON number")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise _JsonError(f"number {digits[:40]}", "one that fits a double")
-    return number
-
-
-def _exact(digits: str) -> int:
-    # The length first: converting thousands of digits takes quadratic time, or is refused by Python.
-    if len(digits) > len(str(-_MAX_JSON_INTEGER)) or abs(int(digits)) > _MAX_JSON_INTEGER:
-        raise _JsonError(f"integer {digits[:40]}", "one within 2**53 - 1")
-    return int(digits)
-
-
-# ---- writing -----------------------------------------------------------------------------------------
-
-
-def _varint(value: int) -> bytes:
-    """Return the shortest unsigned LEB128 form."""
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-def _range_problem(name: str, value: object) -> str | None:
-    """Say what is wrong with a number of the header, if anything."""
-    low, high = _RANGES[name]
-    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-        return None
-    return f"{name}: got {value!r}, expected an integer from {low} to {high}"
-
-
-def _codec_problem(codec: object) -> str | None:
-    """Say what is wrong with a codec name, if anything."""
-    if isinstance(codec, str) and _CODEC_NAME.fullmatch(codec):
-        return None
-    return f"codec name: got {codec!r:.80}, expected 1 to 63 characters of a-z 0-9 . _ -"
-
-
-def _check_header(header: Header) -> None:
-    """Check every field that a caller set."""
-    for name, length in _LENGTHS.items():
-        value = getattr(header, name)
-        if not isinstance(value, bytes) or len(value) != length:
-            got = f"{len(value)} bytes" if isinstance(value, bytes) else type(value).__name__
-            raise InputError(f"{name}: got {got}, expected {length} bytes")
-    problems = [_range_problem(name, getattr(header, name)) for name in _RANGES]
-    for problem in [*problems, _codec_problem(header.codec)]:
-        if problem:
-            raise InputError(problem)
-
-
-def _header_content(header: Header) -> bytes:
-    """Return the content of ``H``."""
-    numbers = b"".join(_varint(getattr(header, name)) for name in _VARINTS)
-    codec = header.codec.encode("ascii")
-    return b"".join(
-        [
-            header.fingerprint,
-            bytes([header.quality_step]),
-            numbers,
-            header.symbol_hash,
-            bytes([len(codec)]),
-            codec,
-        ]
-    )
-
-
-def _metadata_content(metadata: Mapping[str, object]) -> bytes:
-    """Return the content of ``m``, after proving that a reader gets the same metadata from it."""
-    if not isinstance(metadata, Mapping):
-        raise InputError(f"metadata: got {type(metadata).__name__}, expected a mapping")
-    try:
-        content = json.dumps(
-            dict(metadata), allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True
-        ).encode("utf-8")
-        if len(content) > MAX_METADATA:
-            raise InputError(f"metadata: got {len(content)} bytes of JSON, expected at most {MAX_METADATA}")
-        unchanged = _parse_metadata(content, 0) == dict(metadata)
-    except (TypeError, ValueError, RecursionError, MalformedError) as error:
-        if isinstance(error, InputError):  # a ValueError, too
-            raise
-        raise InputError(f"metadata: {error}") from error
-    if not unchanged:
-        raise InputError("metadata: got values that JSON changes, expected str keys and no tuples")
-    return content

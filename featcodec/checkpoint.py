@@ -1,22 +1,24 @@
 """Codec files: safetensors with JSON metadata, and what identifies a codec.
 
-    g_a.* h_a.*             float16   the encoder's transforms
-    g_s.*                   float16   the decoder's transform                          ┐
-    h_s.weight.N, .bias.N   int16/32  the integer hyper-synthesis                      │ the fingerprint
-    inverse_gains           float32   (8, M), one row a quality                        │ covers these and
-    tables_z.*, tables_y.*  int32     the frequency tables                             ┘ the configuration
-    network.*               float16   the network that was cut, unless its owner brings it
+g_a.* h_a.*             float16   the encoder's transforms
+g_s.*                   float16   the decoder's transform                          ┐
+h_s.weight.N, .bias.N   int16/32  the integer hyper-synthesis                      │ the fingerprint
+inverse_gains           float32   (8, M), one row a quality                        │ covers these and
+tables_z.*, tables_y.*  int32     the frequency tables                             ┘ the configuration
+network.*               float16   the network that was cut, unless its owner brings it
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -24,18 +26,27 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from featcodec.backbones.split import Split, split
+from featcodec.backbones.split import Split, crossing_layers, split
 from featcodec.backbones.yolov5 import Scale, YOLOv5
 from featcodec.entropy import Tables
 from featcodec.errors import CodecFileError, FeatcodecError
 from featcodec.files import read_file, write_atomic
-from featcodec.transforms import AnalysisTransform, HyperAnalysis, SynthesisTransform, Widths, worst_partial_sum
+from featcodec.transforms import (
+    AnalysisTransform,
+    HyperAnalysis,
+    IntegerHyperSynthesis,
+    SynthesisTransform,
+    Widths,
+    worst_partial_sum,
+)
 
 __all__ = ["CodecConfig", "CodecFile", "NetworkConfig", "network_digest", "network_of"]
 
 FORMAT = 1
 LARGEST_FILE = 1 << 30
 METADATA_KEY = "featcodec"
+LARGEST_NUMBER = 1 << 16  # of channels, pixels
+GAINS = (2.0**-32, 2.0**32)  # smallest and largest that leave latents exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +123,17 @@ class CodecFile:
     @cached_property
     def g_a(self) -> nn.Module:
         w = self.config.widths
-        return self._module("g_a.", AnalysisTransform(w.features, w.latents, w.analysis))
+        return self._module("g_a.", AnalysisTransform, w.features, w.latents, w.analysis)
 
     @cached_property
     def g_s(self) -> nn.Module:
         w = self.config.widths
-        return self._module("g_s.", SynthesisTransform(w.features, w.latents, w.synthesis))
+        return self._module("g_s.", SynthesisTransform, w.features, w.latents, w.synthesis)
 
     @cached_property
     def h_a(self) -> nn.Module:
         w = self.config.widths
-        return self._module("h_a.", HyperAnalysis(w.latents, w.hyper, w.side))
+        return self._module("h_a.", HyperAnalysis, w.latents, w.hyper, w.side)
 
     @cached_property
     def h_s_weights(self) -> list[Tensor]:
@@ -149,9 +160,11 @@ class CodecFile:
         mixed = gains[low] if rest == 0 else (gains[low] * (32 - rest) + gains[low + 1] * rest) / 32
         return mixed.float()
 
-    def _module(self, prefix: str, module: nn.Module) -> nn.Module:
+    def _module(self, prefix: str, build: Callable[[int, int, int], nn.Module], *widths: int) -> nn.Module:
         state = {k.removeprefix(prefix): v.float() for k, v in self.tensors.items() if k.startswith(prefix)}
-        module.load_state_dict(state)
+        with torch.device("meta"):  # a file that asks for huge layers fails when it does not bring them
+            module = build(*widths)
+        module.load_state_dict(state, assign=True)
         return module.eval().requires_grad_(False)
 
     def _tables(self, name: str) -> Tables:
@@ -159,17 +172,19 @@ class CodecFile:
         return Tables(*parts)
 
     def check(self) -> CodecFile:
-        """Builds everything once, so that a bad file fails when it is read and not in the middle of a picture."""
+        """Builds everything once: a bad file fails when it is read, not in the middle of a picture."""
         try:
-            _ = self.g_a, self.g_s, self.h_a, self.tables_z, self.tables_y
-            w = self.config.widths
-            rows = (len(self.tables_z.sizes), len(self.tables_y.sizes), tuple(self.tensors["inverse_gains"].shape))
-            if rows != (w.side, 64, (8, w.latents)):
-                raise ValueError(f"got tables and gains {rows}, expected {(w.side, 64, (8, w.latents))}")
+            _check_config(self.config)
+            _check_layout(self.config.widths, self.tensors)
+            _ = self.g_a, self.g_s, self.h_a
+            rows = len(self.tables_z.sizes), len(self.tables_y.sizes)
+            expected = self.config.widths.side, IntegerHyperSynthesis.SCALES
+            if rows != expected:
+                raise ValueError(f"got {rows} tables of z and y, expected {expected}")
             worst = worst_partial_sum(self.h_s_weights, self.h_s_biases)
             if worst >= 1 << 53:
                 raise ValueError(f"integer hyper-synthesis: sums reach {worst}, expected below 2^53")
-        except (KeyError, IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError, FeatcodecError) as error:
             raise CodecFileError(f"codec {self.config.name!r}: {_one_line(error)}") from error
         return self
 
@@ -194,8 +209,56 @@ class CodecFile:
             return CodecFile(CodecConfig.from_json(text), load_tensors(data)).check()
         except CodecFileError as error:
             raise CodecFileError(f"{path}: {error}") from error
-        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CodecFileError(f"{path}: expected a featcodec codec file, got {_one_line(error)}") from error
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            got = _one_line(error)
+            raise CodecFileError(f"{path}: expected a featcodec codec file, got {got}") from error
+
+
+def _check_config(config: CodecConfig) -> None:
+    """Types and ranges, which JSON does not know."""
+    network, numbers = config.network, {**asdict(config.widths), "size": config.size, "stride": config.stride}
+    for name, value in {**numbers, "latent_stride": config.latent_stride}.items():
+        if type(value) is not int or not 1 <= value <= LARGEST_NUMBER:
+            raise ValueError(f"{name}: got {value!r}, expected an integer from 1 to {LARGEST_NUMBER}")
+    if config.stride % config.latent_stride:
+        raise ValueError(f"stride: got {config.stride}, expected a multiple of {config.latent_stride}")
+    texts = config.name, config.description, network.digest, *network.classes
+    if not all(type(text) is str for text in texts) or not network.classes:
+        raise ValueError("name, description, digest and classes: expected text, and at least one class")
+    if not re.fullmatch(r"[a-z0-9._-]{1,63}", config.name):
+        raise ValueError(f"name: got {config.name!r}, expected 1 to 63 characters of a-z 0-9 . _ -")
+    if network.family != "yolov5" or network.scale not in get_args(Scale):
+        raise ValueError(f"network: got {network.family!r} {network.scale!r}, expected a known one")
+    if type(network.at) is not int or len(crossing_layers(network.at)) != 1:
+        raise ValueError(f"network: got a cut at {network.at!r}, expected a layer where one tensor crosses")
+
+
+def _check_layout(w: Widths, tensors: Mapping[str, Tensor]) -> None:
+    """Types of all tensors that are stored, and shapes of those that no module checks when it loads them."""
+    shapes: dict[str, tuple[int, ...]] = {"inverse_gains": (8, w.latents)}
+    layers = ((w.hyper, w.side, 3, 3), (w.hyper, w.hyper, 3, 3), (2 * w.latents, w.hyper, 1, 1))
+    for i, shape in enumerate(layers):
+        shapes |= {f"h_s.weight.{i}": shape, f"h_s.bias.{i}": shape[:1]}
+    for name in shapes:
+        if tensors[name].shape != shapes[name]:
+            raise ValueError(f"{name}: got {tuple(tensors[name].shape)}, expected {shapes[name]}")
+    for name, value in tensors.items():
+        known = torch.float16 if name.startswith(("g_a.", "g_s.", "h_a.")) else _TYPES.get(name)
+        if value.dtype != known and not name.startswith("network."):
+            raise ValueError(f"{name}: got {value.dtype}, expected {known or 'no such tensor'}")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name}: got values that are not finite")
+    least, most = (float(v) for v in tensors["inverse_gains"].aminmax())
+    if not GAINS[0] <= least <= most <= GAINS[1]:
+        raise ValueError(f"inverse_gains: got {least:g} to {most:g}, expected 2^-32 to 2^32")
+
+
+_TYPES = {
+    **dict.fromkeys([f"h_s.weight.{i}" for i in range(3)], torch.int16),
+    **dict.fromkeys([f"h_s.bias.{i}" for i in range(3)], torch.int32),
+    "inverse_gains": torch.float32,
+    **{f"tables_{v}.{part}": torch.int32 for v in "zy" for part in ("frequencies", "sizes", "lows")},
+}
 
 
 def network_of(file: CodecFile, network: YOLOv5 | None) -> Split:
@@ -212,17 +275,28 @@ def network_of(file: CodecFile, network: YOLOv5 | None) -> Split:
                 f"codec {file.config.name!r} comes without its network: give the weights of the "
                 f"{config.family}{config.scale} it was fitted to"
             )
-        network = YOLOv5(config.scale, classes=len(config.classes))
         try:
-            network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+            with torch.device("meta"):
+                network = YOLOv5(config.scale, classes=len(config.classes))
+            floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+            network.load_state_dict(floats, assign=True)
         except (RuntimeError, FeatcodecError) as error:
             raise CodecFileError(f"codec {file.config.name!r}: its network: {_one_line(error)}") from error
     digest = network_digest(network)
     if digest != config.digest:
         raise CodecFileError(
-            f"codec {file.config.name!r}: got a network with digest {digest[:16]}, expected {config.digest[:16]}"
+            f"codec {file.config.name!r}: got a network with digest {digest[:16]}, "
+            f"expected {config.digest[:16]}"
         )
-    return split(network.eval().requires_grad_(False).to(memory_format=torch.channels_last), at=config.at)  # type: ignore[call-overload]
+    fused = copy.deepcopy(network).eval().requires_grad_(False).fuse()
+    cut = split(fused.to(memory_format=torch.channels_last), at=config.at)
+    got, expected = cut.features(), (file.config.widths.features, file.config.latent_stride // 2)
+    if got != expected:
+        raise CodecFileError(
+            f"codec {file.config.name!r}: its network gives {got[0]} channels at stride {got[1]}, "
+            f"expected {expected[0]} at {expected[1]}"
+        )
+    return cut
 
 
 def network_digest(network: nn.Module) -> str:

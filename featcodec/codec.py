@@ -1,7 +1,7 @@
 """FeatureCodec: what joins network, transforms, entropy coding and container.
 
-    image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, y symbols) ─entropy─▶ payload ─▶ .plf
-    .plf ─▶ payload ─entropy─▶ (z, y symbols) ─▶ ŷ ─g_s─▶ f̂ ─tail─▶ boxes
+image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, y symbols) ─entropy─▶ payload ─▶ .plf
+.plf ─▶ payload ─entropy─▶ (z, y symbols) ─▶ ŷ ─g_s─▶ f̂ ─tail─▶ boxes
 """
 
 from __future__ import annotations
@@ -17,22 +17,16 @@ from torch import Tensor
 
 from featcodec.backbones.detection import Boxes, suppress
 from featcodec.backbones.split import Split
-from featcodec.bitstream import (
-    DEFAULT_LIMITS,
-    Bitstream,
-    Header,
-    Limits,
-    parse,
-    quality_to_step,
-    serialize,
-)
+from featcodec.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
 from featcodec.checkpoint import CodecFile
 from featcodec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
-from featcodec.images import Geometry, ImageLike, load_image
+from featcodec.geometry import Geometry
+from featcodec.header import Header, quality_to_step
+from featcodec.images import ImageLike, load_image
 from featcodec.transforms import integer_hyper_synthesis
 
-__all__ = ["Features", "FeatureCodec", "Symbols"]
+__all__ = ["FeatureCodec", "Features", "Symbols"]
 
 DEFAULT_QUALITY = 4.0
 HIGHEST_STEP = 224  # quality 8
@@ -50,7 +44,7 @@ class Features(torch.Tensor):
     """
 
     geometry: Geometry
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def of(tensor: Tensor, geometry: Geometry) -> Features:
@@ -242,7 +236,7 @@ class FeatureCodec:
     ) -> bytes:
         best = self._file(y, geometry, 0, metadata)
         if len(best) > target:
-            raise InputError(f"target_bytes: got {target}, expected at least {len(best)}, which quality 1 needs")
+            raise InputError(f"target_bytes: got {target}, expected at least {len(best)}, as quality 1 needs")
         low, high = 0, HIGHEST_STEP + 1  # low fits, high does not (or is out of range)
         while high - low > 1:
             middle = (low + high) // 2

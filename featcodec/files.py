@@ -15,7 +15,7 @@ from pathlib import Path
 
 from featcodec.errors import InputError
 
-__all__ = ["printable", "read_file", "write_atomic"]
+__all__ = ["check_target", "printable", "read_file", "write_atomic"]
 
 _CHUNK = 2**20
 # Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
@@ -67,6 +67,34 @@ def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         got = f"{size:,} bytes" if size > max_bytes else "a longer stream"
         raise InputError(f"{_shown(path)}: got {got}, expected at most {max_bytes:,} bytes")
     return b"".join(parts)
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Find out, before the work whose result it would take, whether `write_atomic` can write a file.
+
+    Args:
+        path: where to write; nothing is written, and what is there stays.
+
+    Raises:
+        InputError: a directory, or one that is missing or closed to us; one line that begins with the path.
+
+    Example:
+        >>> check_target("no/such/folder/street.plf")
+        Traceback (most recent call last):
+        featcodec.errors.InputError: no/such/folder/street.plf: No such file or directory
+    """
+    with _complaints(path):
+        mode = _mode(path)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        closed = mode is not None and not os.access(path, os.W_OK)
+        if mode is None or stat.S_ISREG(mode):  # else written directly, without a temporary file beside it
+            folder = Path(path).resolve().parent
+            if not stat.S_ISDIR(folder.stat().st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            closed = closed or not os.access(folder, os.W_OK | os.X_OK)
+        if closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

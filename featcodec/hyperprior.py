@@ -146,6 +146,7 @@ def _tables(rows: list[tuple[int, NDArray[np.float64]]]) -> Tables:
     for r, (_, p) in enumerate(rows):
         full = np.append(p, max(1.0 - float(p.sum()), TAIL_MASS))
         whole = np.maximum(np.rint(full / full.sum() * (1 << PRECISION)), 1).astype(np.int64)
-        whole[np.argmax(whole)] += (1 << PRECISION) - whole.sum()  # rounding's remainder, where it hurts least
+        # rounding's remainder goes where it hurts least
+        whole[np.argmax(whole)] += (1 << PRECISION) - whole.sum()
         frequencies[r, : len(whole)] = whole
     return Tables(frequencies, sizes, np.array([low for low, _ in rows], np.int32))

@@ -1,4 +1,4 @@
-"""Any picture -> the tensor that a network takes, and boxes back to the photograph.
+"""Any picture -> the tensor that a network takes, with the geometry that leads boxes back.
 
     path, bytes ────┐                                          ┌─ load_image ───▶ x (1, 3, H, W), Geometry
     PIL image ──────┼─▶ _Reading: 8 bits, opaque, as stored ───┤
@@ -12,7 +12,6 @@ array or tensor is read in strips, so that the whole photograph never lies in me
 from __future__ import annotations
 
 import io
-import math
 import operator
 import os
 import stat
@@ -31,8 +30,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from featcodec.errors import ImageError, InputError
+from featcodec.geometry import Geometry, check_positive
+from featcodec.rasters import Raster, array_raster, assemble, over_white, tensor_raster
 
-__all__ = ["Geometry", "ImageLike", "load_image", "open_picture"]
+__all__ = ["ImageLike", "load_image", "open_picture"]
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
@@ -56,162 +57,7 @@ _TURNS = {
 _PROGRAMS = {"EPS", "WMF"}  # to read these Pillow starts Ghostscript, or the system's renderer
 _NOT_THIS_KIND = (SyntaxError, IndexError, TypeError, struct.error)  # what a plugin raises to pass a file on
 _CANVAS_PIXELS = 2**26  # of x at most: 805 MB
-_STRIP_PIXELS = 2**19  # read at a time from an array or tensor: 6 MB as float32
-_NOISE = 1 / 510  # beyond [0, 1] this still rounds to 0 or 255; float16 and resizing leave such noise
-_NUMBERS = "uint8, uint16 (0 to 65535), bool or floats in [0, 1]"
-_ARRAY_SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
-_TENSOR_SHAPES = "(H, W), (C, H, W) or (1, C, H, W) with C = 1, 3 or 4"
 _FILTERS = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How a picture lies on the canvas that the network sees.
-
-    The picture is scaled to a longest side of ``size`` pixels and centred on a grey canvas whose sides are
-    multiples of ``stride``. Four integers say it all; the rest follows from them in integer arithmetic, so
-    that encoder and decoder agree to the pixel.
-
-    Args:
-        width: of the original picture, upright, in pixels; at least 1.
-        height: likewise.
-        size: longest side after scaling, in pixels; at least 1.
-        stride: what both canvas sides are multiples of, in pixels; at least 1.
-
-    Raises:
-        InputError: a value is no integer, or less than 1.
-
-    Example:
-        >>> geometry = Geometry.fit(1920, 1080)
-        >>> geometry
-        Geometry(width=1920, height=1080, size=416, stride=32)
-        >>> geometry.scaled_width, geometry.scaled_height, geometry.canvas_width, geometry.canvas_height
-        (416, 234, 416, 256)
-        >>> geometry.left, geometry.top
-        (0, 11)
-    """
-
-    width: int
-    height: int
-    size: int
-    stride: int
-
-    def __post_init__(self) -> None:
-        _check_positive(width=self.width, height=self.height, size=self.size, stride=self.stride)
-        for name in ("width", "height", "size", "stride"):  # NumPy's integers would wrap around in _scaled
-            object.__setattr__(self, name, operator.index(getattr(self, name)))
-
-    @classmethod
-    def fit(
-        cls, width: int, height: int, *, size: int = 416, stride: int = 32, upscale: bool = False
-    ) -> Geometry:
-        """The geometry of a picture on a canvas of about ``size`` pixels.
-
-        Args:
-            width: of the original picture, upright, in pixels; at least 1.
-            height: likewise.
-            size: longest side after scaling, in pixels; at least 1.
-            stride: what both canvas sides are multiples of, in pixels; at least 1.
-            upscale: enlarge a picture smaller than ``size``; without it such a picture keeps its size.
-
-        Returns:
-            The geometry; its ``size`` is that of a small picture where it is not enlarged.
-
-        Raises:
-            InputError: a value is no integer, or less than 1.
-
-        Example:
-            >>> Geometry.fit(100, 50).size, Geometry.fit(100, 50, upscale=True).size
-            (100, 416)
-        """
-        _check_positive(width=width, height=height, size=size, stride=stride)
-        return cls(width, height, size if upscale else min(size, max(width, height)), stride)
-
-    @property
-    def scaled_width(self) -> int:
-        """Width of the picture on the canvas, in pixels."""
-        return self._scaled(self.width)
-
-    @property
-    def scaled_height(self) -> int:
-        """Height of the picture on the canvas, in pixels."""
-        return self._scaled(self.height)
-
-    @property
-    def canvas_width(self) -> int:
-        """Width of the canvas, in pixels: a multiple of ``stride``."""
-        return -(-self.scaled_width // self.stride) * self.stride
-
-    @property
-    def canvas_height(self) -> int:
-        """Height of the canvas, in pixels: a multiple of ``stride``."""
-        return -(-self.scaled_height // self.stride) * self.stride
-
-    @property
-    def left(self) -> int:
-        """Grey pixels on the left of the picture."""
-        return (self.canvas_width - self.scaled_width) // 2
-
-    @property
-    def top(self) -> int:
-        """Grey pixels above the picture."""
-        return (self.canvas_height - self.scaled_height) // 2
-
-    def boxes_to_picture(self, boxes: torch.Tensor) -> torch.Tensor:
-        """Boxes on the canvas, as a detector gives them, on the original photograph.
-
-        Args:
-            boxes: floats (N, 4), corners x0, y0, x1, y1 in pixels of the canvas.
-
-        Returns:
-            Floats (N, 4), corners in pixels of the original photograph, clipped to it. Half precision
-            comes back as float32, which can name every pixel of a large photograph.
-
-        Raises:
-            InputError: not a float tensor of shape (N, 4).
-
-        Example:
-            >>> Geometry.fit(1920, 1080).boxes_to_picture(torch.tensor([[-5.0, 11.0, 208.0, 128.0]]))
-            tensor([[  0.,   0., 960., 540.]])
-        """
-        offset, scaled, original = self._frames(boxes)
-        upright = (_at_least_float32(boxes) - offset) / scaled * original
-        return torch.minimum(upright.clamp(min=0), original)
-
-    def boxes_to_canvas(self, boxes: torch.Tensor) -> torch.Tensor:
-        """Boxes on the original photograph, such as a data set's labels, on the canvas.
-
-        Args:
-            boxes: floats (N, 4), corners x0, y0, x1, y1 in pixels of the original photograph.
-
-        Returns:
-            Floats (N, 4), corners in pixels of the canvas, not clipped; float32 for half precision.
-
-        Raises:
-            InputError: not a float tensor of shape (N, 4).
-
-        Example:
-            >>> Geometry.fit(1920, 1080).boxes_to_canvas(torch.tensor([[0.0, 0.0, 960.0, 540.0]]))
-            tensor([[  0.,  11., 208., 128.]])
-        """
-        offset, scaled, original = self._frames(boxes)
-        return _at_least_float32(boxes) / original * scaled + offset
-
-    def _scaled(self, side: int) -> int:
-        longest = max(self.width, self.height)
-        return max(1, (side * self.size + longest // 2) // longest)  # the longest side gives size exactly
-
-    def _frames(self, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Offset, scaled sides and original sides, each (4,) to go with x0, y0, x1, y1."""
-        if not isinstance(boxes, torch.Tensor) or not boxes.is_floating_point():
-            got = boxes.dtype if isinstance(boxes, torch.Tensor) else type(boxes).__name__
-            raise InputError(f"boxes: got {got}, expected a float tensor of shape (N, 4)")
-        if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise InputError(f"boxes: got shape {tuple(boxes.shape)}, expected (N, 4)")
-        pairs = (self.left, self.top), (self.scaled_width, self.scaled_height), (self.width, self.height)
-        dtype = torch.promote_types(boxes.dtype, torch.float32)
-        offset, scaled, original = (torch.tensor(p * 2, dtype=dtype, device=boxes.device) for p in pairs)
-        return offset, scaled, original
 
 
 def load_image(
@@ -248,7 +94,7 @@ def load_image(
         >>> x.shape, geometry
         (torch.Size([1, 3, 320, 416]), Geometry(width=640, height=480, size=416, stride=32))
     """
-    _check_positive(size=size, stride=stride, max_pixels=max_pixels)
+    check_positive(size=size, stride=stride, max_pixels=max_pixels)
     reading = _read(image, operator.index(size), max_pixels)
     geometry = Geometry.fit(*reading.upright_size, size=size, stride=stride, upscale=upscale)
     if geometry.canvas_width * geometry.canvas_height > _CANVAS_PIXELS:
@@ -278,7 +124,7 @@ def open_picture(image: ImageLike, *, max_pixels: int = 2**28) -> Image.Image:
         >>> open_picture(np.zeros((480, 640), np.uint8)).size
         (640, 480)
     """
-    _check_positive(max_pixels=max_pixels)
+    check_positive(max_pixels=max_pixels)
     reading = _read(image, None, max_pixels)
     picture = _turn(reading.picture.convert("RGB"), reading.orientation)  # convert copies, RGB too
     picture.info = {}
@@ -331,9 +177,9 @@ def _needed(width: int, height: int, size: int | None) -> tuple[int, int]:
 def _read(image: ImageLike, size: int | None, max_pixels: int) -> _Reading:
     """Read at no less detail than a longest side of `size` needs; whole without one."""
     if isinstance(image, torch.Tensor):
-        return _read_raster(_tensor_raster(image), size, max_pixels)
+        return _read_raster(tensor_raster(image), size, max_pixels)
     if isinstance(image, np.ndarray):
-        return _read_raster(_array_raster(image), size, max_pixels)
+        return _read_raster(array_raster(image), size, max_pixels)
     if isinstance(image, Image.Image):
         name = f"<PIL image {image.mode} {image.width} x {image.height}>"
         with _refusing(name):
@@ -419,6 +265,15 @@ def _open_encoded(stream: IO[bytes], name: str) -> Image.Image:
     raise ImageError(f"{name}: no image of a known kind ({' '.join(reason.split())})")
 
 
+def _read_raster(raster: Raster, size: int | None, max_pixels: int) -> _Reading:
+    width, height = raster.width, raster.height
+    _check_pixels(raster.name, width, height, max_pixels)
+    wide, high = _needed(width, height, size)
+    across, down = width // wide, height // high
+    picture = assemble(raster, (across, down))
+    return _Reading(picture, width, height, (0, 0, width / across, height / down), 1)
+
+
 def _read_picture(picture: Image.Image, name: str, size: int | None, max_pixels: int) -> _Reading:
     width, height = picture.size
     _check_pixels(name, width, height, max_pixels)
@@ -446,7 +301,7 @@ def _flatten(picture: Image.Image, name: str) -> Image.Image:
     """Any mode as L or RGB, opaque."""
     mode = picture.mode
     if mode == "F" or mode.startswith("I"):  # Pillow's own conversion clips these at 255
-        return _assemble(_array_raster(_numbers(picture, name), name), (1, 1))
+        return assemble(array_raster(_numbers(picture, name), name), (1, 1))
     if mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
@@ -455,15 +310,12 @@ def _flatten(picture: Image.Image, name: str) -> Image.Image:
         return _flatten(picture.convert("LA"), name)
     keyed = mode in ("1", "L", "RGB") and "transparency" in picture.info
     if keyed or mode in ("LA", "P", "PA", "RGBA", "RGBa"):
-        rgba = picture.convert("RGBA")
-        flat = Image.new("RGB", rgba.size, "white")
-        flat.paste(rgba, mask=rgba)
-        return flat
+        return over_white(picture)
     return picture if mode in ("L", "RGB") else picture.convert("L" if mode == "1" else "RGB")
 
 
 def _numbers(picture: Image.Image, name: str) -> NDArray[Any]:
-    """Modes F, I and I;16 as an array (H, W) of a kind that _eight_bits knows."""
+    """Modes F, I and I;16 as an array (H, W) of a kind that `array_raster` takes."""
     values = np.asarray(picture)
     if picture.mode != "I":
         return values
@@ -473,113 +325,8 @@ def _numbers(picture: Image.Image, name: str) -> NDArray[Any]:
     return values.astype(np.uint16)
 
 
-# ---- arrays and tensors
-
-
-@dataclass(frozen=True, slots=True)
-class _Raster:
-    """Pixels in memory, to be read in strips of rows."""
-
-    name: str
-    height: int
-    width: int
-    channels: int  # 1, 3 or 4
-    rows: Callable[[int, int], NDArray[Any]]  # rows(top, bottom): numbers (bottom - top, W, C)
-
-
-def _array_raster(array: NDArray[Any], name: str | None = None) -> _Raster:
-    name = name or f"<array {array.dtype} {array.shape}>"
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        hint = "; one picture at a time: pass array[0]" if array.ndim == 4 else ""
-        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            hint = "; channels come last in an array: pass array.transpose(1, 2, 0)"
-        raise ImageError(f"{name}: got shape {array.shape}, expected {_ARRAY_SHAPES}{hint}")
-    known = array.dtype.kind in "bf" or (array.dtype.kind == "u" and array.dtype.itemsize <= 2)
-    if not known:
-        raise ImageError(f"{name}: got {array.dtype}, expected {_NUMBERS}")
-    pixels = array if array.ndim == 3 else array[:, :, None]
-    height, width, channels = pixels.shape
-    return _Raster(name, height, width, channels, lambda top, bottom: pixels[top:bottom])
-
-
-def _tensor_raster(tensor: torch.Tensor) -> _Raster:
-    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-    name = f"<tensor {dtype} {shape}>"
-    pixels = tensor[0] if tensor.ndim == 4 and shape[0] == 1 else tensor
-    pixels = pixels[None] if pixels.ndim == 2 else pixels  # (C, H, W)
-    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3, 4):
-        hint = "; one picture at a time: pass tensor[0]" if tensor.ndim == 4 else ""
-        if pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
-            hint = "; channels come first in a tensor: pass tensor.permute(2, 0, 1)"
-        raise ImageError(f"{name}: got shape {shape}, expected {_TENSOR_SHAPES}{hint}")
-    if not tensor.is_floating_point() and dtype not in ("bool", "uint8", "uint16"):
-        raise ImageError(f"{name}: got {dtype}, expected {_NUMBERS}")
-    if tensor.layout is not torch.strided or tensor.is_meta:
-        got = "no data (device meta)" if tensor.is_meta else str(tensor.layout)
-        raise ImageError(f"{name}: got {got}, expected a dense tensor with data")
-
-    def rows(top: int, bottom: int) -> NDArray[Any]:
-        strip = pixels[:, top:bottom].permute(1, 2, 0)  # (h, W, C)
-        # bfloat16 is unknown to NumPy.
-        values: NDArray[Any] = (strip.float() if strip.is_floating_point() else strip).numpy(force=True)
-        return values
-
-    return _Raster(name, pixels.shape[1], pixels.shape[2], pixels.shape[0], rows)
-
-
-def _read_raster(raster: _Raster, size: int | None, max_pixels: int) -> _Reading:
-    width, height = raster.width, raster.height
-    _check_pixels(raster.name, width, height, max_pixels)
-    wide, high = _needed(width, height, size)
-    across, down = width // wide, height // high
-    picture = _assemble(raster, (across, down))
-    return _Reading(picture, width, height, (0, 0, width / across, height / down), 1)
-
-
-def _assemble(raster: _Raster, factor: tuple[int, int]) -> Image.Image:
-    """Read strip by strip, each averaged over blocks of `factor` (across, down) pixels: mode L or RGB."""
-    across, down = factor
-    size = (-(-raster.width // across), -(-raster.height // down))
-    picture = Image.new("L" if raster.channels == 1 else "RGB", size)
-    step = down * max(1, _STRIP_PIXELS // (down * raster.width))
-    for top in range(0, raster.height, step):
-        strip = _eight_bits(raster.rows(top, min(top + step, raster.height)), raster.name)  # (h, W, C)
-        flat = _flatten(Image.fromarray(strip[:, :, 0] if raster.channels == 1 else strip), raster.name)
-        picture.paste(flat.reduce(factor), (0, top // down))
-    return picture
-
-
-def _eight_bits(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind == "u":
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257
-    low, high = float(values.min()), float(values.max())  # NaN if any value is
-    if not (low >= -_NOISE and high <= 1 + _NOISE):
-        got = "NaN" if math.isnan(low) else f"values from {low:g} to {high:g}"
-        hint = "; divide 0 to 255 by 255" if low >= 0 and 1 < high <= 255 else ""
-        raise ImageError(f"{name}: got {got}, expected floats in [0, 1]{hint}")
-    levels: NDArray[np.int16] = np.rint(values.astype(np.float32, copy=False) * 255).astype(np.int16)
-    return levels.clip(0, 255).astype(np.uint8)
-
-
-# ---- checks
-
-
 def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"{name}: got {width} x {height} pixels, expected at least one")
     if width * height > max_pixels:
         raise ImageError(f"{name}: got {width} x {height} pixels, expected at most {max_pixels} (max_pixels)")
-
-
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(f"{name}: got {value!r}, expected an integer of at least 1")
-
-
-def _at_least_float32(boxes: torch.Tensor) -> torch.Tensor:
-    return boxes.to(torch.promote_types(boxes.dtype, torch.float32))

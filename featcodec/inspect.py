@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from featcodec import __version__
 from featcodec.bitstream import MAGIC, VERSION, Bitstream, Limits, Section, parse, sections
-from featcodec.errors import BitstreamError, InputError
-from featcodec.files import printable, read_file
+from featcodec.errors import FeatcodecError
+from featcodec.files import printable
+from featcodec.terminal import about, complain, positive, read_input, run_command, show
 
 __all__ = ["main"]
 
@@ -56,32 +56,19 @@ def main(argv: list[str] | None = None) -> int:
         1
     """
     arguments = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = arguments.run
-    try:
-        status = run(arguments)
-        if sys.stdout is not None:  # None when the process was started with it closed
-            sys.stdout.flush()  # else the interpreter would meet what is wrong with it, noisily, at exit
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _discard_output()
-        return 141
-    except OSError as error:
-        _discard_output()
-        _complain(f"standard output: {error.strerror}")
-        return 1
-    return status
+    return run_command("plf", lambda: arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
     """Return the command line of ``plf``."""
     parser = argparse.ArgumentParser(prog="plf", description="Look into .plf files.", allow_abbrev=False)
-    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    version = f"plf {__version__}, .plf format version {VERSION}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    common.add_argument("files", nargs="+", metavar="FILE", help="a .plf file")
+    common.add_argument("files", nargs="+", metavar="FILE", help="a .plf file; - is standard input")
     common.add_argument(
         "--max-pixels",
-        type=_positive,
+        type=positive,
         default=Limits().max_pixels,
         metavar="N",
         help="largest picture to accept, width times height (default: %(default)s)",
@@ -99,33 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Version(argparse.Action):
-    """``--version``; looks the version up only when it is asked for."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            release = version("featcodec")
-        except PackageNotFoundError:  # run from a source tree
-            release = "(not installed)"
-        print(f"plf {release}, .plf format version {VERSION}")
-        parser.exit()
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_positive.__name__ = "positive integer"  # argparse shows it: "invalid positive integer value: '0'"
-
-
 def _info(arguments: argparse.Namespace) -> int:
     """Show what is in each file."""
     shown: list[dict[str, object]] = []
@@ -137,12 +97,12 @@ def _info(arguments: argparse.Namespace) -> int:
         if arguments.json:
             shown.append(_as_json(report))
         else:
-            _print(("\n" if sound else "") + _as_text(report))
+            show(("\n" if sound else "") + _as_text(report))
         sound += 1
     if arguments.json and len(arguments.files) > 1:
-        _print(json.dumps(shown, indent=2))
+        show(json.dumps(shown, indent=2))
     elif shown:
-        _print(json.dumps(shown[0], indent=2))
+        show(json.dumps(shown[0], indent=2))
     return 0 if sound == len(arguments.files) else 1
 
 
@@ -153,19 +113,18 @@ def _verify(arguments: argparse.Namespace) -> int:
         if _load(path, Limits(max_pixels=arguments.max_pixels)) is None:
             status = 1
         else:
-            _print(f"{printable(path)}: ok (checksums)")
+            show(f"{printable(path)}: ok (checksums)")
     return status
 
 
 def _load(path: str, limits: Limits) -> _Report | None:
     """Read and check one file; ``None`` after a complaint about it."""
     try:
-        data = read_file(path, limits.max_file)
-        return _Report(path, len(data), parse(data, limits=limits), sections(data, limits=limits))
-    except InputError as error:  # begins with the path
-        _complain(str(error))
-    except BitstreamError as error:
-        _complain(f"{path}: {error}")
+        with about(path):
+            data = read_input(path, limits.max_file)
+            return _Report(path, len(data), parse(data, limits=limits), sections(data, limits=limits))
+    except FeatcodecError as error:
+        complain("plf", error)
     return None
 
 
@@ -226,25 +185,6 @@ def _section_lines(report: _Report) -> list[str]:
     for tag, name, offset, length, size in rows:
         lines.append(f"  {tag} {name:<10}{offset:>10,}{length:>12,}{size / report.size:>9.1%}")
     return lines
-
-
-def _print(text: str) -> None:
-    """Print to standard output, escaping what its encoding cannot show."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _complain(message: str) -> None:
-    print(f"plf: {printable(message)}", file=sys.stderr)
-
-
-def _discard_output() -> None:
-    """Point standard output nowhere, so that the interpreter's flush at exit does not fail, too."""
-    try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # not a real stream: nothing will be flushed
-        return
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 if __name__ == "__main__":

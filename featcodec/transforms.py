@@ -51,7 +51,8 @@ class ResidualBlock(nn.Module):
         self.b = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.b(F.silu(self.a(F.silu(x))))
+        y: Tensor = x + self.b(F.silu(self.a(F.silu(x))))
+        return y
 
 
 class AnalysisTransform(nn.Module):
@@ -181,7 +182,8 @@ class IntegerHyperSynthesis(nn.Module):
     def integers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Weights and biases as whole numbers in units of 1/256 and 1/4096 (z, layer 1: 1/256)."""
         units = (1, self.UNIT_ACTIVATION, self.UNIT_ACTIVATION)
-        weights = [_round(w * self.UNIT_WEIGHT).clamp(-self.LIMIT_WEIGHT, self.LIMIT_WEIGHT) for w in self.weights]
+        largest = self.LIMIT_WEIGHT
+        weights = [_round(w * self.UNIT_WEIGHT).clamp(-largest, largest) for w in self.weights]
         biases = [_round(b * self.UNIT_WEIGHT * u) for b, u in zip(self.biases, units, strict=True)]
         return weights, biases
 

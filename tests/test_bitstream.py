@@ -17,17 +17,15 @@ from featcodec import errors
 from featcodec.bitstream import (
     DEFAULT_LIMITS,
     MAGIC,
-    MAX_METADATA,
     Bitstream,
-    Header,
     Limits,
     Section,
     parse,
-    quality_to_step,
     sections,
     serialize,
-    step_to_quality,
 )
+from featcodec.header import Header, quality_to_step, step_to_quality
+from featcodec.metadata import MAX_METADATA
 
 HEADER = Header(bytes(range(16)), "street-open", 80, 4000, 3000, 640, 40, 40, bytes.fromhex("deadbeef"))
 STREAM = Bitstream(HEADER, bytes(range(1, 9)), {"camera": "north"})

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from featcodec import inspect
-from featcodec.bitstream import MAGIC, Bitstream, Header, serialize
+from featcodec.bitstream import MAGIC, Bitstream, serialize
+from featcodec.header import Header
 
 HEADER = Header(bytes(range(16)), "street-open", 80, 4000, 3000, 640, 40, 40, bytes.fromhex("deadbeef"))
 METADATA = {"camera": "Nordstraße\x1b[31m\u202e", "place": [47.5, 19, None]}

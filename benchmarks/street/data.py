@@ -82,9 +82,9 @@ class StreetTraining(torch.utils.data.Dataset[_Sample]):
 
     def __getitem__(self, i: int) -> _Sample:
         rng = np.random.default_rng((self.seed, self.start + i))
-        if rng.random() < 0.3:
+        if rng.random() < 0.15:
             return self._mosaic(rng)
-        sample = self._placed(rng, (self.size, self.size), 0.55, 1.45)
+        sample = self._placed(rng, (self.size, self.size), 0.7, 1.4)
         return _colour(sample, rng)
 
     def _placed(self, rng: np.random.Generator, canvas: tuple[int, int], lo: float, hi: float) -> _Sample:
@@ -114,7 +114,12 @@ class StreetTraining(torch.utils.data.Dataset[_Sample]):
         cx, cy = (int(v) for v in rng.integers(s * 3 // 10, s * 7 // 10, 2))
         image = np.full((s, s, 3), 114, np.uint8)
         parts = []
-        for x, y, w, h in ((0, 0, cx, cy), (cx, 0, s - cx, cy), (0, cy, cx, s - cy), (cx, cy, s - cx, s - cy)):
+        for x, y, w, h in (
+            (0, 0, cx, cy),
+            (cx, 0, s - cx, cy),
+            (0, cy, cx, s - cy),
+            (cx, cy, s - cx, s - cy),
+        ):
             part = self._placed(rng, (h, w), 0.8, 1.8)
             image[y : y + h, x : x + w] = part.image
             part.boxes = part.boxes + np.float32([x, y, x, y])

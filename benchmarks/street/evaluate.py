@@ -15,7 +15,7 @@ __all__ = ["evaluate_detector"]
 
 @torch.no_grad()
 def evaluate_detector(net: YOLOv5, data: CocoSet, *, size: int) -> Accuracy:
-    """COCO's protocol: confidence 0.001, suppression at IoU 0.6, at most 300 boxes, longest side `size` px."""
+    """COCO's protocol: confidence 0.001, suppression at IoU 0.6, 300 boxes; longest side `size` px."""
     training = net.training
     net.eval()
     found = []

@@ -17,7 +17,7 @@ __all__ = ["DetectionLoss", "Mimic", "complete_iou"]
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
-    """CIoU of paired boxes (N, 4) given as cx, cy, w, h: (N,) at most 1 (Zheng et al. 2020, arXiv:1911.08287)."""
+    """CIoU of paired boxes (N, 4), cx, cy, w, h: (N,) at most 1 (Zheng et al. 2020, arXiv:1911.08287)."""
     a_lo, a_hi = a[:, :2] - a[:, 2:] / 2, a[:, :2] + a[:, 2:] / 2
     b_lo, b_hi = b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2
     inter = (torch.minimum(a_hi, b_hi) - torch.maximum(a_lo, b_lo)).clamp(min=0).prod(1)

@@ -5,7 +5,7 @@ on the feature maps of YOLOX-nano (Apache-2.0), which knows more photographs tha
 
     python benchmarks/street/train_detector.py --shared ../shared --out runs/detector
 
-Resumes from the last checkpoint in --out. The resolution grows with the progress: 288, then 416 px.
+Resumes from the last checkpoint in --out. The resolution grows with the progress: 288, 320, then 416 px.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from torch import Tensor, nn
 
 from featcodec.backbones.yolov5 import YOLOv5
 
-# (share of all samples, canvas in px, batch)
-STAGES = ((0.70, 288, 32), (0.30, 416, 16))
+# (samples, canvas in px, batch); the teacher's maps are so dense a signal that small batches lose nothing
+STAGES = ((51_200, 288, 32), (30_000, 320, 8), (14_000, 416, 8))
+SAMPLES = sum(count for count, _, _ in STAGES)
 Forward = Callable[[YOLOv5, Tensor], tuple[dict[int, Tensor], list[Tensor]]]
 ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px
 
@@ -77,7 +78,7 @@ def keep_taps(net: YOLOv5, x: Tensor) -> dict[int, Tensor]:
 
 
 def forward(net: YOLOv5, x: Tensor) -> tuple[dict[int, Tensor], list[Tensor]]:
-    """The taps and the raw outputs of the head; compiled, since a quarter of the time is element-wise work."""
+    """The taps and the raw outputs of the head; compiled, since much of the time is element-wise work."""
     kept = keep_taps(net, x)
     return {i: kept[i] for i in TAP_LAYERS}, net.head_outputs(kept)
 
@@ -145,8 +146,8 @@ def resume(s: State, out: Path) -> None:
 def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, data: list) -> None:  # type: ignore[type-arg]
     """Trains until the stage's share of the samples is used up."""
     _, size, batch_size = STAGES[stage]
-    end = round(sum(share for share, _, _ in STAGES[: stage + 1]) * args.samples)
-    if s.seen >= end:
+    end = sum(count for count, _, _ in STAGES[: stage + 1])
+    if s.seen >= end - batch_size:
         return
     samples = StreetTraining(data, size=size, count=end - s.seen, seed=args.seed, start=s.seen)
     loader = torch.utils.data.DataLoader(
@@ -156,7 +157,7 @@ def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, 
     run = torch.compile(forward) if args.compile else forward
     recent, began, saved = torch.zeros(4), time.time(), time.time()
     for batch in loader:
-        progress = s.seen / args.samples
+        progress = s.seen / SAMPLES
         for group in s.optimizer.param_groups:
             group["lr"] = learning_rate(progress, args.lr)
         recent += step(s, run, teacher, loss, batch, args.mimic * (1 - 0.7 * progress)) / 50
@@ -165,7 +166,10 @@ def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, 
             began = time.time()
             line = {"seen": s.seen, "px": size, "images_s": round(rate, 1)}
             names = ("box", "objectness", "class", "mimic")
-            print(json.dumps(line | {n: round(float(v), 4) for n, v in zip(names, recent, strict=True)}), flush=True)
+            print(
+                json.dumps(line | {n: round(float(v), 4) for n, v in zip(names, recent, strict=True)}),
+                flush=True,
+            )
             recent = torch.zeros(4)
         if time.time() - saved > 240:
             save(s, args.out)
@@ -178,10 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and the trained detector")
-    parser.add_argument("--samples", type=int, default=90_000, help="augmented samples to train on")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--mimic", type=float, default=1.0, help="weight of the teacher's feature maps")
-    parser.add_argument("--no-compile", dest="compile", action="store_false", help="slower, but starts at once")
+    parser.add_argument(
+        "--no-compile", dest="compile", action="store_false", help="slower, but starts at once"
+    )
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -194,7 +199,10 @@ def main() -> None:
     resume(state, args.out)
     for stage in range(len(STAGES)):
         run_stage(state, teacher, args, stage, [sets["train-coco"], sets["train-highway"]])
-        save_file({k: v.half() if v.is_floating_point() else v for k, v in state.average.state_dict().items()}, args.out / "detector.safetensors")
+        save_file(
+            {k: v.half() if v.is_floating_point() else v for k, v in state.average.state_dict().items()},
+            args.out / "detector.safetensors",
+        )
         for name in ("choose-coco", "choose-highway"):
             print(name, evaluate_detector(state.average, sets[name], size=416), flush=True)
 

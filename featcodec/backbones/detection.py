@@ -60,18 +60,23 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return inter / (area_a[:, None] + area_b[None] - inter).clamp(min=1e-9)
 
 
-def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
-    """Greedy non-maximum suppression: indexes of the boxes kept, best score first.
+def nms(boxes: Tensor, scores: Tensor, iou: float, *, most: int | None = None) -> Tensor:
+    """Greedy non-maximum suppression: indexes of the boxes kept, best score first, at most `most`.
 
     Written here because torch has none and torchvision is not among the core dependencies.
     """
     order = scores.argsort(descending=True, stable=True)
-    overlap = (box_iou(boxes[order], boxes[order]) > iou).cpu()
-    alive = torch.ones(len(order), dtype=torch.bool)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= ~overlap[i, i + 1 :]
-    return order[alive.to(order.device)]
+    rows = boxes[order].cpu()
+    alive = torch.ones(len(rows), dtype=torch.bool).numpy()
+    kept: list[int] = []
+    i = 0
+    # a row of overlaps for each box kept, not the whole matrix: far fewer are kept than come in
+    while i < len(rows) and (most is None or len(kept) < most):
+        kept.append(i)
+        alive &= (box_iou(rows[i : i + 1], rows)[0] <= iou).numpy()
+        alive[: i + 1] = False
+        i = int(alive.argmax()) if alive.any() else len(rows)
+    return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
 
 
 def suppress(
@@ -99,5 +104,5 @@ def suppress(
     boxes = torch.cat((centre - half, centre + half), 1)
     # classes are moved apart so that they never overlap: one pass serves all of them
     apart = label[:, None].to(boxes) * (boxes.abs().max().item() * 2 + 1 if len(boxes) else 1.0)
-    keep = nms(boxes + apart, score, iou)[:most]
+    keep = nms(boxes + apart, score, iou, most=most)
     return boxes[keep], score[keep], label[keep]

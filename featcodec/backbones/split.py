@@ -81,7 +81,7 @@ class Split:
         """Channels and stride in pixels of the one tensor that crosses."""
         _ = self.only
         with torch.no_grad():
-            f = self.head(torch.zeros(1, 3, 64, 64))[0]
+            f = self.head(torch.zeros(1, 3, 64, 64, dtype=torch.float32))[0]
         return int(f.shape[1]), 64 // int(f.shape[2])
 
 

@@ -20,6 +20,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from featcodec.errors import InputError
 
@@ -51,7 +52,7 @@ class Conv(nn.Module):
         super().__init__()
         padding = kernel // 2 if padding is None else padding
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.03)
+        self.bn: nn.Module = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.03)
         self.act = nn.SiLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,8 +115,9 @@ class Detect(nn.Module):
     def __init__(self, classes: int, channels: tuple[int, ...]):
         super().__init__()
         self.classes = classes
-        anchors = torch.tensor(ANCHORS) / torch.tensor(STRIDES).view(3, 1, 1)
-        self.register_buffer("anchors", anchors)  # (3, 3, 2), in cells of the stride
+        # in Python: dividing tensors on the meta device takes torch seconds (it imports its compiler)
+        cells = [[(w / s, h / s) for w, h in three] for three, s in zip(ANCHORS, STRIDES, strict=True)]
+        self.register_buffer("anchors", torch.tensor(cells))  # (3, 3, 2), in cells of the stride
         self.m = nn.ModuleList(nn.Conv2d(c, 3 * (5 + classes), 1) for c in channels)
         self._set_prior_biases()
 
@@ -123,7 +125,8 @@ class Detect(nn.Module):
         # About eight objects in a picture of 640 px and classes equally likely: training starts from
         # plausible scores (Lin et al. 2017, arXiv:1708.02002, section 3.3).
         for conv, stride in zip(self.m, STRIDES, strict=True):
-            assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
             bias = conv.bias.detach().view(3, -1)
             bias[:, 4] = math.log(8 / (640 / stride) ** 2)
             bias[:, 5:] = math.log(0.6 / (self.classes - 0.99)) if self.classes > 1 else 0.0
@@ -140,7 +143,7 @@ class Detect(nn.Module):
         """Raw outputs to (B, N, 5 + classes): cx, cy, w, h in pixels, objectness, class scores in [0, 1]."""
         rows = []
         for raw, stride, anchor in zip(outputs, STRIDES, self.anchors, strict=True):
-            b, _, h, w, _ = raw.shape
+            _, _, h, w, _ = raw.shape
             s = raw.float().sigmoid()
             ys, xs = torch.meshgrid(
                 torch.arange(h, device=s.device), torch.arange(w, device=s.device), indexing="ij"
@@ -227,6 +230,17 @@ class YOLOv5(nn.Module):
         self.scale = scale
         self.classes = classes
         self.model = nn.ModuleList(_layers(scale, classes))
+
+    def fuse(self) -> YOLOv5:
+        """Folds batch normalisation into the convolutions, in place: the same outputs but for rounding.
+
+        For inference only; the state dict no longer has the published names.
+        """
+        for m in self.modules():
+            if isinstance(m, Conv) and isinstance(m.bn, nn.BatchNorm2d):
+                m.conv = fuse_conv_bn_eval(m.conv, m.bn)
+                m.bn = nn.Identity()
+        return self
 
     @property
     def detect(self) -> Detect:

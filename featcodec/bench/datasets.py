@@ -47,9 +47,7 @@ class CocoSet:
 
     def where(self, keep: Callable[[int], bool]) -> CocoSet:
         """The pictures whose position in the set, sorted by file name, `keep` accepts."""
-        return CocoSet(
-            self.names, self.labelled, tuple(p for i, p in enumerate(self.pictures) if keep(i))
-        )
+        return CocoSet(self.names, self.labelled, tuple(p for i, p in enumerate(self.pictures) if keep(i)))
 
 
 def read_coco(annotations: str | Path, images: str | Path, names: Sequence[str]) -> CocoSet:
@@ -69,7 +67,9 @@ def read_coco(annotations: str | Path, images: str | Path, names: Sequence[str])
         categories = {c["id"]: c["name"] for c in content["categories"]}
         listed, boxes = content["images"], content["annotations"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{annotations}: expected a COCO json, got {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{annotations}: expected a COCO json, got {type(error).__name__}: {error}"
+        ) from error
     number = {c: names.index(n) for c, n in categories.items() if n in names}
     by_image: dict[int, list[tuple[list[float], int, bool]]] = {}
     for a in boxes:

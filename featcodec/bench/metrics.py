@@ -84,11 +84,15 @@ def average_precision(data: CocoSet, detections: Sequence[Boxes]) -> Accuracy:
         run.evaluate()
         run.accumulate()
     precision = run.eval["precision"][:, :, :, 0, 2]  # (IoU, recall, class), all areas, 100 boxes
-    return Accuracy(_mean(precision), _mean(precision[0]), {
-        data.names[c]: _mean(precision[0, :, k])
-        for k, c in enumerate(run.params.catIds)
-        if (precision[0, :, k] > -1).any()
-    })
+    return Accuracy(
+        _mean(precision),
+        _mean(precision[0]),
+        {
+            data.names[c]: _mean(precision[0, :, k])
+            for k, c in enumerate(run.params.catIds)
+            if (precision[0, :, k] > -1).any()
+        },
+    )
 
 
 def _mean(precision: np.ndarray[Any, Any]) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 from featcodec.backbones.split import Split
 from featcodec.checkpoint import CodecConfig, CodecFile, NetworkConfig, network_digest
 from featcodec.entropy import Tables
+from featcodec.errors import CodecFileError
 from featcodec.hyperprior import CodecModel
 
 __all__ = ["export"]
@@ -44,6 +45,8 @@ def export(
         tensors |= {f"{part}.{k}": v.half() for k, v in getattr(model, part).state_dict().items()}
     weights, biases = model.h_s.integers()
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        if not bool(weight.isfinite().all()) or not float(bias.abs().max()) < 1 << 31:  # NaN, too
+            raise CodecFileError(f"hyper-synthesis, layer {i}: got weights that do not fit into integers")
         tensors[f"h_s.weight.{i}"] = weight.to(torch.int16)
         tensors[f"h_s.bias.{i}"] = bias.to(torch.int32)
     tensors["inverse_gains"] = model.inverse_gains().float()

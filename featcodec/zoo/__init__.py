@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from featcodec.backbones.yolov5 import YOLOv5
-from featcodec.bitstream import Header
 from featcodec.checkpoint import CodecFile, network_of
 from featcodec.codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
+from featcodec.header import Header
 
 __all__ = ["DEFAULT", "for_header", "load", "names"]
 
@@ -57,7 +57,7 @@ def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> Featu
     return _remember(FeatureCodec(file, network_of(file, network)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _embedded(name: str) -> FeatureCodec:
     file = CodecFile.load(_FOLDER / f"{name}.safetensors")
     return _remember(FeatureCodec(file, network_of(file, None)))
@@ -82,8 +82,8 @@ def for_header(header: Header) -> FeatureCodec:
                 break
         else:
             raise ModelMismatchError(
-                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, which is "
-                f"none of {', '.join(names())} of this release: load its codec file first, with "
+                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
+                f"expected one of {', '.join(names())} of this release: give its codec file, with "
                 "featcodec.load(PATH) or --codec PATH"
             )
     return _loaded[header.fingerprint]

@@ -1,0 +1,66 @@
+"""Inversion attacks on the embedded codecs, trained from scratch on their decoded latents.
+
+    python benchmarks/street/attack.py --shared ../shared --out benchmarks/results/street-attack.json
+
+The attacker trains on the pictures that the codecs were fitted on and is measured on coco/val, which
+neither has seen. Two budgets: a longer attack must not change the verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from data import splits
+from measure import provenance
+from PIL import Image
+
+import featcodec
+from featcodec.attacks.inversion import Pair, collect, measure, rebuild, train
+from featcodec.attacks.invnet import InvNet
+
+
+def gallery(net: InvNet, pairs: list[Pair], out: Path) -> None:
+    """Originals above, what the attacker rebuilt below (half resolution)."""
+    columns = []
+    for pair in pairs:
+        rebuilt = (rebuild(net, pair) * 255).byte().numpy()[:, ::2, ::2]
+        columns.append(np.concatenate((pair.picture.numpy(), rebuilt), 1))
+    height = max(c.shape[1] for c in columns)
+    padded = [np.pad(c, ((0, 0), (0, height - c.shape[1]), (0, 4))) for c in columns]
+    Image.fromarray(np.concatenate(padded, 2).transpose(1, 2, 0)).save(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
+    parser.add_argument("--out", type=Path, required=True, help="json file to write")
+    parser.add_argument("--codecs", nargs="+", default=list(featcodec.zoo.names()))
+    parser.add_argument("--quality", type=float, default=4)
+    parser.add_argument("--budgets", nargs="+", type=int, default=[500, 1500], help="training steps")
+    parser.add_argument("--gallery", type=Path, help="folder for pictures of what was rebuilt")
+    args = parser.parse_args()
+    sets = splits(args.shared)
+    known = [p.path for name in ("train-coco", "train-highway") for p in sets[name].pictures]
+    results = []
+    for name in args.codecs:
+        codec = featcodec.load(name)
+        test = collect(codec, [p.path for p in sets["coco-val"].pictures], quality=args.quality)
+        pairs = collect(codec, known, quality=args.quality)
+        for steps in args.budgets:
+            net = train(pairs, steps=steps, log=lambda t: print(t, flush=True))
+            attack = measure(net, codec, test)
+            result = {"codec": name, "quality": args.quality, "attacker": "InvNet", "steps": steps}
+            results.append(result | {"psnr": round(attack.psnr, 2), "blind_psnr": round(attack.blind, 2)})
+            print(json.dumps(results[-1]), flush=True)
+        if args.gallery:
+            args.gallery.mkdir(parents=True, exist_ok=True)
+            gallery(net, test[:6], args.gallery / f"{name}.png")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps({"made": provenance(), "results": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

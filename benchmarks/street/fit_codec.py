@@ -1,0 +1,119 @@
+"""Fits the two street codecs to the trained detector.
+
+    python benchmarks/street/fit_codec.py --shared ../shared --detector runs/detector/detector.safetensors \\
+        --name street-open --out runs/street-open --steps 2500
+    python benchmarks/street/fit_codec.py --shared ../shared --detector runs/detector/detector.safetensors \\
+        --name street --out runs/street --start runs/street-open --steps 1200 --lr 5e-4 --privacy 1.0
+
+`street-open` is fitted without adversary; `street` starts from it and goes on with one. Each call resumes
+from the checkpoint in --out and ends by writing codec.safetensors there, which is what is embedded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from data import CLASSES, StreetTraining, collate, splits
+from safetensors.torch import load_file
+from torch import Tensor
+
+from featcodec.backbones.split import Split, split
+from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.fit.export import export
+from featcodec.fit.loop import Options, fit_codec
+from featcodec.hyperprior import CodecModel
+from featcodec.transforms import Widths
+
+DESCRIPTIONS = {
+    "street": "street scenes, six classes; fitted against an adversary, so that the picture is hidden",
+    "street-open": "street scenes, six classes; without adversary: the difference is what privacy costs",
+}
+
+
+def load_detector(path: Path) -> YOLOv5:
+    """The trained detector, frozen."""
+    net = YOLOv5("n", classes=len(CLASSES))
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    return net.eval().requires_grad_(False)
+
+
+def batches(shared: Path, size: int, batch: int, count: int, seed: int) -> Iterator[Tensor]:
+    """Augmented training pictures (B, 3, size, size) uint8."""
+    sets = splits(shared)
+    data = StreetTraining(
+        [sets["train-coco"], sets["train-highway"]], size=size, count=count * batch, seed=seed
+    )
+    loader = torch.utils.data.DataLoader(
+        data, batch, collate_fn=collate, num_workers=1, prefetch_factor=4, drop_last=True
+    )
+    for b in loader:
+        yield b.images
+
+
+@torch.no_grad()
+def normalise(model: CodecModel, network: Split, images: Tensor) -> None:
+    """Sets the channel statistics of g_a and g_s from a batch of training pictures."""
+    f = network.head(images.to(model.log_gain.device).float() / 255)[0]
+    for transform in (model.g_a, model.g_s):
+        transform.mean.copy_(f.mean((0, 2, 3)))
+        transform.deviation.copy_(f.std((0, 2, 3)).clamp(min=0.02))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
+    parser.add_argument(
+        "--detector", type=Path, required=True, help="detector.safetensors of train_detector.py"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint and codec.safetensors")
+    parser.add_argument("--name", choices=sorted(DESCRIPTIONS), default="street-open")
+    parser.add_argument("--start", type=Path, help="folder of an earlier fit to start from")
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--privacy", type=float, default=0.0)
+    parser.add_argument("--adversary-steps", type=int, default=1)
+    parser.add_argument("--feature-weight", type=float, default=0.1)
+    parser.add_argument("--size", type=int, default=320, help="training canvas in pixels")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    detector = load_detector(args.detector)
+    model = CodecModel(Widths(64)).to(args.device)
+    fused = load_detector(args.detector).fuse().to(args.device, memory_format=torch.channels_last)
+    network = split(fused, at=4)
+    pictures = batches(args.shared, args.size, args.batch, args.steps + 1000, args.seed)
+    if args.start:
+        kept = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
+        model.load_state_dict(kept["model"])
+    else:
+        normalise(model, network, torch.cat([next(pictures) for _ in range(4)]))
+    options = Options(
+        steps=args.steps,
+        lr=args.lr,
+        privacy=args.privacy,
+        feature_weight=args.feature_weight,
+        adversary_steps=args.adversary_steps,
+        seed=args.seed,
+    )
+    fit_codec(
+        network,
+        model,
+        pictures,
+        options,
+        checkpoint=args.out / "checkpoint.pt",
+        log=lambda t: print(t, flush=True),
+    )
+    file = export(
+        model.cpu(), split(detector), name=args.name, description=DESCRIPTIONS[args.name], classes=CLASSES
+    )
+    file.save(args.out / "codec.safetensors")
+    print(f"{args.out / 'codec.safetensors'}: fingerprint {file.fingerprint.hex()}")
+
+
+if __name__ == "__main__":
+    main()

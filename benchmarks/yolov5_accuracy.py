@@ -1,0 +1,71 @@
+"""Accuracy of the official YOLOv5 v6 weights in this package's own network, against the published code's.
+
+    python benchmarks/yolov5_accuracy.py --shared ../shared --out benchmarks/results/yolov5.json
+
+COCO val2017, 280-image subset, 80 classes, longest side scaled to the size given, confidence 0.001,
+suppression at IoU 0.6, at most 300 boxes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from featcodec.backbones.detection import Boxes, suppress
+from featcodec.backbones.weights import yolov5_from
+from featcodec.bench.datasets import read_coco
+from featcodec.bench.metrics import average_precision
+from featcodec.images import load_image
+
+# mAP@.5:.95 and AP50 of the official code on the same pictures
+REFERENCE = {
+    ("n", 320): (21.8, 36.7),
+    ("n", 448): (27.1, 43.1),
+    ("n", 640): (28.2, 45.7),
+    ("s", 320): (31.6, 48.1),
+    ("s", 448): (35.7, 53.9),
+    ("s", 640): (37.3, 55.9),
+}
+
+
+@torch.no_grad()
+def accuracy(shared: Path, scale: str, size: int) -> dict[str, float]:
+    content = json.loads((shared / "data/coco/val.json").read_text())
+    names = tuple(c["name"] for c in sorted(content["categories"], key=lambda c: c["id"]))
+    data = read_coco(shared / "data/coco/val.json", shared / "data/coco/val", names)
+    net = yolov5_from(shared / f"weights/yolov5{scale}-v6.safetensors").fuse()
+    net = net.to(memory_format=torch.channels_last)
+    found = []
+    for picture in data.pictures:
+        x, geometry = load_image(picture.path, size=size, upscale=True)
+        boxes, scores, labels = suppress(net.detect.decode(net(x))[0], confidence=0.001, iou=0.6, most=300)
+        found.append(Boxes(geometry.boxes_to_picture(boxes), scores, labels, names))
+    got = average_precision(data, found)
+    return {"map": round(got.map, 1), "ap50": round(got.ap50, 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
+    parser.add_argument("--out", type=Path, help="json file to write")
+    parser.add_argument("--scales", nargs="+", default=["n", "s"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[320, 448, 640])
+    args = parser.parse_args()
+    rows = []
+    for scale in args.scales:
+        for size in args.sizes:
+            row = {"network": f"yolov5{scale}", "size": size, **accuracy(args.shared, scale, size)}
+            rows.append(row | {"published": REFERENCE.get((scale, size))})
+            print(json.dumps(rows[-1]), flush=True)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        made = {"command": " ".join(["python", *sys.argv]), "torch": torch.__version__}
+        args.out.write_text(json.dumps({"made": made, "results": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Attacks on the privacy of a codec: what a thief of the bytes can rebuild."""

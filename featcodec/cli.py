@@ -1,0 +1,220 @@
+"""The ``featcodec`` command: pictures to ``.plf`` files, and what can be had from those.
+
+    featcodec encode street.jpg -o street.plf          featcodec encode photos/*.jpg -o coded/
+    featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
+    featcodec zoo
+
+Exit codes as `featcodec.terminal` says. Here is the command line; `featcodec.commands` does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from featcodec import __version__, commands
+from featcodec.bitstream import VERSION, Limits
+from featcodec.header import quality_to_step
+from featcodec.metadata import serialize_metadata
+from featcodec.terminal import STANDARD, positive, run_command
+
+__all__ = ["main"]
+
+# By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
+_STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the ``featcodec`` command.
+
+    Args:
+        argv: arguments after the program name; those of the process if omitted.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: as `argparse` does, after ``--help``, ``--version`` and wrong command lines.
+
+    Example:
+        >>> main(["decode", "missing.plf", "-o", "features.npy"])
+        1
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.run is None:
+        parser.print_help(sys.stderr)
+        return 2
+    if getattr(arguments, "on", None) is not None and arguments.draw is None:
+        parser.error("argument --on: expected --draw with it")
+    with warnings.catch_warnings():
+        # A sound picture needs no comment, and about one that is not there is to be one line.
+        warnings.filterwarnings("ignore", module="PIL")
+        return run_command("featcodec", lambda: arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="featcodec",
+        description="A learned feature codec: a picture to the few bytes that a vision network needs of it.",
+        epilog="plf shows what is in a .plf file; featcodec-bench compares codecs.",
+        allow_abbrev=False,
+    )
+    version = f"featcodec {__version__}, .plf format version {VERSION}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and exit")
+    parser.set_defaults(run=None)
+    subparsers = parser.add_subparsers(metavar="COMMAND")
+    for add in (_add_encode, _add_decode, _add_detect, _add_zoo):
+        add(subparsers)
+    return parser
+
+
+def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser("encode", help="pictures to .plf files", allow_abbrev=False)
+    command.add_argument(
+        "images", nargs="+", type=_path, metavar="IMAGE", help="a picture; - is standard input"
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=_path,
+        metavar="OUT",
+        help="the .plf file; - is standard output. Several pictures, or one where OUT is a folder or ends "
+        "with a slash, go to OUT/NAME.plf each; a missing folder is made",
+    )
+    size = command.add_mutually_exclusive_group()
+    size.add_argument(
+        "-q", "--quality", type=_quality, metavar="Q", help="1 (smallest) to 8 (largest); default 4"
+    )
+    size.add_argument(
+        "--target-bytes", type=positive, metavar="N", help="the best quality of at most N bytes a file"
+    )
+    _add_codec(command, "default: street")
+    command.add_argument(
+        "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'
+    )
+    command.add_argument("--json", action="store_true", help="one JSON object; a list for several pictures")
+    command.set_defaults(run=commands.encode)
+
+
+def _add_decode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser("decode", help="a .plf file to features", allow_abbrev=False)
+    command.add_argument("file", type=_path, metavar="FILE", help="a .plf file; - is standard input")
+    command.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=_path,
+        metavar="OUT",
+        help="NumPy file (.npy) for float32 (1, C, h, w); - is standard output",
+    )
+    command.add_argument(
+        "--latents", action="store_true", help="the decoded latents instead of the features made from them"
+    )
+    _add_codec(command, "default: found by the fingerprint in the file")
+    _add_max_pixels(command)
+    command.set_defaults(run=commands.decode)
+
+
+def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser(
+        "detect",
+        help="a .plf file to boxes",
+        description="Prints label, score and the corners x1 y1 x2 y2 in pixels of the original photograph, "
+        "one line a box, best first.",
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "file",
+        type=_path,
+        metavar="FILE",
+        help="a .plf file, or a picture, which is first encoded in memory; - is standard input",
+    )
+    command.add_argument(
+        "--confidence", type=_fraction, default=0.25, metavar="S", help="least score (default: %(default)s)"
+    )
+    command.add_argument(
+        "--draw",
+        type=_drawing,
+        metavar="OUT",
+        help="draw the boxes: OUT.png, .jpg or .webp. A .plf holds no picture, which is the point of it: "
+        "they are drawn on plain grey unless --on gives the photograph. Scaled down to 4 megapixels",
+    )
+    command.add_argument("--on", type=_path, metavar="PHOTO", help="the photograph that --draw draws on")
+    _add_codec(command, "default: found by the fingerprint in the file; street for a picture")
+    _add_max_pixels(command)
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.set_defaults(run=commands.detect)
+
+
+def _add_zoo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser("zoo", help="list the embedded codecs", allow_abbrev=False)
+    command.add_argument("--json", action="store_true", help="a list of JSON objects")
+    command.set_defaults(run=commands.zoo)
+
+
+def _add_codec(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--codec", metavar="CODEC", help=f"name of an embedded codec or path of a codec file; {default}"
+    )
+
+
+def _add_max_pixels(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-pixels",
+        type=positive,
+        default=Limits().max_pixels,
+        metavar="N",
+        help="largest picture to accept, width times height (default: %(default)s)",
+    )
+
+
+def _path(text: str) -> str:
+    if not text:  # most likely a variable of the shell that was never set; as a path it means this folder
+        raise argparse.ArgumentTypeError("got '', expected a path")
+    return _STREAMS.get(text, text)
+
+
+def _quality(text: str) -> float:
+    try:
+        quality = float(text)
+        quality_to_step(quality)
+    except ValueError as error:  # InputError is one
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 1 to 8") from error
+    return quality
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1")
+    return number
+
+
+_fraction.__name__ = "number"
+
+
+def _metadata(text: str) -> dict[str, object]:
+    try:
+        metadata = json.loads(text)
+        if not isinstance(metadata, dict):
+            raise argparse.ArgumentTypeError(f"got {type(metadata).__name__}, expected a JSON object")
+        serialize_metadata(metadata)  # for the format to say whether a .plf can hold it
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return metadata
+
+
+def _drawing(text: str) -> str:
+    suffix = Path(text).suffix.lower()
+    if suffix not in commands.DRAWINGS:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a name in {', '.join(commands.DRAWINGS)}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""What the commands share: complaints, exit codes, standard streams, progress. Standard library only.
+
+Exit codes: 0 done; 1 an input is bad (one line on standard error says which and why); 2 the command line is
+wrong; 130 and 141 when interrupted or when the output is cut off. Any other exception is a bug in featcodec
+and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+
+from featcodec.errors import FeatcodecError, InputError
+from featcodec.files import check_target, printable, read_file, write_atomic
+
+__all__ = [
+    "STANDARD",
+    "Progress",
+    "about",
+    "check_output",
+    "complain",
+    "positive",
+    "read_input",
+    "run_command",
+    "show",
+    "write_output",
+]
+
+STANDARD = "-"  # as a path: standard input or output
+
+
+def run_command(program: str, command: Callable[[], int]) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        program: what complaints begin with.
+        command: does the work and returns an exit code.
+
+    Returns:
+        What `command` returned, 1 after a `FeatcodecError`, 130 or 141 as the module says.
+
+    Example:
+        >>> run_command("plf", lambda: 0)
+        0
+    """
+    try:
+        return command()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _discard_output()
+        return 141
+    except FeatcodecError as error:
+        complain(program, error)
+        return 1
+
+
+def complain(program: str, error: Exception | str) -> None:
+    """Say on standard error, in one line, what is wrong."""
+    if sys.stderr is not None:  # None when the process was started with it closed
+        with suppress(OSError):  # there is no better place to say that this place is gone
+            print(f"{program}: {printable(str(error))}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def about(path: str) -> Iterator[None]:
+    """Make every `FeatcodecError` inside begin with the file it is about.
+
+    Raises:
+        InputError: instead of any `FeatcodecError`.
+
+    Example:
+        >>> with about("street.plf"):
+        ...     raise FeatcodecError("the file is empty")
+        Traceback (most recent call last):
+        featcodec.errors.InputError: street.plf: the file is empty
+    """
+    try:
+        yield
+    except FeatcodecError as error:
+        reason, name = str(error), _name(path)
+        for start in (path, repr(path), name, "<bytes>"):  # how the libraries below may have begun it
+            if start:
+                reason = reason.removeprefix(f"{start}: ")
+        raise InputError(f"{name}: {reason}") from error
+
+
+def positive(text: str) -> int:
+    """For argparse: an integer of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+positive.__name__ = "positive integer"  # argparse shows it: "invalid positive integer value: '0'"
+
+
+# ---- standard input and output
+
+
+def show(text: str) -> None:
+    """Print to standard output, escaping what its encoding cannot show.
+
+    Raises:
+        InputError: the operating system refused.
+        BrokenPipeError: nobody reads any more.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    with _complaints_about_output():
+        # Flushed at once: else the interpreter would meet what is wrong with the output, noisily, at exit.
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def read_input(path: str, max_bytes: int) -> bytes:
+    """Read a file, or standard input for ``-``.
+
+    Raises:
+        InputError: as `featcodec.files.read_file`.
+    """
+    if path != STANDARD:
+        return read_file(path, max_bytes)
+    if sys.stdin is None:
+        raise InputError("standard input: closed")
+    try:
+        data = sys.stdin.buffer.read(max_bytes + 1)
+    except OSError as error:  # a directory, for one
+        raise InputError(f"standard input: {error.strerror}") from error
+    if len(data) > max_bytes:
+        raise InputError(f"standard input: got a longer stream, expected at most {max_bytes:,} bytes")
+    return data
+
+
+def write_output(path: str, data: bytes) -> None:
+    """Write a file whole or not at all, or to standard output for ``-``.
+
+    Raises:
+        InputError: as `featcodec.files.write_atomic`.
+        BrokenPipeError: nobody reads any more.
+    """
+    if path != STANDARD:
+        write_atomic(path, data)
+        return
+    with _complaints_about_output():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def check_output(path: str) -> None:
+    """Find out before the work whether `write_output` could succeed after it.
+
+    Raises:
+        InputError: it could not.
+    """
+    if path != STANDARD:
+        check_target(path)
+    elif sys.stdout is None:
+        raise InputError("standard output: closed")
+    elif sys.stdout.isatty():
+        raise InputError("standard output: got a terminal, expected a file or a pipe for binary data")
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == STANDARD else printable(path) or "''"
+
+
+@contextmanager
+def _complaints_about_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_output()
+        raise InputError(f"standard output: {error.strerror}") from error
+
+
+def _discard_output() -> None:
+    """Point standard output nowhere, so that the interpreter's flush at exit does not fail, too."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a real stream: nothing will be flushed
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+# ---- progress
+
+
+class Progress:
+    """One line on standard error that says how far the work is; nothing where that is no terminal.
+
+    Args:
+        total: pieces of work; a single one needs no such line.
+
+    Example:
+        >>> with Progress(2) as progress:
+        ...     for number, name in enumerate(["a.jpg", "b.jpg"]):
+        ...         progress.show(number, name)
+    """
+
+    def __init__(self, total: int):
+        self._total = total
+        self._live = total > 1 and sys.stderr is not None and sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def show(self, done: int, what: str) -> None:
+        """Replace the line.
+
+        Args:
+            done: pieces that are done.
+            what: what is being worked on.
+        """
+        columns = shutil.get_terminal_size().columns
+        self._write(f"{done}/{self._total} {printable(what)}"[: columns - 1])
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        self._write("")
+
+    def _write(self, text: str) -> None:
+        if self._live:
+            with suppress(OSError):
+                print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
