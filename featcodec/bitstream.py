@@ -66,7 +66,7 @@ class Limits:
     """
 
     max_pixels: int = 2**28
-    max_latents: int = 2**20
+    max_latents: int = 2**17
     max_payload: int = 2**26
     max_metadata: int = MAX_METADATA
     max_sections: int = 64

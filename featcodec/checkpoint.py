@@ -97,7 +97,10 @@ class CodecConfig:
         if raw.pop("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
         network = NetworkConfig(**{**raw["network"], "classes": tuple(raw["network"]["classes"])})
-        return CodecConfig(**{**raw, "network": network, "widths": Widths(**raw["widths"])})
+        config = CodecConfig(**{**raw, "network": network, "widths": Widths(**raw["widths"])})
+        if config.to_json() != text:
+            raise ValueError("expected canonical JSON, as the fingerprint is taken over it")
+        return config
 
     def to_json(self) -> str:
         """Canonical: the same configuration gives the same text."""

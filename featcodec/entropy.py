@@ -5,7 +5,7 @@
     y ──────┤ table by table ──────┼─▶ one stream of 32-bit words
     escapes ┘ what no table holds ─┘
 
-A table is a list of integer frequencies that add up to 2^24, for the symbols low .. low + n - 1, and last
+A table is a list of n integer frequencies that add up to 2^24, for the symbols low .. low + n - 2, and last
 the escape. constriction gets them as the weights ``frequency - 1``: it adds 1 to each (its models leave
 no symbol without probability) after scaling by (2^24 - n) / sum(weights), which is exactly 1, so that no
 rounding takes place and the coder works on exactly the stored integers (``tests/range_coder_reference.py``

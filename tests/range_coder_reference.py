@@ -1,7 +1,7 @@
-"""A second decoder of the payload, to be read beside ``docs/plf-format.md``: whole numbers only, no library.
+"""A second reader and writer of the payload, to be read beside ``docs/plf-format.md``, in whole numbers.
 
-It follows the section "Entropy coding" rule by rule and is slow. The tests compare featcodec's decoder with
-it, so that the format is what the document says and not what one release of a library happens to do.
+They follow the section "Entropy coding" rule by rule and are slow. The tests compare featcodec's coder with
+them, so that the format is what the document says and not what one release of a library happens to do.
 """
 
 from __future__ import annotations
@@ -119,3 +119,61 @@ def decode(payload: bytes, parts: list[tuple[list[int], list[Table]]]) -> list[l
     symbols = [decode_part(decoder, rows, tables) for rows, tables in parts]
     decoder.finish()
     return symbols
+
+
+class RangeEncoder:
+    """The state machine of the writer; `low` grows without bound, so that carries take care of themselves."""
+
+    def __init__(self) -> None:
+        self.low = 0
+        self.range: int = 2**64 - 1
+        self.shifts = 0
+
+    def advance(self, start: int, frequency: int) -> None:
+        """Narrows the range to the parts start .. start + frequency - 1."""
+        part = self.range >> PRECISION
+        self.low += part * start
+        self.range = part * frequency
+        if self.range < 2**32:
+            self.low *= 2**32
+            self.range *= 2**32
+            self.shifts += 1
+
+    def uniform(self, value: int, count: int) -> None:
+        """A number 0 .. count - 1."""
+        frequency = (1 << PRECISION) // count
+        start = value * frequency
+        self.advance(start, frequency if value < count - 1 else 2**PRECISION - start)
+
+    def escape(self, number: int) -> None:
+        """A whole number below 2^20 in Elias' gamma code."""
+        bits = (number + 1).bit_length() - 1
+        self.uniform(bits, ESCAPE_BITS + 1)
+        if bits:
+            self.uniform(number + 1 - (1 << bits), 1 << bits)
+
+    def finish(self) -> bytes:
+        """The fewest words that identify the range whatever follows them."""
+        if self.range == 2**64 - 1:
+            return b""
+        point = (self.low + 2**32 - 1) >> 32
+        words = [point >> 32 * i & 0xFFFFFFFF for i in range(self.shifts, -1, -1)]
+        if (self.low + self.range) >> 32 & 0xFFFFFFFF == words[-1]:
+            words.append(0)
+        return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+def encode_part(encoder: RangeEncoder, symbols: list[int], rows: list[int], tables: list[Table]) -> None:
+    """The inverse of `decode_part`."""
+    escapes: dict[int, int] = {}
+    for row in sorted(set(rows)):
+        table, starts = tables[row], tables[row].starts
+        last = len(table.frequencies) - 1
+        for at in (i for i, r in enumerate(rows) if r == row):
+            entry = symbols[at] - table.low
+            if not 0 <= entry < last:
+                escapes[at] = 2 * (entry - last) if entry >= last else 2 * (-entry - 1) + 1
+                entry = last
+            encoder.advance(starts[entry], table.frequencies[entry])
+    for at in sorted(escapes):
+        encoder.escape(escapes[at])

@@ -481,6 +481,20 @@ def test_the_configuration_survives_json() -> None:
     assert json.loads(config.to_json())["widths"] == asdict(WIDTHS)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"format":1', '"format": 1'),
+        ('"size":96', '"size":1,"size":96'),
+        ("\\u2013", "–"),
+    ],
+)
+def test_a_configuration_has_one_spelling(old: str, new: str) -> None:
+    text = small().config.to_json()
+    with pytest.raises(ValueError, match="expected canonical JSON"):
+        CodecConfig.from_json(text.replace(old, new))
+
+
 def test_the_network_is_taken_from_the_file_or_from_its_owner_and_checked() -> None:
     with_network, without = small(embed_network=True), small()
     x = torch.rand(1, 3, 64, 64)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from range_coder_reference import Refused, Table, decode
+from range_coder_reference import RangeEncoder, Refused, Table, decode, encode_part
 
 from featcodec.entropy import PRECISION, SymbolDecoder, Tables, encode_symbols, ideal_bits, symbol_hash
 from featcodec.errors import InputError, MalformedError
@@ -84,6 +84,13 @@ def by_reference(data: bytes, parts: list[Part]) -> list[list[int]]:
     return decode(data, [(rows.tolist(), plain(t)) for _, rows, t in parts])
 
 
+def written_by_reference(parts: list[Part]) -> bytes:
+    encoder = RangeEncoder()
+    for symbols, rows, t in parts:
+        encode_part(encoder, symbols.tolist(), rows.tolist(), plain(t))
+    return encoder.finish()
+
+
 # ---- round trips
 
 
@@ -117,6 +124,7 @@ def test_what_was_encoded_is_decoded_by_the_library_and_by_the_reference(parts: 
     expected = [symbols.tolist() for symbols, _, _ in parts]
     assert decoded(data, parts) == expected
     assert by_reference(data, parts) == expected
+    assert written_by_reference(parts) == data
 
 
 def test_single_symbols_of_every_entry_and_both_edges_round_trip() -> None:
@@ -163,6 +171,7 @@ def test_a_large_picture_round_trips_and_agrees_with_the_reference() -> None:
     data = encode_symbols(parts)
     assert decoded(data, parts) == [symbols.tolist() for symbols, _, _ in parts]
     assert by_reference(data, parts) == decoded(data, parts)
+    assert written_by_reference(parts) == data
 
 
 def test_the_bytes_are_pinned() -> None:

@@ -70,12 +70,31 @@ class _Sample:
 
 
 class StreetTraining(torch.utils.data.Dataset[_Sample]):
-    """Augmented training samples on an S x S canvas; sample i depends on (seed, i) alone."""
+    """Augmented training samples on an S x S canvas; sample i depends on (seed, i) alone.
 
-    def __init__(self, sets: list[CocoSet], *, size: int, count: int, seed: int, start: int = 0):
+    Args:
+        sets: where the pictures come from.
+        size: S in pixels.
+        scales: range of the picture's longest side, in canvases.
+        count: samples.
+        seed: of the augmentation.
+        start: number of the first sample.
+    """
+
+    def __init__(
+        self,
+        sets: list[CocoSet],
+        *,
+        size: int,
+        count: int,
+        seed: int,
+        scales: tuple[float, float] = (0.7, 1.4),
+        start: int = 0,
+    ):
         self.pictures = [(p, np.array(s.labelled)) for s in sets for p in s.pictures]
         self.pixels = [_decode(p) for p, _ in self.pictures]
-        self.size, self.count, self.seed, self.start = size, count, seed, start
+        self.size, self.scales = size, scales
+        self.count, self.seed, self.start = count, seed, start
 
     def __len__(self) -> int:
         return self.count
@@ -84,7 +103,7 @@ class StreetTraining(torch.utils.data.Dataset[_Sample]):
         rng = np.random.default_rng((self.seed, self.start + i))
         if rng.random() < 0.15:
             return self._mosaic(rng)
-        sample = self._placed(rng, (self.size, self.size), 0.7, 1.4)
+        sample = self._placed(rng, (self.size, self.size), *self.scales)
         return _colour(sample, rng)
 
     def _placed(self, rng: np.random.Generator, canvas: tuple[int, int], lo: float, hi: float) -> _Sample:

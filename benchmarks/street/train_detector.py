@@ -5,8 +5,7 @@ on the feature maps of YOLOX-nano (Apache-2.0), which knows more photographs tha
 
     python benchmarks/street/train_detector.py --shared ../shared --out runs/detector
 
-Resumes from the last checkpoint in --out. The resolution grows with the progress: 288, 320, then 416 px.
-"""
+Resumes from the last checkpoint in --out."""
 
 from __future__ import annotations
 
@@ -28,9 +27,10 @@ from torch import Tensor, nn
 
 from featcodec.backbones.yolov5 import YOLOv5
 
-# (samples, canvas in px, batch); the teacher's maps are so dense a signal that small batches lose nothing
-STAGES = ((51_200, 288, 32), (30_000, 320, 8), (14_000, 416, 8))
-SAMPLES = sum(count for count, _, _ in STAGES)
+# (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
+# that small batches lose nothing; the second stage crops, so that objects have their size at 416 px.
+STAGES = ((51_200, 288, 32, (0.7, 1.4)), (36_000, 320, 8, (0.8, 1.8)))
+SAMPLES = sum(count for count, *_ in STAGES)
 Forward = Callable[[YOLOv5, Tensor], tuple[dict[int, Tensor], list[Tensor]]]
 ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px
 
@@ -145,11 +145,11 @@ def resume(s: State, out: Path) -> None:
 
 def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, data: list) -> None:  # type: ignore[type-arg]
     """Trains until the stage's share of the samples is used up."""
-    _, size, batch_size = STAGES[stage]
-    end = sum(count for count, _, _ in STAGES[: stage + 1])
+    _, size, batch_size, scales = STAGES[stage]
+    end = sum(count for count, *_ in STAGES[: stage + 1])
     if s.seen >= end - batch_size:
         return
-    samples = StreetTraining(data, size=size, count=end - s.seen, seed=args.seed, start=s.seen)
+    samples = StreetTraining(data, size=size, scales=scales, count=end - s.seen, seed=args.seed, start=s.seen)
     loader = torch.utils.data.DataLoader(
         samples, batch_size, collate_fn=collate, num_workers=args.workers, drop_last=True, prefetch_factor=4
     )
