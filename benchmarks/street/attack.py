@@ -37,7 +37,7 @@ def gallery(net: InvNet, pairs: list[Pair], out: Path) -> None:
 
 
 def overview(nets: dict[str, InvNet], quality: float, out: Path) -> None:
-    """scikit-image's astronaut: the photograph with the boxes found in its file, then what each attacker rebuilt."""
+    """scikit-image's astronaut: with the boxes found in its file, then what each attacker rebuilt."""
     photograph = Image.fromarray(astronaut())
     panels = []
     for name, net in nets.items():
@@ -61,12 +61,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="json file to write")
     parser.add_argument("--codecs", nargs="+", default=list(featcodec.zoo.names()))
     parser.add_argument("--quality", type=float, default=4)
+    parser.add_argument("--pictures", type=int, default=2000, help="pictures that the attacker trains on")
     parser.add_argument("--budgets", nargs="+", type=int, default=[500, 1500], help="training steps")
     parser.add_argument("--overview", type=Path, help="picture for the README to write")
     parser.add_argument("--gallery", type=Path, help="folder for pictures of what was rebuilt")
     args = parser.parse_args()
     sets = splits(args.shared)
     known = [p.path for name in ("train-coco", "train-highway") for p in sets[name].pictures]
+    known = known[:: max(1, len(known) // args.pictures)]
     results = []
     nets = {}
     for name in args.codecs:
