@@ -27,6 +27,7 @@ from featcodec.fit.loop import Options, fit_codec
 from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
+STATISTICS = 4  # batches from which the channel statistics are taken
 DESCRIPTIONS = {
     "street": "street scenes, six classes; fitted against an adversary, so that the picture is hidden",
     "street-open": "street scenes, six classes; without adversary: the difference is what privacy costs",
@@ -40,11 +41,15 @@ def load_detector(path: Path) -> YOLOv5:
     return net.eval().requires_grad_(False)
 
 
-def batches(shared: Path, size: int, batch: int, count: int, seed: int) -> Iterator[Tensor]:
-    """Augmented training pictures (B, 3, size, size) uint8."""
+def batches(shared: Path, size: int, batch: int, count: int, seed: int, done: int) -> Iterator[Tensor]:
+    """Augmented training pictures (B, 3, size, size) uint8: `count` batches, the first `done` left out."""
     sets = splits(shared)
     data = StreetTraining(
-        [sets["train-coco"], sets["train-highway"]], size=size, count=count * batch, seed=seed
+        [sets["train-coco"], sets["train-highway"]],
+        size=size,
+        count=(count - done) * batch,
+        seed=seed,
+        start=done * batch,
     )
     loader = torch.utils.data.DataLoader(
         data, batch, collate_fn=collate, num_workers=1, prefetch_factor=4, drop_last=True
@@ -86,12 +91,7 @@ def main() -> None:
     model = CodecModel(Widths(64)).to(args.device)
     fused = load_detector(args.detector).fuse().to(args.device, memory_format=torch.channels_last)
     network = split(fused, at=4)
-    pictures = batches(args.shared, args.size, args.batch, args.steps + 1000, args.seed)
-    if args.start:
-        kept = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
-        model.load_state_dict(kept["model"])
-    else:
-        normalise(model, network, torch.cat([next(pictures) for _ in range(4)]))
+    checkpoint = args.out / "checkpoint.pt"
     options = Options(
         steps=args.steps,
         lr=args.lr,
@@ -100,12 +100,21 @@ def main() -> None:
         adversary_steps=args.adversary_steps,
         seed=args.seed,
     )
+    head_start = options.adversary_head_start if args.privacy > 0 else 0
+    done = torch.load(checkpoint, weights_only=True)["step"] + head_start if checkpoint.exists() else 0
+    count = args.steps + head_start + STATISTICS
+    pictures = batches(args.shared, args.size, args.batch, count, args.seed, done)
+    if args.start:
+        kept = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
+        model.load_state_dict(kept["model"])
+    elif not done:
+        normalise(model, network, torch.cat([next(pictures) for _ in range(STATISTICS)]))
     fit_codec(
         network,
         model,
         pictures,
         options,
-        checkpoint=args.out / "checkpoint.pt",
+        checkpoint=checkpoint,
         log=lambda t: print(t, flush=True),
     )
     file = export(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,25 +62,28 @@ def read_coco(annotations: str | Path, images: str | Path, names: Sequence[str])
     Raises:
         InputError: not a COCO json, or a picture that it names is missing.
     """
-    annotations, images = Path(annotations), Path(images)
+    annotations = Path(annotations)
     try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-        categories = {c["id"]: c["name"] for c in content["categories"]}
-        listed, boxes = content["images"], content["annotations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _read(json.loads(annotations.read_text(encoding="utf-8")), Path(images), names)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{annotations}: expected a COCO json, got {type(error).__name__}: {error}"
         ) from error
+
+
+def _read(content: Any, images: Path, names: Sequence[str]) -> CocoSet:
+    categories = {c["id"]: c["name"] for c in content["categories"]}
     number = {c: names.index(n) for c, n in categories.items() if n in names}
     by_image: dict[int, list[tuple[list[float], int, bool]]] = {}
-    for a in boxes:
+    for a in content["annotations"]:
         if a["category_id"] in number:
             x, y, w, h = a["bbox"]
             row = ([x, y, x + w, y + h], number[a["category_id"]], bool(a.get("iscrowd", 0)))
             by_image.setdefault(a["image_id"], []).append(row)
-    pictures = tuple(
-        _picture(images, i, by_image.get(i["id"], [])) for i in sorted(listed, key=lambda i: i["file_name"])
-    )
+    listed = sorted(content["images"], key=lambda i: str(i["file_name"]))
+    pictures = tuple(_picture(images, i, by_image.get(i["id"], [])) for i in listed)
     return CocoSet(tuple(names), tuple(n in categories.values() for n in names), pictures)
 
 
