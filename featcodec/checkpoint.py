@@ -59,6 +59,7 @@ class NetworkConfig:
         classes: class names by number.
         at: the layer after which it is cut.
         digest: SHA-256 over its weights as float16, hexadecimal.
+        confidence: score in (0, 1) from which a box is worth showing, chosen on held-out pictures.
     """
 
     family: str
@@ -66,6 +67,7 @@ class NetworkConfig:
     classes: tuple[str, ...]
     at: int
     digest: str
+    confidence: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,8 @@ def _check_config(config: CodecConfig) -> None:
         raise ValueError(f"name: got {config.name!r}, expected 1 to 63 characters of a-z 0-9 . _ -")
     if network.family != "yolov5" or network.scale not in get_args(Scale):
         raise ValueError(f"network: got {network.family!r} {network.scale!r}, expected a known one")
+    if type(network.confidence) is not float or not 0 < network.confidence < 1:
+        raise ValueError(f"confidence: got {network.confidence!r}, expected a number between 0 and 1")
     if type(network.at) is not int or len(crossing_layers(network.at)) != 1:
         raise ValueError(f"network: got a cut at {network.at!r}, expected a layer where one tensor crosses")
 

@@ -135,7 +135,7 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="a .plf file, or a picture, which is first encoded in memory; - is standard input",
     )
     command.add_argument(
-        "--confidence", type=_fraction, default=0.25, metavar="S", help="least score (default: %(default)s)"
+        "--confidence", type=_fraction, metavar="S", help="least score; default: the codec's own"
     )
     command.add_argument(
         "--draw",

@@ -119,6 +119,11 @@ class FeatureCodec:
         """16 bytes that stand for everything that decoding depends on."""
         return self.file.fingerprint
 
+    @property
+    def confidence(self) -> float:
+        """The score from which a box is worth showing, unless the caller says otherwise."""
+        return self.file.config.network.confidence
+
     def save(self, path: str) -> None:
         """Writes the codec file (safetensors); whole or not at all."""
         self.file.save(path)
@@ -327,7 +332,7 @@ class FeatureCodec:
         features: Tensor | bytes,
         *,
         geometry: Geometry | None = None,
-        confidence: float = 0.25,
+        confidence: float | None = None,
         iou: float = 0.45,
         most: int = 300,
     ) -> Boxes:
@@ -336,7 +341,7 @@ class FeatureCodec:
         Args:
             features: what `decode` gave, or the bytes of a file.
             geometry: for a plain tensor (1, C, h, w): the picture's geometry.
-            confidence: least score in [0, 1].
+            confidence: least score in [0, 1]; the codec's own, `confidence`, unless given.
             iou: overlap in [0, 1] above which the weaker of two boxes of a class goes.
             most: boxes at the most.
 
@@ -351,10 +356,11 @@ class FeatureCodec:
         channels = self.file.config.widths.features
         if features.ndim != 4 or features.shape[:2] != (1, channels):
             raise InputError(f"detect: got features {tuple(features.shape)}, expected (1, {channels}, h, w)")
+        least = self.confidence if confidence is None else confidence
         with _inference():
             raw = self.network.tail((features.as_subclass(torch.Tensor),))
             rows = self.network.network.detect.decode(raw)[0]
-            boxes, scores, labels = suppress(rows, confidence=confidence, iou=iou, most=most)
+            boxes, scores, labels = suppress(rows, confidence=least, iou=iou, most=most)
         return Boxes(geometry.boxes_to_picture(boxes), scores, labels, self.file.config.network.classes)
 
 

@@ -213,6 +213,8 @@ def detect(arguments: argparse.Namespace) -> int:
     ground = _ground(arguments, source, limits) if arguments.draw is not None else None
     with about(arguments.file):
         features = source.codec.decode(source.data, limits=limits)
+        if arguments.confidence is None:
+            arguments.confidence = source.codec.confidence
         boxes = source.codec.detect(features, confidence=arguments.confidence)
     if ground is not None:
         _draw(arguments.draw, ground, boxes, source.header)

@@ -1,16 +1,16 @@
-"""Average precision of an uncoded detector."""
+"""Average precision of an uncoded detector, and the score from which its boxes are worth showing."""
 
 from __future__ import annotations
 
 import torch
 
-from featcodec.backbones.detection import Boxes, suppress
+from featcodec.backbones.detection import Boxes, box_iou, suppress
 from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.bench.datasets import CocoSet
 from featcodec.bench.metrics import Accuracy, average_precision
 from featcodec.images import load_image
 
-__all__ = ["evaluate_detector"]
+__all__ = ["best_confidence", "evaluate_detector"]
 
 
 @torch.no_grad()
@@ -26,3 +26,33 @@ def evaluate_detector(net: YOLOv5, data: CocoSet, *, size: int) -> Accuracy:
         found.append(Boxes(geometry.boxes_to_picture(boxes), scores, labels, data.names))
     net.train(training)
     return average_precision(data, found)
+
+
+@torch.no_grad()
+def best_confidence(net: YOLOv5, data: CocoSet, *, size: int) -> float:
+    """The score above which a box is worth showing: where F1 at IoU 0.5, over all classes, is greatest.
+
+    Crowd regions are left out, as objects and as places for boxes.
+    """
+    scored: list[tuple[float, bool]] = []
+    objects = 0
+    for picture in data.pictures:
+        x, geometry = load_image(picture.path, size=size)
+        boxes, scores, labels = suppress(net.detect.decode(net(x))[0], confidence=0.02, iou=0.45, most=100)
+        truth = torch.from_numpy(picture.boxes)
+        overlap = box_iou(geometry.boxes_to_picture(boxes), truth)
+        overlap[labels[:, None] != torch.from_numpy(picture.labels)[None]] = 0
+        free = ~torch.from_numpy(picture.crowd)
+        objects += int(free.sum())
+        for score, row in zip(scores.tolist(), overlap, strict=True):
+            hits = (row >= 0.5).nonzero()[:, 0]
+            if len(hits) and not bool(free[hits].any()) and bool(torch.from_numpy(picture.crowd)[hits].any()):
+                continue
+            hit = hits[free[hits]]
+            if len(hit):
+                free[hit[row[hit].argmax()]] = False
+            scored.append((score, bool(len(hit))))
+    scored.sort(reverse=True)
+    right = torch.tensor([hit for _, hit in scored]).cumsum(0)
+    f1 = 2 * right / (torch.arange(1, len(scored) + 1) + objects)
+    return round(scored[int(f1.argmax())][0], 2)

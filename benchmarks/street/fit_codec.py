@@ -1,22 +1,30 @@
 """Fits the two street codecs to the trained detector.
 
-    python benchmarks/street/fit_codec.py --shared ../shared --detector runs/detector/detector.safetensors \\
-        --name street-open --out runs/street-open --steps 2500
-    python benchmarks/street/fit_codec.py --shared ../shared --detector runs/detector/detector.safetensors \\
-        --name street --out runs/street --start runs/street-open --steps 1200 --lr 5e-4 --privacy 1.0
+    common="--shared ../shared --detector runs/detector/detector.safetensors"
+    python benchmarks/street/fit_codec.py $common --name street-open --out runs/base --steps 2400 \\
+        --quality-weights 0.35 9
+    python benchmarks/street/fit_codec.py $common --name street-open --out runs/street-open --steps 600 \\
+        --start runs/base --lr 5e-4
+    python benchmarks/street/fit_codec.py $common --name street --out runs/street --steps 600 \\
+        --start runs/street-open --lr 5e-4 --privacy 2.0
 
-`street-open` is fitted without adversary; `street` starts from it and goes on with one. Each call resumes
-from the checkpoint in --out and ends by writing codec.safetensors there, which is what is embedded.
+The base is fitted from nothing at low rates; `street-open` goes on from it at the rates that are wanted,
+and `street` goes on from there against an adversary. Each call resumes from the checkpoint in --out and
+ends by writing codec.safetensors there, which is what is embedded; called again when it is finished, it
+only writes, with the detector given: one whose tail was trained further (train_detector.py --tail-of)
+gives the same features.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 from data import CLASSES, StreetTraining, collate, splits
+from evaluate import best_confidence
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,6 +32,7 @@ from featcodec.backbones.split import Split, split
 from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.fit.export import export
 from featcodec.fit.loop import Options, fit_codec
+from featcodec.fit.losses import QUALITY_WEIGHTS
 from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
@@ -78,6 +87,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="folder of an earlier fit to start from")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument(
+        "--quality-weights", type=float, nargs=2, default=QUALITY_WEIGHTS, metavar=("Q1", "Q8")
+    )
     parser.add_argument("--privacy", type=float, default=0.0)
     parser.add_argument("--adversary-steps", type=int, default=1)
     parser.add_argument("--feature-weight", type=float, default=0.1)
@@ -95,30 +107,38 @@ def main() -> None:
     options = Options(
         steps=args.steps,
         lr=args.lr,
+        quality_weights=tuple(args.quality_weights),
         privacy=args.privacy,
         feature_weight=args.feature_weight,
         adversary_steps=args.adversary_steps,
         seed=args.seed,
     )
     head_start = options.adversary_head_start if args.privacy > 0 else 0
-    done = torch.load(checkpoint, weights_only=True)["step"] + head_start if checkpoint.exists() else 0
-    count = args.steps + head_start + STATISTICS
-    pictures = batches(args.shared, args.size, args.batch, count, args.seed, done)
-    if args.start:
-        kept = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
+    planned = args.steps + head_start
+    kept = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
+    done = kept["step"] + head_start if kept else 0
+    if kept and done >= planned:  # finished before: the codec is only written again, with this detector
         model.load_state_dict(kept["model"])
-    elif not done:
-        normalise(model, network, torch.cat([next(pictures) for _ in range(STATISTICS)]))
-    fit_codec(
-        network,
-        model,
-        pictures,
-        options,
-        checkpoint=checkpoint,
-        log=lambda t: print(t, flush=True),
-    )
+    else:
+        pictures = batches(args.shared, args.size, args.batch, planned + STATISTICS, args.seed, done)
+        if args.start:
+            base = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
+            model.load_state_dict(base["model"])
+        elif not done:
+            normalise(model, network, torch.cat([next(pictures) for _ in range(STATISTICS)]))
+        fit_codec(network, model, pictures, options, checkpoint=checkpoint, log=partial(print, flush=True))
+    write(model.cpu(), detector, args)
+
+
+def write(model: CodecModel, detector: YOLOv5, args: argparse.Namespace) -> None:
+    """Exports the codec; the score from which boxes are shown is chosen on held-out pictures."""
     file = export(
-        model.cpu(), split(detector), name=args.name, description=DESCRIPTIONS[args.name], classes=CLASSES
+        model,
+        split(detector),
+        name=args.name,
+        description=DESCRIPTIONS[args.name],
+        classes=CLASSES,
+        confidence=best_confidence(detector, splits(args.shared)["choose-coco"], size=416),
     )
     file.save(args.out / "codec.safetensors")
     print(f"{args.out / 'codec.safetensors'}: fingerprint {file.fingerprint.hex()}")

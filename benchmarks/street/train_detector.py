@@ -21,7 +21,7 @@ import torch
 from data import CLASSES, Batch, StreetTraining, collate, splits
 from evaluate import evaluate_detector
 from loss import DetectionLoss, Mimic
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from teacher import TAP_LAYERS, Teacher
 from torch import Tensor, nn
 
@@ -29,8 +29,11 @@ from featcodec.backbones.yolov5 import YOLOv5
 
 # (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
 # that small batches lose nothing; the second stage crops, so that objects have their size at 416 px.
+TAIL_SAMPLES = 40_000
 STAGES = ((51_200, 288, 32, (0.7, 1.4)), (36_000, 320, 8, (0.8, 1.8)))
-SAMPLES = sum(count for count, *_ in STAGES)
+# with --tail-of: only what lies behind the cut goes on training
+TAIL_STAGES = ((TAIL_SAMPLES, 320, 8, (0.8, 1.8)),)
+CUT = 4
 Forward = Callable[[YOLOv5, Tensor], tuple[dict[int, Tensor], list[Tensor]]]
 ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px
 
@@ -71,10 +74,21 @@ def keep_taps(net: YOLOv5, x: Tensor) -> dict[int, Tensor]:
     taps: dict[int, Tensor] = {}
     start = 0
     for stop in sorted({t + 1 for t in TAP_LAYERS}):
-        kept = net.run(start, stop, kept)
+        trained = net.model[start].training
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+            kept = net.run(start, stop, kept)
         taps[stop - 1] = kept[stop - 1]
         start = stop
     return kept | taps
+
+
+def start_from(s: State, path: Path) -> None:
+    """Takes over a trained detector and freezes the layers before the cut, which codecs were fitted to."""
+    kept = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    s.net.load_state_dict(kept)
+    s.average.load_state_dict(kept)
+    for layer in s.net.model[: CUT + 1]:
+        layer.eval().requires_grad_(False)
 
 
 def forward(net: YOLOv5, x: Tensor) -> tuple[dict[int, Tensor], list[Tensor]]:
@@ -145,8 +159,10 @@ def resume(s: State, out: Path) -> None:
 
 def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, data: list) -> None:  # type: ignore[type-arg]
     """Trains until the stage's share of the samples is used up."""
-    _, size, batch_size, scales = STAGES[stage]
-    end = sum(count for count, *_ in STAGES[: stage + 1])
+    stages = TAIL_STAGES if args.tail_of else STAGES
+    _, size, batch_size, scales = stages[stage]
+    end = sum(count for count, *_ in stages[: stage + 1])
+    planned = sum(count for count, *_ in stages)
     if s.seen >= end - batch_size:
         return
     samples = StreetTraining(data, size=size, scales=scales, count=end - s.seen, seed=args.seed, start=s.seen)
@@ -157,7 +173,7 @@ def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, 
     run = torch.compile(forward) if args.compile else forward
     recent, began, saved = torch.zeros(4), time.time(), time.time()
     for batch in loader:
-        progress = s.seen / SAMPLES
+        progress = s.seen / planned
         for group in s.optimizer.param_groups:
             group["lr"] = learning_rate(progress, args.lr)
         recent += step(s, run, teacher, loss, batch, args.mimic * (1 - 0.7 * progress)) / 50
@@ -182,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and the trained detector")
+    parser.add_argument("--tail-of", type=Path, help="detector.safetensors whose head is kept as it is")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--mimic", type=float, default=1.0, help="weight of the teacher's feature maps")
     parser.add_argument(
@@ -195,9 +212,11 @@ def main() -> None:
     sets = splits(args.shared)
     teacher = Teacher(args.shared / "weights/yolox-nano-416.onnx").to(torch.bfloat16)
     state = build(args.lr)
+    if args.tail_of:
+        start_from(state, args.tail_of)
     state.net.to(memory_format=torch.channels_last)
     resume(state, args.out)
-    for stage in range(len(STAGES)):
+    for stage in range(len(TAIL_STAGES if args.tail_of else STAGES)):
         run_stage(state, teacher, args, stage, [sets["train-coco"], sets["train-highway"]])
         save_file(
             {k: v.half() if v.is_floating_point() else v for k, v in state.average.state_dict().items()},

@@ -22,6 +22,7 @@ def export(
     name: str,
     description: str,
     classes: tuple[str, ...],
+    confidence: float = 0.25,
     size: int = 416,
     embed_network: bool = True,
 ) -> CodecFile:
@@ -33,6 +34,7 @@ def export(
         name: goes into every ``.plf``: 1 to 63 characters of a-z, 0-9, ``.``, ``_``, ``-``.
         description: one line for people.
         classes: class names by number.
+        confidence: score in (0, 1) from which a box is worth showing.
         size: longest side in pixels that pictures are scaled down to.
         embed_network: False leaves the network's weights to their owner.
 
@@ -54,7 +56,7 @@ def export(
     if embed_network:
         state = net.state_dict().items()
         tensors |= {f"network.{k}": v.half() if v.is_floating_point() else v for k, v in state}
-    about = NetworkConfig("yolov5", net.scale, classes, network.only, network_digest(net))
+    about = NetworkConfig("yolov5", net.scale, classes, network.only, network_digest(net), confidence)
     config = CodecConfig(name, description, about, model.widths, size)
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     return CodecFile(config, contiguous).check()

@@ -20,7 +20,7 @@ from featcodec.backbones.split import Split
 __all__ = ["QUALITY_WEIGHTS", "Target", "distortion", "quality_weight", "target_of"]
 
 # lambda at quality 1 and at quality 8; geometric in between
-QUALITY_WEIGHTS = (0.35, 9.0)
+QUALITY_WEIGHTS = (1.2, 36.0)
 
 
 class Target:
