@@ -29,10 +29,9 @@ from featcodec.backbones.yolov5 import YOLOv5
 
 # (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
 # that small batches lose nothing; the second stage crops, so that objects have their size at 416 px.
-TAIL_SAMPLES = 40_000
 STAGES = ((51_200, 288, 32, (0.7, 1.4)), (36_000, 320, 8, (0.8, 1.8)))
 # with --tail-of: only what lies behind the cut goes on training
-TAIL_STAGES = ((TAIL_SAMPLES, 320, 8, (0.8, 1.8)),)
+TAIL_STAGES = ((28_000, 320, 8, (0.8, 1.8)),)
 CUT = 4
 Forward = Callable[[YOLOv5, Tensor], tuple[dict[int, Tensor], list[Tensor]]]
 ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px

@@ -1,0 +1,1 @@
+"""Networks that featcodec knows, where they can be cut, and their weights."""
