@@ -84,7 +84,7 @@ class TestEncode:
     def test_the_file_is_what_the_function_gives(self, data, capsys):
         assert main(["encode", "photo.jpg", "-o", "new.plf"]) == 0
         assert Path("new.plf").read_bytes() == data
-        rate = f"{8 * len(data) / (512 * 384):.2f}"
+        rate = f"{8 * len(data) / (512 * 384):.2g}"
         assert capsys.readouterr() == (
             f"new.plf: {len(data):,} bytes, {rate} bpp, quality 4, codec street\n",
             "",
