@@ -4,7 +4,8 @@
 
 Stages are timed in turn, round after round, in one process with two threads; the medians are reported, with
 what the codec adds as a ratio to head + tail of the same rounds. `plf info` is timed as a whole process, and
-the memory of encoding a 12-megapixel JPEG as the peak of a process beyond that of `import torch` alone.
+the memory of encoding a 12-megapixel JPEG as the peak of a process beyond that of `import torch` alone (which
+is read from /proc, so on Linux).
 """
 
 from __future__ import annotations
@@ -93,10 +94,11 @@ def whole_process(command: list[str], runs: int) -> float:
 
 def peak_memory(job: str, path: Path) -> float:
     """Peak resident MB of a fresh process that imports torch and, for the job 'encode', encodes `path`."""
+    # not getrusage: its peak survives exec, and would be this process's own
     code = (
-        "import sys, resource; import torch\n"
+        "import re, sys; import torch\n"
         f"if {job == 'encode'}:\n    import featcodec; featcodec.encode(sys.argv[1])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024)"
     )
     out = subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
     return float(out.stdout)

@@ -170,7 +170,8 @@ class CodecFile:
         with torch.device("meta"):  # a file that asks for huge layers fails when it does not bring them
             module = build(*widths)
         module.load_state_dict(state, assign=True)
-        return module.eval().requires_grad_(False)
+        frozen = module.eval().requires_grad_(False)
+        return frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _tables(self, name: str) -> Tables:
         parts = (self.tensors[f"{name}.{part}"].numpy() for part in ("frequencies", "sizes", "lows"))
