@@ -171,7 +171,7 @@ class CodecFile:
             module = build(*widths)
         module.load_state_dict(state, assign=True)
         frozen = module.eval().requires_grad_(False)
-        return frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return frozen.to(memory_format=torch.channels_last)
 
     def _tables(self, name: str) -> Tables:
         parts = (self.tensors[f"{name}.{part}"].numpy() for part in ("frequencies", "sizes", "lows"))
