@@ -1,4 +1,4 @@
-"""What the street detector is trained on: boxes, classes, and a teacher's feature maps."""
+"""What the street detector is trained on: boxes and classes, and a teacher's feature maps and answers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from data import Batch
-from teacher import TAP_CHANNELS, TAP_LAYERS, TeacherOutputs
+from teacher import ANSWERS, TAP_CHANNELS, TAP_LAYERS, TeacherOutputs
 from torch import Tensor, nn
 
 from featcodec.backbones.yolov5 import STRIDES, Detect
 
-__all__ = ["DetectionLoss", "Mimic", "complete_iou"]
+__all__ = ["Answers", "DetectionLoss", "Mimic", "complete_iou"]
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -145,3 +145,34 @@ class Mimic(nn.Module):
                 target = norm(t.float()).clamp(-6, 6)
             loss = loss + F.mse_loss(adapter(kept[layer]).float(), target)
         return loss / len(TAP_LAYERS)
+
+
+class Answers(nn.Module):
+    """Distance between the teacher's answers and what one linear layer reads off the student's last maps.
+
+    The student's own head reads the same maps. The teacher scores 80 classes where the street detector
+    needs six: the others teach it what is none of the six.
+
+    Source: quality focal loss (Li et al. 2020, arXiv:2006.04388, eq. 6, beta 2) on the scores, and CIoU on
+    the boxes, weighted by the score.
+    """
+
+    def __init__(self, channels: dict[int, int]):
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(channels[layer], ANSWERS, 1) for layer in TAP_LAYERS[-3:])
+        for head in self.heads:
+            nn.init.constant_(head.bias[4:], -4.6)  # type: ignore[index, arg-type]
+
+    def forward(self, kept: dict[int, Tensor], teacher: TeacherOutputs) -> Tensor:
+        focal = boxes = confident = torch.zeros(())
+        for layer, head, t in zip(TAP_LAYERS[-3:], self.heads, teacher.heads, strict=True):
+            own, told = (v.float().permute(0, 2, 3, 1).flatten(0, 2) for v in (head(kept[layer]), t))
+            score = told[:, 4:5] * told[:, 5:]
+            distance = (score - own[:, 4:].detach().sigmoid()).square()
+            bce = F.binary_cross_entropy_with_logits(own[:, 4:], score, reduction="none")
+            focal = focal + (bce * distance).sum()
+            best = score.amax(1)
+            a, b = (torch.cat((v[:, :2], v[:, 2:4].clamp(-4, 5).exp()), 1) for v in (own, told))
+            boxes = boxes + ((1 - complete_iou(a, b)) * best).sum()
+            confident = confident + best.sum()
+        return (2 * focal + boxes) / confident.clamp(min=1)

@@ -1,7 +1,7 @@
 """Trains the street detector from scratch.
 
 A YOLOv5n with six classes, random initial weights, trained on the labels of coco/train and highway5 and
-on the feature maps of YOLOX-nano (Apache-2.0), which knows more photographs than there are here.
+on the feature maps and answers of YOLOX-nano (Apache-2.0), which knows more photographs than there are here.
 
     python benchmarks/street/train_detector.py --shared ../shared --out runs/detector
 
@@ -16,24 +16,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from data import CLASSES, Batch, StreetTraining, collate, splits
 from evaluate import evaluate_detector
-from loss import DetectionLoss, Mimic
+from loss import Answers, DetectionLoss, Mimic
 from safetensors.torch import load_file, save_file
-from teacher import TAP_LAYERS, Teacher
+from teacher import TAP_LAYERS, Teacher, TeacherOutputs
 from torch import Tensor, nn
 
 from featcodec.backbones.yolov5 import YOLOv5
 
 # (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
-# that small batches lose nothing; the second stage crops, so that objects have their size at 416 px.
-STAGES = ((51_200, 288, 32, (0.7, 1.4)), (36_000, 320, 8, (0.8, 1.8)))
-# with --tail-of: only what lies behind the cut goes on training
-TAIL_STAGES = ((28_000, 320, 8, (0.8, 1.8)),)
-CUT = 4
-Forward = Callable[[YOLOv5, Tensor], tuple[dict[int, Tensor], list[Tensor]]]
+# that small batches lose nothing; the later stages crop, so that objects have their size at 416 px.
+STAGES = ((51_200, 288, 32, (0.7, 1.4)), (36_000, 320, 8, (0.8, 1.8)), (108_000, 320, 8, (0.8, 1.8)))
+Forward = Callable[["State", Tensor, TeacherOutputs], tuple[list[Tensor], Tensor, Tensor]]
 ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px
 
 
@@ -43,10 +41,14 @@ class State:
 
     net: YOLOv5
     mimic: Mimic
+    answers: Answers
     average: YOLOv5
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     seen: int = 0
     steps: int = 0
+
+
+PARTS = ("net", "mimic", "answers", "average", "optimizer")
 
 
 def build(lr: float) -> State:
@@ -57,14 +59,69 @@ def build(lr: float) -> State:
             m.inplace = False  # the taps are read twice
     with torch.no_grad():
         kept = keep_taps(net, torch.zeros(1, 3, 64, 64))
-    mimic = Mimic({i: kept[i].shape[1] for i in TAP_LAYERS})
-    decay, plain = [], []
-    for p in [*net.parameters(), *mimic.parameters()]:
-        (decay if p.ndim > 1 else plain).append(p)
-    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+    channels = {i: kept[i].shape[1] for i in TAP_LAYERS}
+    mimic, answers = Mimic(channels), Answers(channels)
+    net.to(memory_format=torch.channels_last)
     average = YOLOv5("n", classes=len(CLASSES))
     average.load_state_dict(net.state_dict())
-    return State(net, mimic, average, torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99)))
+    inner = [p for layer in net.model[1:-1] for p in layer.parameters() if p.ndim == 4]
+    others = {id(p) for p in inner}
+    outer = [p for m in (net, mimic, answers) for p in m.parameters() if id(p) not in others]
+    return State(net, mimic, answers, average, Optimizer(inner, outer, lr))
+
+
+class Optimizer:
+    """Muon for the inner convolutions, as matrices of one row an output channel; AdamW for all else.
+
+    Args:
+        inner: convolution weights (O, I, k, k) in channels-last order.
+        outer: everything else, the first and the last layer among it.
+        lr: peak learning rate of both; Muon's steps are scaled to the size of AdamW's.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale from
+    Liu et al. 2025 (arXiv:2502.16982), section 2.2.
+    """
+
+    def __init__(self, inner: list[nn.Parameter], outer: list[nn.Parameter], lr: float):
+        self.inner = [(p, nn.Parameter(_matrix(p.detach()))) for p in inner]
+        for p, m in self.inner:
+            if p.data_ptr() != m.data_ptr():
+                raise ValueError(f"weights {tuple(p.shape)} are not in channels-last order")
+        matrices = [m for _, m in self.inner]
+        self.muon = torch.optim.Muon(matrices, lr=lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+        groups = [
+            {"params": [p for p in outer if p.ndim > 1], "weight_decay": 0.02},
+            {"params": [p for p in outer if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.adamw = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
+
+    def set_rate(self, lr: float) -> None:
+        for group in self.muon.param_groups + self.adamw.param_groups:
+            group["lr"] = lr
+
+    def step(self) -> None:
+        for p, m in self.inner:
+            assert p.grad is not None
+            m.grad = _matrix(p.grad)
+        self.muon.step()
+        self.adamw.step()
+
+    def zero_grad(self) -> None:
+        for p, _ in self.inner:
+            p.grad = None
+        self.adamw.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        self.muon.load_state_dict(kept["muon"])
+        self.adamw.load_state_dict(kept["adamw"])
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """(O, I, k, k) to (O, k * k * I): a view, of a weight in channels-last order."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
 
 
 def keep_taps(net: YOLOv5, x: Tensor) -> dict[int, Tensor]:
@@ -73,27 +130,16 @@ def keep_taps(net: YOLOv5, x: Tensor) -> dict[int, Tensor]:
     taps: dict[int, Tensor] = {}
     start = 0
     for stop in sorted({t + 1 for t in TAP_LAYERS}):
-        trained = net.model[start].training
-        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-            kept = net.run(start, stop, kept)
+        kept = net.run(start, stop, kept)
         taps[stop - 1] = kept[stop - 1]
         start = stop
     return kept | taps
 
 
-def start_from(s: State, path: Path) -> None:
-    """Takes over a trained detector and freezes the layers before the cut, which codecs were fitted to."""
-    kept = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    s.net.load_state_dict(kept)
-    s.average.load_state_dict(kept)
-    for layer in s.net.model[: CUT + 1]:
-        layer.eval().requires_grad_(False)
-
-
-def forward(net: YOLOv5, x: Tensor) -> tuple[dict[int, Tensor], list[Tensor]]:
-    """The taps and the raw outputs of the head; compiled, since much of the time is element-wise work."""
-    kept = keep_taps(net, x)
-    return {i: kept[i] for i in TAP_LAYERS}, net.head_outputs(kept)
+def forward(s: State, x: Tensor, known: TeacherOutputs) -> tuple[list[Tensor], Tensor, Tensor]:
+    """The head's raw outputs, and the distances to the teacher's maps and answers."""
+    kept = keep_taps(s.net, x)
+    return s.net.head_outputs(kept), s.mimic(kept, known), s.answers(kept, known)
 
 
 def learning_rate(progress: float, peak: float) -> float:
@@ -104,19 +150,23 @@ def learning_rate(progress: float, peak: float) -> float:
 
 
 def step(
-    s: State, run: Forward, teacher: Teacher, loss: DetectionLoss, batch: Batch, mimic_weight: float
+    s: State,
+    run: Forward,
+    teacher: Callable[[Tensor], TeacherOutputs],
+    loss: DetectionLoss,
+    batch: Batch,
+    mimic_weight: float,
 ) -> Tensor:
-    """One optimizer step; returns box, objectness, class and mimic loss."""
+    """One optimizer step; returns box, objectness, class, mimic and answers loss."""
     x = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
     known = teacher(x)
     # COCO numbers of the six classes: person, bicycle, car, motorcycle, bus, truck are 0, 1, 2, 3, 5, 7
     suspect = [h[:, 4:5].float() * h[:, [5, 6, 7, 8, 10, 12]].float() for h in known.heads]
     with torch.autocast("cpu", torch.bfloat16):
-        taps, outputs = run(s.net, x)
-        mimic = s.mimic(taps, known)
+        outputs, mimic, answers = run(s, x, known)
     detection, parts = loss(outputs, batch, suspect)
-    total = detection * len(x) ** 0.5 + mimic_weight * mimic
-    s.optimizer.zero_grad(set_to_none=True)
+    total = detection * len(x) ** 0.5 + mimic_weight * mimic + answers
+    s.optimizer.zero_grad()
     total.backward()
     norm = nn.utils.clip_grad_norm_(s.net.parameters(), 10.0)
     if torch.isfinite(norm):
@@ -124,7 +174,7 @@ def step(
     s.steps += 1
     s.seen += len(x)
     follow(s.average, s.net, 0.9995 * (1 - math.exp(-s.steps / 500)))
-    return torch.cat((parts, mimic.detach().float()[None]))
+    return torch.cat((parts, torch.stack((mimic.detach().float(), answers.detach()))))
 
 
 @torch.no_grad()
@@ -139,26 +189,23 @@ def follow(average: YOLOv5, net: YOLOv5, decay: float) -> None:
 
 
 def save(s: State, out: Path) -> None:
-    kept = {"net": s.net.state_dict(), "mimic": s.mimic.state_dict(), "average": s.average.state_dict()}
-    kept |= {"optimizer": s.optimizer.state_dict(), "seen": s.seen, "steps": s.steps}  # type: ignore[dict-item]
-    torch.save(kept, out / "checkpoint.tmp")
+    parts = {name: getattr(s, name).state_dict() for name in PARTS}
+    torch.save(parts | {"seen": s.seen, "steps": s.steps}, out / "checkpoint.tmp")
     (out / "checkpoint.tmp").replace(out / "checkpoint.pt")
 
 
 def resume(s: State, out: Path) -> None:
     if (out / "checkpoint.pt").exists():
         kept = torch.load(out / "checkpoint.pt", weights_only=True)
-        s.net.load_state_dict(kept["net"])
-        s.mimic.load_state_dict(kept["mimic"])
-        s.average.load_state_dict(kept["average"])
-        s.optimizer.load_state_dict(kept["optimizer"])
+        for name in PARTS:
+            getattr(s, name).load_state_dict(kept[name])
         s.seen, s.steps = kept["seen"], kept["steps"]
         print(f"resumed at {s.seen} samples", flush=True)
 
 
 def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, data: list) -> None:  # type: ignore[type-arg]
     """Trains until the stage's share of the samples is used up."""
-    stages = TAIL_STAGES if args.tail_of else STAGES
+    stages = STAGES[-1:] if args.start else STAGES
     _, size, batch_size, scales = stages[stage]
     end = sum(count for count, *_ in stages[: stage + 1])
     planned = sum(count for count, *_ in stages)
@@ -170,22 +217,22 @@ def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, 
     )
     loss = DetectionLoss(s.net.detect)
     run = torch.compile(forward) if args.compile else forward
-    recent, began, saved = torch.zeros(4), time.time(), time.time()
+    teach = torch.compile(teacher) if args.compile else teacher
+    recent, began, saved = torch.zeros(5), time.time(), time.time()
     for batch in loader:
         progress = s.seen / planned
-        for group in s.optimizer.param_groups:
-            group["lr"] = learning_rate(progress, args.lr)
-        recent += step(s, run, teacher, loss, batch, args.mimic * (1 - 0.7 * progress)) / 50
+        s.optimizer.set_rate(learning_rate(progress, args.lr))
+        recent += step(s, run, teach, loss, batch, args.mimic * (1 - 0.7 * progress)) / 50
         if s.steps % 50 == 0:
             rate = 50 * batch_size / (time.time() - began)
             began = time.time()
             line = {"seen": s.seen, "px": size, "images_s": round(rate, 1)}
-            names = ("box", "objectness", "class", "mimic")
+            names = ("box", "objectness", "class", "mimic", "answers")
             print(
                 json.dumps(line | {n: round(float(v), 4) for n, v in zip(names, recent, strict=True)}),
                 flush=True,
             )
-            recent = torch.zeros(4)
+            recent = torch.zeros(5)
         if time.time() - saved > 240:
             save(s, args.out)
             saved = time.time()
@@ -197,8 +244,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and the trained detector")
-    parser.add_argument("--tail-of", type=Path, help="detector.safetensors whose head is kept as it is")
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="detector.safetensors that the last stage goes on from")
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--mimic", type=float, default=1.0, help="weight of the teacher's feature maps")
     parser.add_argument(
         "--no-compile", dest="compile", action="store_false", help="slower, but starts at once"
@@ -211,11 +258,12 @@ def main() -> None:
     sets = splits(args.shared)
     teacher = Teacher(args.shared / "weights/yolox-nano-416.onnx").to(torch.bfloat16)
     state = build(args.lr)
-    if args.tail_of:
-        start_from(state, args.tail_of)
-    state.net.to(memory_format=torch.channels_last)
+    if args.start:
+        kept = {k: v.float() if v.is_floating_point() else v for k, v in load_file(args.start).items()}
+        state.net.load_state_dict(kept)
+        state.average.load_state_dict(kept)
     resume(state, args.out)
-    for stage in range(len(TAIL_STAGES if args.tail_of else STAGES)):
+    for stage in range(len(STAGES[-1:] if args.start else STAGES)):
         run_stage(state, teacher, args, stage, [sets["train-coco"], sets["train-highway"]])
         save_file(
             {k: v.half() if v.is_floating_point() else v for k, v in state.average.state_dict().items()},
