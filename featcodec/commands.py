@@ -319,7 +319,7 @@ def _embedded(name: str) -> dict[str, object]:
     from featcodec import zoo as codecs
     from featcodec.checkpoint import CodecFile
 
-    path = Path(codecs.__file__).with_name(f"{name}.safetensors")
+    path = codecs.path(name)
     file = CodecFile.load(path)
     network = file.config.network
     return {

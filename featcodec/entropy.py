@@ -18,7 +18,7 @@ from Elias 1975 (gamma), doi:10.1109/TIT.1975.1055349.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import constriction
 import numpy as np
@@ -51,6 +51,9 @@ class Tables:
     frequencies: Ints
     sizes: Ints
     lows: Ints
+    _models: dict[int, constriction.stream.model.Categorical] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         got = [(part.dtype.name, part.shape) for part in (self.frequencies, self.sizes, self.lows)]
@@ -76,9 +79,11 @@ class Tables:
                 )
 
     def model(self, row: int) -> constriction.stream.model.Categorical:
-        """constriction's model of one row."""
-        weights = (self.frequencies[row, : self.sizes[row]] - 1).astype(np.float64)
-        return constriction.stream.model.Categorical(weights, perfect=False)
+        """constriction's model of one row; kept, since making it costs more than coding with it."""
+        if row not in self._models:
+            weights = (self.frequencies[row, : self.sizes[row]] - 1).astype(np.float64)
+            self._models[row] = constriction.stream.model.Categorical(weights, perfect=False)
+        return self._models[row]
 
 
 def _by_table(rows: Ints, tables: Tables) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from featcodec.backbones.detection import Boxes, box_iou, suppress
@@ -14,21 +16,23 @@ __all__ = ["best_confidence", "evaluate_detector"]
 
 
 @torch.no_grad()
+def _boxes(net: YOLOv5, path: Path, *, size: int, confidence: float, iou: float, most: int) -> Boxes:
+    """Detections of one picture, in its own pixels."""
+    x, geometry = load_image(path, size=size)
+    rows = net.detect.decode(net(x))[0]
+    boxes, scores, labels = suppress(rows, confidence=confidence, iou=iou, most=most)
+    return Boxes(geometry.boxes_to_picture(boxes), scores, labels, ())
+
+
 def evaluate_detector(net: YOLOv5, data: CocoSet, *, size: int) -> Accuracy:
     """COCO's protocol: confidence 0.001, suppression at IoU 0.6, 300 boxes; longest side `size` px."""
     training = net.training
     net.eval()
-    found = []
-    for picture in data.pictures:
-        x, geometry = load_image(picture.path, size=size)
-        rows = net.detect.decode(net(x))[0]
-        boxes, scores, labels = suppress(rows, confidence=0.001, iou=0.6, most=300)
-        found.append(Boxes(geometry.boxes_to_picture(boxes), scores, labels, data.names))
+    found = [_boxes(net, p.path, size=size, confidence=0.001, iou=0.6, most=300) for p in data.pictures]
     net.train(training)
     return average_precision(data, found)
 
 
-@torch.no_grad()
 def best_confidence(net: YOLOv5, data: CocoSet, *, size: int) -> float:
     """The score above which a box is worth showing: where F1 at IoU 0.5, over all classes, is greatest.
 
@@ -37,14 +41,12 @@ def best_confidence(net: YOLOv5, data: CocoSet, *, size: int) -> float:
     scored: list[tuple[float, bool]] = []
     objects = 0
     for picture in data.pictures:
-        x, geometry = load_image(picture.path, size=size)
-        boxes, scores, labels = suppress(net.detect.decode(net(x))[0], confidence=0.02, iou=0.45, most=100)
-        truth = torch.from_numpy(picture.boxes)
-        overlap = box_iou(geometry.boxes_to_picture(boxes), truth)
-        overlap[labels[:, None] != torch.from_numpy(picture.labels)[None]] = 0
+        found = _boxes(net, picture.path, size=size, confidence=0.02, iou=0.45, most=100)
+        overlap = box_iou(found.xyxy, torch.from_numpy(picture.boxes))
+        overlap[found.labels[:, None] != torch.from_numpy(picture.labels)[None]] = 0
         free = ~torch.from_numpy(picture.crowd)
         objects += int(free.sum())
-        for score, row in zip(scores.tolist(), overlap, strict=True):
+        for score, row in zip(found.scores.tolist(), overlap, strict=True):
             hits = (row >= 0.5).nonzero()[:, 0]
             if len(hits) and not bool(free[hits].any()) and bool(torch.from_numpy(picture.crowd)[hits].any()):
                 continue

@@ -159,7 +159,6 @@ def _step(run: Run, network: Split, images: Tensor) -> Tensor:
     device = where.type
     with torch.no_grad(), torch.autocast(device, torch.bfloat16):
         f = network.head(x)[0]
-        target = target_of(network, f)
     with torch.autocast(device, torch.bfloat16):
         coded = run.model(f, quality)
     small = halve(x)
@@ -168,6 +167,8 @@ def _step(run: Run, network: Split, images: Tensor) -> Tensor:
     if run.step < 0:
         run.step += 1
         return torch.zeros(len(NAMES))
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+        target = target_of(network, f)
     return _codec_step(run, network, coded, target, small, quality)
 
 

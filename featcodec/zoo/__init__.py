@@ -12,7 +12,7 @@ from featcodec.codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
 from featcodec.header import Header
 
-__all__ = ["DEFAULT", "for_header", "load", "names"]
+__all__ = ["DEFAULT", "for_header", "load", "names", "path"]
 
 DEFAULT = "street"
 _FOLDER = Path(__file__).parent
@@ -29,7 +29,12 @@ def names() -> tuple[str, ...]:
         >>> featcodec.zoo.names()
         ('street', 'street-open')
     """
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.safetensors")))
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.safetensors")))
+
+
+def path(name: str) -> Path:
+    """Where the file of an embedded codec lies."""
+    return _FOLDER / f"{name}.safetensors"
 
 
 def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> FeatureCodec:
@@ -59,7 +64,7 @@ def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> Featu
 
 @cache
 def _embedded(name: str) -> FeatureCodec:
-    file = CodecFile.load(_FOLDER / f"{name}.safetensors")
+    file = CodecFile.load(path(name))
     return _remember(FeatureCodec(file, network_of(file, None)))
 
 
