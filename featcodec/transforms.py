@@ -208,27 +208,32 @@ def integer_hyper_synthesis(
     """
     k = IntegerHyperSynthesis
     # z enters in whole units: its shift leaves activations in 1/16, so only 4 bits go
-    x = _layer(_upsample(z_hat), weights[0], biases[0], k.UNIT_WEIGHT // k.UNIT_ACTIVATION)
+    x = _round(_doubled(z_hat, weights[0], biases[0]) / (k.UNIT_WEIGHT // k.UNIT_ACTIVATION))
     x = x.clamp(0, k.LIMIT_ACTIVATION)
-    x = _layer(_upsample(x), weights[1], biases[1], k.UNIT_WEIGHT).clamp(0, k.LIMIT_ACTIVATION)
-    x = x[..., :height, :width]
-    out = _layer(x, weights[2], biases[2], k.UNIT_WEIGHT)  # (B, 2M, h, w) in 1/16
+    x = _round(_doubled(x, weights[1], biases[1]) / k.UNIT_WEIGHT).clamp(0, k.LIMIT_ACTIVATION)
+    x = x[..., :height, :width].flatten(2)
+    sums = weights[2].flatten(1) @ x + biases[2][:, None]
+    out = _round(sums / k.UNIT_WEIGHT).unflatten(2, (height, width))  # (B, 2M, h, w) in 1/16
     index, mean = out.chunk(2, 1)
     # the index moves a whole row for 1/16: finer steps would be lost in the table anyway
     return Prediction(index.clamp(0, k.SCALES - 1), mean / k.UNIT_ACTIVATION)
 
 
-def _upsample(x: Tensor) -> Tensor:
-    return x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+def _doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 3x3 convolution of x after nearest-neighbour upsampling by two: (B, I, h, w) to (B, O, 2h, 2w).
 
-
-def _layer(x: Tensor, weight: Tensor, bias: Tensor, divisor: int) -> Tensor:
-    """floor((W x + b + divisor / 2) / divisor): division by a power of two is exact."""
-    out_channels, _, kernel, _ = weight.shape
+    Of the three rows (columns) under the kernel two are always the same row of x, so each of the four
+    phases of the output is a 2x2 convolution of x with sums of weights: the same integers for half the work.
+    """
+    o, i, _, _ = weight.shape
     b, _, h, w = x.shape
-    columns = F.unfold(x, kernel, padding=kernel // 2) if kernel > 1 else x.flatten(2)  # (B, C k k, h w)
-    sums = weight.flatten(1) @ columns + bias[:, None]
-    return _round(sums / divisor).view(b, out_channels, h, w)
+    fold = x.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # (phase, row of x, row of weight)
+    phases = torch.einsum("prk,qcl,oikl->pqoirc", fold, fold, weight).reshape(4 * o, 4 * i)
+    columns = F.unfold(x, 2, padding=1)  # (B, 4 I, (h + 1) (w + 1))
+    sums = (phases @ columns).view(b, 2, 2, o, h + 1, w + 1)
+    parts = [sums[:, p, q, :, p : p + h, q : q + w] for p in (0, 1) for q in (0, 1)]
+    doubled = F.pixel_shuffle(torch.stack(parts, 2).flatten(1, 2), 2)
+    return doubled + bias[:, None, None]
 
 
 def worst_partial_sum(weights: list[Tensor], biases: list[Tensor]) -> int:
