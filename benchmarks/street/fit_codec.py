@@ -5,14 +5,13 @@
         --quality-weights 0.35 9
     python benchmarks/street/fit_codec.py $common --name street-open --out runs/street-open --steps 600 \\
         --start runs/base --lr 5e-4
-    python benchmarks/street/fit_codec.py $common --name street --out runs/street --steps 600 \\
-        --start runs/street-open --lr 5e-4 --privacy 2.0
+    python benchmarks/street/fit_codec.py $common --name street --out runs/street --steps 1200 \\
+        --start runs/street-open --lr 5e-4 --privacy 3.0
 
 The base is fitted from nothing at low rates; `street-open` goes on from it at the rates that are wanted,
 and `street` goes on from there against an adversary. Each call resumes from the checkpoint in --out and
 ends by writing codec.safetensors there, which is what is embedded; called again when it is finished, it
-only writes, with the detector given: one whose tail was trained further (train_detector.py --tail-of)
-gives the same features.
+only writes.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ def main() -> None:
     planned = args.steps + head_start
     kept = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
     done = kept["step"] + head_start if kept else 0
-    if kept and done >= planned:  # finished before: the codec is only written again, with this detector
+    if kept and done >= planned:  # finished before: the codec is only written again
         model.load_state_dict(kept["model"])
     else:
         pictures = batches(args.shared, args.size, args.batch, planned + STATISTICS, args.seed, done)
