@@ -21,6 +21,7 @@ _WIDTH = 1120  # of the drawing, in pixels
 _LEFT, _RIGHT, _TOP = 84, 24, 84  # margins
 _MAP = (_WIDTH - _LEFT - 150, 560)  # the heat map's largest sides; the colour bar is beside it
 _THIN = 28  # the heat map's smallest side: of a picture 1 pixel high there should be something to see
+_CAPTION = 180  # width of what is written below the heat map
 _COLOUR_BAR = 160  # its smallest height
 _PANEL = 150  # height of the bars
 _BARS = 72  # at the most: with more of them, their numbers could not be read
@@ -83,7 +84,7 @@ def draw_map(decoded: Decoded, rate: Rate) -> Image.Image:
     drawn.paste(Image.fromarray(colours(plane / largest)), (_LEFT, _TOP))
     _axes(page, plane.shape, decoded.geometry)
     bar = colours(np.linspace(1, 0, height))[:, None].repeat(20, 1)
-    _colour_bar(page, drawn, Image.fromarray(bar), _LEFT + plane.shape[1] + 28, largest)
+    _colour_bar(page, drawn, Image.fromarray(bar), _LEFT + max(plane.shape[1], _CAPTION) + 28, largest)
     for part, name, colour in ((rate.y, "y, latents", _Y_COLOUR), (rate.z, "z, side information", _Z_COLOUR)):
         _bars(page, part.bits.sum((1, 2)), name, panels, colour)
         panels += _PANEL + 84
