@@ -22,7 +22,9 @@ from reference_decoder import MAGIC, Codec, Header, Ints  # noqa: E402
 
 __all__ = [
     "MAGIC",
+    "METADATA",
     "ROOT",
+    "Base",
     "Built",
     "Codec",
     "Header",
@@ -37,6 +39,8 @@ __all__ = [
     "varint",
     "z_rows",
 ]
+
+METADATA = (b"m", b'{"camera":"north"}')
 
 
 @dataclass(frozen=True)
@@ -150,3 +154,26 @@ class Built:
     def data(self) -> bytes:
         """The whole file."""
         return container((b"H", header_content(self.hashed())), (b"D", self.payload()))
+
+
+class Base:
+    """A sound file of 7 x 3 pixels that the invalid ones are made of."""
+
+    def __init__(self, codec: Codec):
+        rng = np.random.default_rng(4)
+        self.codec = codec
+        built = Built.of(codec, 7, 3, rng.integers(-2, 3, (codec.side, 1, 1)))
+        self.built = replace(built, y=np.clip(rng.integers(-2, 3, built.y.shape), *built.limits_of_y()))
+        self.header: Header = self.built.hashed()
+        self.payload = self.built.payload()
+        self.h, self.d = (b"H", header_content(self.header)), (b"D", self.payload)
+        self.data = container(self.h, METADATA, self.d)
+
+    def with_header(self, **changes: object) -> bytes:
+        """Other fields under sound checksums."""
+        return container((b"H", header_content(replace(self.header, **changes))), self.d)  # type: ignore[arg-type]
+
+    def with_payload(self, payload: bytes, **changes: object) -> bytes:
+        """Another payload, and other fields, under sound checksums."""
+        header = replace(self.header, **changes)  # type: ignore[arg-type]
+        return container((b"H", header_content(header)), (b"D", payload))
