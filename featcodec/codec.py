@@ -90,7 +90,8 @@ def _inference() -> Iterator[None]:
 class FeatureCodec:
     """A fitted codec and the network that it was fitted to.
 
-    Made by `featcodec.load` or `featcodec.fit`, not by hand.
+    Made by `featcodec.load` or `featcodec.fit`, not by hand. Without the network it decodes, but neither
+    encodes nor detects.
 
     Example:
         >>> import featcodec
@@ -104,10 +105,21 @@ class FeatureCodec:
         'person'
     """
 
-    def __init__(self, file: CodecFile, network: Split):
+    def __init__(self, file: CodecFile, network: Split | None):
         self.file = file
-        self.network = network
+        self._network = network
         self._tables_z, self._tables_y = file.tables_z, file.tables_y
+
+    @property
+    def network(self) -> Split:
+        """The network, cut.
+
+        Raises:
+            InputError: the codec was made without it.
+        """
+        if self._network is None:
+            raise InputError(f"codec {self.name!r}: got no network, expected one to encode or detect with")
+        return self._network
 
     @property
     def name(self) -> str:
@@ -288,19 +300,19 @@ class FeatureCodec:
         """
         stream = parse(data, limits=limits)
         header = stream.header
-        if header.fingerprint != self.fingerprint:
-            raise ModelMismatchError(
-                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
-                f"got {self.name!r} with {self.fingerprint.hex()}"
-            )
         geometry = Geometry(header.width, header.height, header.size, self.file.config.stride)
         s = self.decode_symbols(stream, geometry)
         y_g = torch.from_numpy((s.y + s.mean).astype(np.float32))
         return (y_g * self.file.inverse_gain(header.quality_step)[:, None, None])[None], geometry
 
     def decode_symbols(self, stream: Bitstream, geometry: Geometry) -> Symbols:
-        """The payload's symbols, checked against the file's hash."""
+        """The payload's symbols, checked against the file's hash; errors as `decode`."""
         config, header = self.file.config, stream.header
+        if header.fingerprint != self.fingerprint:
+            raise ModelMismatchError(
+                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
+                f"got {self.name!r} with {self.fingerprint.hex()}"
+            )
         shape = (header.latent_height, header.latent_width)
         step = config.latent_stride
         expected = (geometry.canvas_height // step, geometry.canvas_width // step)

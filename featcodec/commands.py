@@ -129,7 +129,7 @@ def _plan(images: list[str], output: str) -> dict[str, str]:
     """
     plan = _plan_folder(images, output) if _is_folder(images, output) else {images[0]: output}
     for target in plan.values():
-        _check_target(target, images)
+        check_output(target, images)
     return plan
 
 
@@ -166,7 +166,7 @@ def _plan_folder(images: list[str], folder: str) -> dict[str, str]:
 def decode(arguments: argparse.Namespace) -> int:
     """Decode one file to an array."""
     limits = Limits(max_pixels=arguments.max_pixels)
-    _check_target(arguments.output, [arguments.file])
+    check_output(arguments.output, [arguments.file])
     with about(arguments.file):
         data = read_input(arguments.file, limits.max_file)
         header = parse(data, limits=limits).header  # before torch is imported, which takes seconds
@@ -207,7 +207,7 @@ class _Source:
 def detect(arguments: argparse.Namespace) -> int:
     """Find boxes; show them, and draw them if asked to."""
     if arguments.draw is not None:
-        _check_target(arguments.draw, [arguments.file, arguments.on or STANDARD])
+        check_output(arguments.draw, [arguments.file, arguments.on or STANDARD])
     limits = Limits(max_pixels=arguments.max_pixels)
     source = _source(arguments, limits)
     ground = _ground(arguments, source, limits) if arguments.draw is not None else None
@@ -335,19 +335,6 @@ def _embedded(name: str) -> dict[str, object]:
 
 
 # ---- shared
-
-
-def _check_target(target: str, inputs: list[str]) -> None:
-    """Find out before the work whether its result can be written, and that no input is lost by it."""
-    if any(_same_file(target, one) for one in inputs):
-        raise InputError(f"{target}: got one of the inputs, expected another output")
-    check_output(target)
-
-
-def _same_file(target: str, one: str) -> bool:
-    with suppress(OSError, ValueError):  # a missing input is no problem here; its reader names it
-        return STANDARD not in (target, one) and Path(target).samefile(one)
-    return False
 
 
 def _load_codec(codec: str | None) -> FeatureCodec:

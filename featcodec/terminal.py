@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 
 from featcodec.errors import FeatcodecError, InputError
@@ -150,18 +151,30 @@ def write_output(path: str, data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def check_output(path: str) -> None:
-    """Find out before the work whether `write_output` could succeed after it.
+def check_output(path: str, inputs: Sequence[str] = ()) -> None:
+    """Find out before the work whether `write_output` could succeed after it, without losing an input.
+
+    Args:
+        path: where the result will go.
+        inputs: what is read.
 
     Raises:
-        InputError: it could not.
+        InputError: it could not, or it would replace one of the inputs.
     """
+    if any(_same_file(path, one) for one in inputs):
+        raise InputError(f"{path}: got one of the inputs, expected another output")
     if path != STANDARD:
         check_target(path)
     elif sys.stdout is None:
         raise InputError("standard output: closed")
     elif sys.stdout.isatty():
         raise InputError("standard output: got a terminal, expected a file or a pipe for binary data")
+
+
+def _same_file(path: str, one: str) -> bool:
+    with suppress(OSError, ValueError):  # a missing input is no problem here; its reader names it
+        return STANDARD not in (path, one) and Path(path).samefile(one)
+    return False
 
 
 def _name(path: str) -> str:

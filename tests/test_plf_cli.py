@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from featcodec.bitstream import MAGIC, Bitstream, serialize
 from featcodec.header import Header
 
 HEADER = Header(bytes(range(16)), "street-open", 80, 4000, 3000, 640, 40, 40, bytes.fromhex("deadbeef"))
+COMMANDS = ("info", "verify", "map", "dump", "diff", "conformance")
 METADATA = {"camera": "Nordstraße\x1b[31m\u202e", "place": [47.5, 19, None]}
 TEXT = r"""{path}
   file        4,223 bytes, .plf version 1
@@ -137,11 +140,11 @@ class TestInfo:
 
 class TestVerify:
     def test_sound_files_are_ok(self, sound, plain, capsys):
-        assert inspect.main(["verify", sound, plain]) == 0
+        assert inspect.main(["verify", "--checksums-only", sound, plain]) == 0
         assert capsys.readouterr().out == f"{sound}: ok (checksums)\n{plain}: ok (checksums)\n"
 
     def test_the_other_files_are_done_after_a_bad_one(self, sound, short, plain, capsys):
-        assert inspect.main(["verify", sound, short, plain]) == 1
+        assert inspect.main(["verify", "--checksums-only", sound, short, plain]) == 1
         out, err = capsys.readouterr()
         assert out == f"{sound}: ok (checksums)\n{plain}: ok (checksums)\n"
         assert err == (
@@ -149,9 +152,111 @@ class TestVerify:
             " the file ends early\n"
         )
 
+    def test_json_says_how_far_it_came(self, plain, short, capsys):
+        assert inspect.main(["verify", "--checksums-only", "--json", plain]) == 0
+        expected = {
+            "file": plain,
+            "ok": True,
+            "checksums": True,
+            "symbols": None,
+            "kind": None,
+            "error": None,
+        }
+        assert json.loads(capsys.readouterr().out) == expected
+        damaged = bytearray(Path(plain).read_bytes())
+        damaged[20] ^= 1
+        Path(plain).write_bytes(damaged)
+        assert inspect.main(["verify", "--checksums-only", "--json", plain, short]) == 1
+        out, err = capsys.readouterr()
+        first, second = json.loads(out)
+        assert (first["ok"], first["checksums"], first["kind"]) == (False, False, "ChecksumError")
+        assert (second["ok"], second["checksums"], second["kind"]) == (False, None, "TruncatedError")
+        assert err == f"plf: {first['error']}\nplf: {second['error']}\n"
+
+
+class TestDump:
+    def test_the_sections_are_listed(self, sound, capsys):
+        assert inspect.main(["dump", sound]) == 0
+        assert capsys.readouterr().out == (
+            "section         offset  content at      length  crc-32\n"
+            "H header             7           9          41  23a34605\n"
+            "m metadata          54          56          60  af98a4ed\n"
+            "D payload          120         123       4,096  c8d68a0e\n"
+        )
+
+    def test_the_contents_are_written(self, sound, tmp_path, capsys):
+        assert inspect.main(["dump", sound, "-o", str(tmp_path / "parts"), "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        data = Path(sound).read_bytes()
+        assert [s["tag"] for s in shown["sections"]] == ["H", "m", "D"]
+        for s in shown["sections"]:
+            written = Path(s["written"])
+            assert written.name == f"{shown['sections'].index(s) + 1}-{s['tag']}.bin"
+            assert written.read_bytes() == data[s["content"] : s["content"] + s["length"]]
+
+    def test_a_folder_that_cannot_be_made_is_one_line(self, sound, plain, capsys):
+        assert inspect.main(["dump", sound, "-o", plain]) == 1
+        assert capsys.readouterr() == ("", f"plf: {plain}: File exists, expected a folder\n")
+
+    def test_standard_output_takes_one_thing(self, sound, capsys):
+        assert inspect.main(["dump", sound, "--symbols", "-", "--json"]) == 1
+        assert "standard output: got more than one thing" in capsys.readouterr().err
+
+
+class TestDiff:
+    def test_the_same_bytes_are_exit_code_0(self, plain, capsys):
+        assert inspect.main(["diff", plain, plain]) == 0
+        assert capsys.readouterr() == (f"{plain} and {plain} are identical\n", "")
+
+    def test_another_codec_is_exit_code_1_and_the_fields_are_shown(self, plain, tmp_path, capsys):
+        other = tmp_path / "other.plf"
+        header = replace(HEADER, fingerprint=bytes(16), quality_step=0, width=3999)
+        other.write_bytes(serialize(Bitstream(header, bytes(12), {"a": 1})))
+        assert inspect.main(["diff", plain, str(other)]) == 1
+        assert capsys.readouterr().out == (
+            f"{plain} and {other} differ\n"
+            "  bytes         68 against 85\n"
+            "  payload       8 against 12\n"
+            "  fingerprint   000102030405060708090a0b0c0d0e0f against 00000000000000000000000000000000\n"
+            "  quality       3.5 against 1.0\n"
+            "  width         4000 against 3999\n"
+            "  sections      HD against HmD\n"
+            "  metadata      differs\n"
+            "  symbols       not compared: made by different codecs\n"
+        )
+
+    def test_trouble_is_exit_code_2(self, plain, short, tmp_path, capsys):
+        for arguments in ([plain, short], [str(tmp_path / "missing"), plain], ["-", "-"]):
+            assert inspect.main(["diff", *arguments]) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", 1)
+            assert err.startswith("plf: ")
+
+
+class TestConformance:
+    def test_a_folder_without_manifest_is_one_line(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        assert inspect.main(["conformance"]) == 1
+        assert capsys.readouterr().err == (
+            "plf: bitstreams/manifest.json: no such file, expected the folder of the conformance streams: "
+            "plf conformance FOLDER (bitstreams/ of featcodec's repository)\n"
+        )
+
+    @pytest.mark.parametrize(
+        "manifest", ["", "{", "[]", "{}", '{"valid":[],"invalid":[]}', '{"valid":[{}],"invalid":[]}']
+    )
+    def test_a_bad_manifest_is_one_line(self, manifest, tmp_path, capsys):
+        (tmp_path / "manifest.json").write_text(manifest)
+        assert inspect.main(["conformance", str(tmp_path)]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "expected a manifest of streams" in err
+
 
 class TestBadInput:
-    @pytest.mark.parametrize("command", [["info"], ["info", "--json"], ["verify"]])
+    @pytest.mark.parametrize(
+        "command", [["info"], ["info", "--json"], ["info", "--bits"], ["verify"], ["dump"]]
+    )
     def test_each_is_one_line_and_exit_code_1(self, tmp_path, capsys, command):
         empty, huge, text = tmp_path / "empty", tmp_path / "huge", tmp_path / "text"
         empty.touch()
@@ -183,7 +288,7 @@ class TestBadInput:
             Path(plain).rename(path)
         except OSError:
             pytest.skip("this file system takes no such names")
-        done = plf("verify", path)
+        done = plf("verify", "--checksums-only", path)
         assert done.returncode == 0
         assert done.stdout.endswith("/\\udcff.plf: ok (checksums)\n")
 
@@ -202,6 +307,11 @@ class TestCommandLine:
             ["info"],
             ["verify"],
             ["show", "a"],
+            ["map", "a"],
+            ["dump"],
+            ["dump", "a", "b"],
+            ["diff", "a"],
+            ["conformance", "a", "b"],
             ["info", "a", "--max-pixels", "0"],
             ["info", "a", "--max-pixels", "x"],
         ],
@@ -224,19 +334,29 @@ class TestCommandLine:
         with pytest.raises(SystemExit):
             inspect.main(["--help"])
         out = capsys.readouterr().out
-        assert "info" in out
-        assert "verify" in out
+        for command in COMMANDS:
+            assert re.search(rf"^    {command}\b", out, re.MULTILINE)
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_the_help_of_a_command_has_an_example_and_exit_codes(self, command, capsys):
+        with pytest.raises(SystemExit):
+            inspect.main([command, "--help"])
+        out = capsys.readouterr().out
+        assert f"example:\n  plf {command} " in out
+        assert "exit codes" in out
 
 
 class TestProcess:
     def test_running_as_a_module_gives_the_exit_code(self, plain, short):
-        assert plf("verify", plain).returncode == 0
+        assert plf("verify", "--checksums-only", plain).returncode == 0
         assert plf("verify", short).returncode == 1
         assert plf().returncode == 2
 
-    def test_it_imports_neither_torch_nor_numpy(self, plain):
+    def test_without_decoding_it_imports_neither_torch_nor_numpy(self, plain):
         script = (
-            "import sys; from featcodec.inspect import main; main(['info', sys.argv[1]]);"
+            "import sys; from featcodec.inspect import main;"
+            "main(['info', sys.argv[1]]); main(['verify', '--checksums-only', sys.argv[1]]);"
+            "main(['dump', sys.argv[1]]); main(['diff', sys.argv[1], sys.argv[1]]);"
             "sys.exit(bool({'torch', 'numpy', 'PIL', 'constriction'} & set(sys.modules)))"
         )
         subprocess.run([sys.executable, "-c", script, plain], check=True, stdout=subprocess.DEVNULL)
@@ -260,7 +380,7 @@ class TestProcess:
     def test_an_interrupt_is_quiet(self, plain, tmp_path):
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
-        command = [sys.executable, "-m", "featcodec.inspect", "verify", plain, str(pipe)]
+        command = [sys.executable, "-m", "featcodec.inspect", "verify", "--checksums-only", plain, str(pipe)]
         # Unbuffered, so that the first line tells that the second file, which never comes, is waited for.
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with subprocess.Popen(command, stdout=-1, stderr=-1, env=environment) as process:

@@ -12,7 +12,7 @@ from featcodec.codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
 from featcodec.header import Header
 
-__all__ = ["DEFAULT", "for_header", "load", "names", "path"]
+__all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path"]
 
 DEFAULT = "street"
 _FOLDER = Path(__file__).parent
@@ -53,18 +53,29 @@ def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> Featu
         >>> featcodec.load("street").name
         'street'
     """
-    text = str(codec)
-    if isinstance(codec, str) and text in names():
-        return _embedded(text)
-    if isinstance(codec, str) and not Path(text).suffix and not Path(text).is_file():
-        raise InputError(f"codec: got {text!r}, expected a path or one of {', '.join(names())}")
-    file = CodecFile.load(codec)
+    if isinstance(codec, str) and codec in names():
+        return _embedded(codec)
+    file = _read(codec)
     return _remember(FeatureCodec(file, network_of(file, network)))
+
+
+def _read(codec: str | Path) -> CodecFile:
+    """A codec's file, by name or path; errors as `load`."""
+    if isinstance(codec, str) and codec in names():
+        return _embedded_file(codec)
+    if isinstance(codec, str) and not Path(codec).suffix and not Path(codec).is_file():
+        raise InputError(f"codec: got {codec!r}, expected a path or one of {', '.join(names())}")
+    return CodecFile.load(codec)
+
+
+@cache
+def _embedded_file(name: str) -> CodecFile:
+    return CodecFile.load(path(name))
 
 
 @cache
 def _embedded(name: str) -> FeatureCodec:
-    file = CodecFile.load(path(name))
+    file = _embedded_file(name)
     return _remember(FeatureCodec(file, network_of(file, None)))
 
 
@@ -81,14 +92,33 @@ def for_header(header: Header) -> FeatureCodec:
         ModelMismatchError: neither has it; says which codec the file wants and how to give it.
     """
     if header.fingerprint not in _loaded:
-        # the name is a hint: try its codec first, then the others
-        for name in sorted(names(), key=lambda n: n != header.codec):
-            if _embedded(name).fingerprint == header.fingerprint:
-                break
-        else:
-            raise ModelMismatchError(
-                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
-                f"expected one of {', '.join(names())} of this release: give its codec file, with "
-                "featcodec.load(PATH) or --codec PATH"
-            )
+        _embedded(_name_for(header))
     return _loaded[header.fingerprint]
+
+
+def decoder(codec: str | Path) -> FeatureCodec:
+    """A codec by name or path, without its network: it decodes, but neither encodes nor detects.
+
+    Raises:
+        InputError: no such codec; the message lists the names there are.
+        CodecFileError: not a codec file.
+    """
+    return FeatureCodec(_read(codec), None)
+
+
+def decoder_for(header: Header) -> FeatureCodec:
+    """As `for_header`, but without the network, whose making takes a while."""
+    return _loaded.get(header.fingerprint) or decoder(_name_for(header))
+
+
+def _name_for(header: Header) -> str:
+    """The embedded codec that a ``.plf`` wants; errors as `for_header`."""
+    # the name is a hint: try its codec first, then the others
+    for name in sorted(names(), key=lambda n: n != header.codec):
+        if _embedded_file(name).fingerprint == header.fingerprint:
+            return name
+    raise ModelMismatchError(
+        f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
+        f"expected one of {', '.join(names())} of this release: give its codec file, with "
+        "featcodec.load(PATH) or --codec PATH"
+    )

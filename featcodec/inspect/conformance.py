@@ -1,0 +1,171 @@
+"""``plf conformance``: whether this installation reads the conformance streams as their manifest says.
+
+The streams lie in ``bitstreams/`` of the repository; the README there says what is in the manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featcodec import __version__
+from featcodec.bitstream import VERSION, Limits
+from featcodec.errors import FeatcodecError, InputError
+from featcodec.files import printable, read_file
+from featcodec.inspect.info import as_json
+from featcodec.inspect.report import check
+from featcodec.terminal import Progress, complain, show
+
+__all__ = ["MANIFEST", "conformance"]
+
+MANIFEST = "manifest.json"
+_LARGEST = 2**26  # bytes of the manifest, and of a stream
+_KINDS = ("valid", "invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Of one stream; no problem means that it was read as the manifest says."""
+
+    file: str
+    kind: str
+    problem: str | None
+
+
+def conformance(arguments: argparse.Namespace) -> int:
+    """Read all streams of a folder and say which of them went wrong."""
+    folder = Path(arguments.folder)
+    manifest = _manifest(folder)
+    verdicts = list(_strays(folder, manifest))
+    total = sum(len(manifest[kind]) for kind in _KINDS)
+    with Progress(total) as progress:
+        for kind in _KINDS:
+            for entry in manifest[kind]:
+                progress.show(len(verdicts), entry["file"])
+                verdicts.append(_Verdict(entry["file"], kind, _problem(folder, kind, entry)))
+    failed = [v for v in verdicts if v.problem is not None]
+    if arguments.json:
+        show(json.dumps(_as_json(arguments.folder, verdicts), indent=2))
+    for verdict in failed:
+        complain("plf", f"{verdict.file}: {verdict.problem}")
+    if not arguments.json:
+        _show(arguments.folder, verdicts)
+    return 1 if failed else 0
+
+
+def _manifest(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the manifest.
+
+    Raises:
+        InputError: there is none, or it is not one.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{printable(path)}: no such file, expected the folder of the conformance streams: "
+            "plf conformance FOLDER (bitstreams/ of featcodec's repository)"
+        )
+    try:
+        manifest = json.loads(read_file(path, _LARGEST))
+        found = {kind: list(manifest[kind]) for kind in _KINDS}
+        if not all(isinstance(e["file"], str) and e["sha256"] for kind in _KINDS for e in found[kind]):
+            raise ValueError("entries without a file or its SHA-256")
+        if not any(found.values()):
+            raise ValueError("no streams")
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"{type(error).__name__}: {printable(str(error))}"
+        raise InputError(f"{printable(path)}: got {what}, expected a manifest of streams") from error
+    return found
+
+
+def _strays(folder: Path, manifest: dict[str, list[dict[str, Any]]]) -> Iterator[_Verdict]:
+    """Streams that lie in the folder, but not in the manifest."""
+    known = {entry["file"] for kind in _KINDS for entry in manifest[kind]}
+    for kind in _KINDS:
+        for path in sorted((folder / kind).rglob("*.plf")):
+            name = path.relative_to(folder).as_posix()
+            if name not in known:
+                yield _Verdict(name, kind, f"got a stream that {MANIFEST} does not know")
+
+
+def _problem(folder: Path, kind: str, entry: dict[str, Any]) -> str | None:
+    """What is wrong with how one stream is read; ``None`` if nothing is."""
+    try:
+        data = read_file(folder / entry["file"], _LARGEST)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 != entry["sha256"]:
+            return f"got SHA-256 {sha256}, expected {entry['sha256']}: not the file that was published"
+        return _check_valid(data, entry) if kind == "valid" else _check_invalid(data, entry)
+    except FeatcodecError as error:
+        return f"got {type(error).__name__} ({error}), expected a file that decodes"
+    except Exception as error:  # any other is what this command is there to find
+        return f"got {type(error).__name__} ({error}), which no stream may raise"
+
+
+def _check_valid(data: bytes, entry: dict[str, Any]) -> str | None:
+    """Take a stream apart, decode it, and compare both with the manifest."""
+    import numpy as np
+
+    from featcodec.inspect.symbols import decode
+
+    report = check(entry["file"], data, _limits(entry))
+    shown = as_json(report)
+    for name, expected in entry["info"].items():
+        if shown.get(name) != expected:
+            return f"{name}: got {shown.get(name)!r:.200}, expected {expected!r:.200}"
+    symbols = decode(report).symbols
+    digest = hashlib.sha256()
+    for name, part in (("z", symbols.z), ("y", symbols.y)):
+        if list(part.shape) != entry[name]:
+            return f"{name}: got {list(part.shape)} symbols, expected {entry[name]}"
+        digest.update(np.ascontiguousarray(part, "<i4").tobytes())
+    if digest.hexdigest() != entry["symbols_sha256"]:
+        return f"symbols: got SHA-256 {digest.hexdigest()}, expected {entry['symbols_sha256']}"
+    return None
+
+
+def _check_invalid(data: bytes, entry: dict[str, Any]) -> str | None:
+    """See that a stream is refused with the right error."""
+    from featcodec.inspect.symbols import decode
+
+    expected = f"{entry['error']} ({entry['message']}...)"
+    try:
+        decode(check(entry["file"], data, _limits(entry)))
+    except FeatcodecError as error:
+        if type(error).__name__ == entry["error"] and str(error).startswith(entry["message"]):
+            return None
+        return f"got {type(error).__name__} ({error}), expected {expected}"
+    return f"got symbols, expected {expected}"
+
+
+def _limits(entry: dict[str, Any]) -> Limits:
+    return Limits(**entry.get("limits", {}))
+
+
+def _as_json(folder: str, verdicts: list[_Verdict]) -> dict[str, object]:
+    """What ``--json`` shows; names here are an interface."""
+    return {
+        "folder": folder,
+        "featcodec": __version__,
+        "format_version": VERSION,
+        "conforms": all(v.problem is None for v in verdicts),
+        "streams": [
+            {"file": v.file, "kind": v.kind, "ok": v.problem is None, "problem": v.problem} for v in verdicts
+        ],
+    }
+
+
+def _show(folder: str, verdicts: list[_Verdict]) -> None:
+    said = {"valid": "decoded to the expected symbols", "invalid": "refused with the expected error"}
+    for kind in _KINDS:
+        of = [v for v in verdicts if v.kind == kind]
+        right = sum(1 for v in of if v.problem is None)
+        show(f"{kind:<9}{right} of {len(of)} {said[kind]}")
+    failed = sum(1 for v in verdicts if v.problem is not None)
+    verdict = "conforms" if not failed else f"does not conform: {failed} streams went wrong"
+    show(f"{printable(folder)}: featcodec {__version__}, .plf version {VERSION}, {verdict}")

@@ -1,0 +1,114 @@
+"""``plf dump``: the parts of a file, listed or written to files of their own."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featcodec.bitstream import Limits
+from featcodec.errors import InputError
+from featcodec.files import printable
+from featcodec.inspect.report import NAMES, Report, load, show_json
+from featcodec.terminal import STANDARD, about, check_output, show, write_output
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ARRAYS", "dump"]
+
+# options that write a NumPy file, and what goes there
+ARRAYS = {
+    "symbols": "the symbols of y, int32 (M, rows, columns)",
+    "side": "the symbols of z, int32 (N, rows / 4, columns / 4), rounded up",
+    "latents": "the decoded latents, float32 (M, rows, columns): (symbols + means) x inverse gains",
+}
+
+
+def dump(arguments: argparse.Namespace) -> int:
+    """List the sections, and write what was asked for."""
+    targets = {name: getattr(arguments, name) for name in ARRAYS if getattr(arguments, name) is not None}
+    standard = [*targets.values(), *(["-"] if arguments.json else [])].count(STANDARD)
+    if standard > 1:
+        raise InputError("standard output: got more than one thing to write there, expected one")
+    for target in targets.values():
+        check_output(target, [arguments.file])
+        if list(targets.values()).count(target) > 1:
+            raise InputError(f"{target}: got it for two arrays, expected a file for each")
+    report = load(arguments.file, Limits(max_pixels=arguments.max_pixels))
+    written = _write_sections(report, arguments.output) if arguments.output is not None else {}
+    if targets:
+        for name, array in _arrays(report, arguments).items():
+            if name in targets:
+                write_output(targets[name], _npy(array))
+    if arguments.json:
+        show_json([_as_json(report, written, targets)])
+    elif not standard:
+        _show(report, written, targets)
+    return 0
+
+
+def _write_sections(report: Report, folder: str) -> dict[int, str]:
+    """Write the content of each section to the folder, which may be missing; return the files by number."""
+    try:
+        Path(folder).mkdir(exist_ok=True)  # not its parents: those are more likely mistyped
+    except (OSError, ValueError) as error:  # FileExistsError: it is a file
+        reason = getattr(error, "strerror", error)
+        raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
+    written = {}
+    for number, section in enumerate(report.sections, 1):
+        # numbered, as tags may come twice, and some file systems do not tell D from d
+        written[number] = str(Path(folder, f"{number}-{section.tag}.bin"))
+        write_output(written[number], report.content(section))
+    return written
+
+
+def _arrays(report: Report, arguments: argparse.Namespace) -> dict[str, NDArray[Any]]:
+    from featcodec.inspect.symbols import decode_checked
+
+    decoded = decode_checked(report, arguments.codec)
+    arrays: dict[str, NDArray[Any]] = {"symbols": decoded.symbols.y, "side": decoded.symbols.z}
+    if arguments.latents is not None:
+        with about(report.path):
+            latents, _ = decoded.codec.decode_latents(
+                report.data, limits=Limits(max_pixels=arguments.max_pixels)
+            )
+        arrays["latents"] = latents[0].numpy()
+    return arrays
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _as_json(report: Report, written: dict[int, str], targets: dict[str, str]) -> dict[str, object]:
+    """What ``--json`` shows; names and units here are an interface."""
+    return {
+        "file": report.path,
+        "sections": [
+            {
+                "tag": s.tag,
+                "offset": s.offset,
+                "content": s.start,
+                "length": s.length,
+                "crc32": f"{s.crc:08x}",
+                "written": written.get(number),
+            }
+            for number, s in enumerate(report.sections, 1)
+        ],
+        **{name: targets.get(name) for name in ARRAYS},
+    }
+
+
+def _show(report: Report, written: dict[int, str], targets: dict[str, str]) -> None:
+    lines = [f"{'section':<12}{'offset':>10}{'content at':>12}{'length':>12}  crc-32"]
+    for number, s in enumerate(report.sections, 1):
+        line = f"{s.tag} {NAMES.get(s.tag, 'unknown'):<10}{s.offset:>10,}{s.start:>12,}{s.length:>12,}"
+        lines.append(f"{line}  {s.crc:08x}  {printable(written.get(number, ''))}".rstrip())
+    lines += [f"{printable(target)}: {ARRAYS[name]}" for name, target in targets.items()]
+    show("\n".join(lines))

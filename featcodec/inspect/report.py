@@ -1,0 +1,76 @@
+"""A file read and checked, and what all commands of ``plf`` do with files. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from featcodec.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
+from featcodec.errors import FeatcodecError
+from featcodec.terminal import about, complain, read_input, show
+
+__all__ = ["NAMES", "PREAMBLE", "Report", "check", "load", "show_json", "try_load"]
+
+NAMES = {"H": "header", "m": "metadata", "D": "payload"}
+PREAMBLE = len(MAGIC) + 1  # bytes of magic and version
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A sound file and what was found in it."""
+
+    path: str
+    data: bytes
+    stream: Bitstream
+    sections: tuple[Section, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.data)
+
+    @property
+    def bpp(self) -> float:
+        """Bits of the whole file per pixel of the original picture."""
+        return 8 * self.size / (self.stream.header.width * self.stream.header.height)
+
+    def content(self, section: Section) -> bytes:
+        """The content of one of the sections."""
+        return self.data[section.start : section.start + section.length]
+
+
+def check(path: str, data: bytes, limits: Limits) -> Report:
+    """Take bytes apart, checking them.
+
+    Raises:
+        BitstreamError: what is wrong with them.
+    """
+    return Report(path, data, parse(data, limits=limits), sections(data, limits=limits))
+
+
+def load(path: str, limits: Limits) -> Report:
+    """Read and check one file; ``-`` is standard input.
+
+    Raises:
+        InputError: what is wrong with it, in one line that begins with the path.
+    """
+    with about(path):
+        return check(path, read_input(path, limits.max_file), limits)
+
+
+def try_load(path: str, limits: Limits) -> Report | None:
+    """Read and check one of several files; ``None`` after a complaint about it."""
+    try:
+        return load(path, limits)
+    except FeatcodecError as error:
+        complain("plf", error)
+    return None
+
+
+def show_json(found: Sequence[Mapping[str, object]], *, several: bool = False) -> None:
+    """Show one object, if there is one; a list of any length where several were asked for."""
+    if several:
+        show(json.dumps(found, indent=2))
+    elif found:
+        show(json.dumps(found[0], indent=2))

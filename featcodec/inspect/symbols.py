@@ -1,0 +1,59 @@
+"""A ``.plf`` file decoded as far as its symbols, which takes the codec but not the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from featcodec import zoo
+from featcodec.codec import FeatureCodec, Symbols
+from featcodec.geometry import Geometry
+from featcodec.inspect.report import Report
+from featcodec.terminal import about
+
+__all__ = ["Decoded", "decode", "decode_checked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A file, the codec that it wants, and its symbols, which have the hash that the file carries."""
+
+    report: Report
+    codec: FeatureCodec
+    symbols: Symbols
+    geometry: Geometry
+
+
+def decode(report: Report, codec: str | None = None) -> Decoded:
+    """Decode the symbols of a file.
+
+    Args:
+        report: the file.
+        codec: name of an embedded codec or path of a codec file; found by the fingerprint if omitted.
+
+    Returns:
+        The symbols, checked.
+
+    Raises:
+        BitstreamError: the payload is damaged.
+        ModelMismatchError: no such codec at hand, or the one given is another.
+        InputError: the codec given cannot be read.
+        CodecFileError: likewise.
+    """
+    header = report.stream.header
+    decoder = zoo.decoder_for(header) if codec is None else _given(codec)
+    geometry = Geometry(header.width, header.height, header.size, decoder.file.config.stride)
+    return Decoded(report, decoder, decoder.decode_symbols(report.stream, geometry), geometry)
+
+
+def decode_checked(report: Report, codec: str | None = None) -> Decoded:
+    """As `decode`, but every error is an `InputError` in one line that begins with the path."""
+    if codec is not None:
+        _given(codec)  # what is wrong with it has nothing to do with the file
+    with about(report.path):
+        return decode(report, codec)
+
+
+@cache
+def _given(codec: str) -> FeatureCodec:
+    return zoo.decoder(codec)
