@@ -17,7 +17,8 @@ from featcodec import __version__
 from featcodec.bitstream import MAGIC, VERSION, Bitstream, Limits, Section, parse, sections
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable
-from featcodec.terminal import about, complain, positive, read_input, run_command, show
+from featcodec.options import add_limits, limits_of
+from featcodec.terminal import about, complain, read_input, run_command, show, show_json
 
 __all__ = ["main"]
 
@@ -66,13 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("files", nargs="+", metavar="FILE", help="a .plf file; - is standard input")
-    common.add_argument(
-        "--max-pixels",
-        type=positive,
-        default=Limits().max_pixels,
-        metavar="N",
-        help="largest picture to accept, width times height (default: %(default)s)",
-    )
+    add_limits(common)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     info = commands.add_parser(
         "info", parents=[common], allow_abbrev=False, help="show what is in each file, checking it"
@@ -91,7 +86,7 @@ def _info(arguments: argparse.Namespace) -> int:
     shown: list[dict[str, object]] = []
     sound = 0
     for path in arguments.files:
-        report = _load(path, Limits(max_pixels=arguments.max_pixels))
+        report = _load(path, limits_of(arguments))
         if report is None:
             continue
         if arguments.json:
@@ -99,10 +94,8 @@ def _info(arguments: argparse.Namespace) -> int:
         else:
             show(("\n" if sound else "") + _as_text(report))
         sound += 1
-    if arguments.json and len(arguments.files) > 1:
-        show(json.dumps(shown, indent=2))
-    elif shown:
-        show(json.dumps(shown[0], indent=2))
+    if arguments.json:
+        show_json(shown, several=len(arguments.files) > 1)
     return 0 if sound == len(arguments.files) else 1
 
 
@@ -110,7 +103,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     """Say which files are sound."""
     status = 0
     for path in arguments.files:
-        if _load(path, Limits(max_pixels=arguments.max_pixels)) is None:
+        if _load(path, limits_of(arguments)) is None:
             status = 1
         else:
             show(f"{printable(path)}: ok (checksums)")

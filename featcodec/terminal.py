@@ -7,10 +7,11 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
@@ -27,6 +28,7 @@ __all__ = [
     "read_input",
     "run_command",
     "show",
+    "show_json",
     "write_output",
 ]
 
@@ -114,6 +116,14 @@ def show(text: str) -> None:
     with _complaints_about_output():
         # Flushed at once: else the interpreter would meet what is wrong with the output, noisily, at exit.
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def show_json(found: Sequence[Mapping[str, object]], *, several: bool = False) -> None:
+    """Show one object, if there is one; a list of any length where several were asked for."""
+    if several:
+        show(json.dumps(found, indent=2))
+    elif found:
+        show(json.dumps(found[0], indent=2))
 
 
 def read_input(path: str, max_bytes: int) -> bytes:
