@@ -19,7 +19,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import featcodec
-from featcodec import commands, terminal
+from featcodec import batch, commands, terminal
 from featcodec.backbones.detection import Boxes
 from featcodec.bench import cli as bench_cli
 from featcodec.bitstream import parse, serialize
@@ -435,7 +435,8 @@ class TestBadOutput:
         [["encode", "photo.jpg", "-o"], ["decode", "photo.plf", "-o"], ["detect", "photo.plf", "--draw"]],
     )
     def test_it_is_found_before_the_work(self, listing, command, capsys, monkeypatch):
-        monkeypatch.setattr(commands, "_load_codec", None)
+        for module in (batch, commands):
+            monkeypatch.setattr(module, "load_codec", None)
         monkeypatch.setattr(commands, "_codec_for", None)
         before = listing()
         assert fails(capsys, *command, "no/such.png") == "no/such.png: No such file or directory"

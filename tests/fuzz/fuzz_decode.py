@@ -1,11 +1,11 @@
 """Fuzz target: any bytes, as they are and with right checksums and symbol hash, raise errors of ours only.
 
-With atheris (``pip install atheris``; it needs Clang and a Python that it supports), guided by coverage:
+With atheris (``pip install atheris``), guided by coverage, until it is interrupted:
 
     python tests/fuzz/fuzz_decode.py --seeds corpus           sound files to start from
-    python tests/fuzz/fuzz_decode.py corpus -max_len=4096 -rss_limit_mb=2048 -timeout=5
+    python tests/fuzz/fuzz_decode.py corpus -max_len=4096 -timeout=5
 
-Without it, the files and folders given are run once each, which is how to look at one that failed:
+With and without it, files given are run once each, which is how to look at one that failed:
 
     python tests/fuzz/fuzz_decode.py crash-0123abcd
 """
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
         Path(argv[1]).mkdir(parents=True, exist_ok=True)
         for number, data in enumerate(sound_files()):
             Path(argv[1], f"sound-{number}.plf").write_bytes(data)
-    elif atheris is not None and not all(Path(one).is_file() for one in argv):
+    elif atheris is not None:  # it runs single files once, too
         atheris.Setup([sys.argv[0], *argv], one_input)
         atheris.Fuzz()
     else:

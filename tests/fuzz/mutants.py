@@ -294,7 +294,7 @@ class Kind:
     Attributes:
         count: how many a run makes.
         change: from a sound file to a mutant.
-        sealed: checksums are right; where they are not, none but an unchanged file may decode.
+        sealed: checksums are right; where they are not, none may decode.
         features: decoded to features, not only to latents.
     """
 
@@ -318,8 +318,8 @@ PLAN = {
     "sealed numbers": Kind(2000, _numbers),
     "sealed header bytes": Kind(1200, _header_bytes),
     "sealed metadata": Kind(1000, _metadata),
-    "sealed payload": Kind(900, _payload),
-    "sealed random payload": Kind(600, _random_payload),
+    "sealed payload": Kind(1500, _payload),
+    "sealed random payload": Kind(1000, _random_payload),
     "sealed other size": Kind(250, _other_size),
     "sealed features": Kind(100, _payload, features=True),
     "forged": Kind(60, _forged, features=True),

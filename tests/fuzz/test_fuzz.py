@@ -27,11 +27,11 @@ def test_every_mutant_decodes_or_ends_with_a_named_error_in_bounded_time_and_mem
     assert sum(row["memory"] for row in rows) < MAX_MEMORY
     assert max(row["slowest"] for row in rows) < MAX_SECONDS
     errors = "NotPlf Unsupported Truncated Checksum Malformed Limit SymbolHash ModelMismatch"
-    assert set(outcomes) == {"decoded", *(f"{name}Error" for name in errors.split())}
+    assert set(outcomes) == {"unchanged", "decoded", *(f"{name}Error" for name in errors.split())}
     # each part of the reader was reached
     by_kind = {row["kind"]: row["outcomes"] for row in rows}
-    assert by_kind["sealed payload"]["SymbolHashError"] > 50
-    assert by_kind["sealed payload"]["MalformedError"] > 50
+    assert by_kind["sealed payload"]["SymbolHashError"] > 0
+    assert by_kind["sealed payload"]["MalformedError"] > 100
     assert by_kind["forged"] == {"decoded": PLAN["forged"].count}
     assert by_kind["largest of escapes"] == {"decoded": PLAN["largest of escapes"].count}
 
@@ -70,7 +70,8 @@ class TestTarget:
         with pytest.raises(IndexError):
             fuzz_decode.one_input(sound_files()[0])
 
-    def test_files_and_folders_are_run_once_each(self, tmp_path, capsys):
+    def test_files_and_folders_are_run_once_each(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(fuzz_decode, "atheris", None)
         assert fuzz_decode.main(["--seeds", str(tmp_path / "seeds")]) == 0
         files = sorted((tmp_path / "seeds").iterdir())
         assert len(files) == len(sound_files())
