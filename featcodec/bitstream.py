@@ -57,24 +57,24 @@ _ACCIDENTS = (
 class Limits:
     """How large a file may be; a reader allocates nothing before these are checked.
 
+    The defaults keep what a hostile file can cost, decoded to features by an embedded codec on one core,
+    below a second and 512 MiB. A codec for canvases beyond 1440 x 1440 pixels needs more ``max_latents``.
+
     Args:
         max_pixels: original width times height; also bounds the scaled picture.
         max_latents: latent rows times columns (positions, not channels).
         max_payload: bytes of the ``D`` section.
         max_metadata: bytes of the ``m`` section; the format itself allows no more than 65,536.
         max_sections: sections of any kind.
+        max_file: bytes of the whole file, sections unknown to this release included.
     """
 
     max_pixels: int = 2**28
-    max_latents: int = 2**17
-    max_payload: int = 2**26
+    max_latents: int = 2**13
+    max_payload: int = 2**19
     max_metadata: int = MAX_METADATA
     max_sections: int = 64
-
-    @property
-    def max_file(self) -> int:
-        """Bytes of a whole file: payload, metadata, and 1 MiB for the header and unknown sections."""
-        return self.max_payload + self.max_metadata + 2**20
+    max_file: int = 2**20
 
 
 DEFAULT_LIMITS = Limits()

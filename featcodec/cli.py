@@ -1,6 +1,6 @@
 """The ``featcodec`` command: pictures to ``.plf`` files, and what can be had from those.
 
-    featcodec encode street.jpg -o street.plf          featcodec encode photos/*.jpg -o coded/
+    featcodec encode street.jpg -o street.plf          featcodec encode photos/ -o coded/
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
     featcodec zoo
 
@@ -15,10 +15,11 @@ import sys
 import warnings
 from pathlib import Path
 
-from featcodec import __version__, commands
-from featcodec.bitstream import VERSION, Limits
+from featcodec import __version__, batch, commands
+from featcodec.bitstream import VERSION
 from featcodec.header import quality_to_step
 from featcodec.metadata import serialize_metadata
+from featcodec.options import add_limits, add_max_pixels
 from featcodec.terminal import STANDARD, positive, run_command
 
 __all__ = ["main"]
@@ -73,9 +74,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = subparsers.add_parser("encode", help="pictures to .plf files", allow_abbrev=False)
+    command = subparsers.add_parser(
+        "encode",
+        help="pictures to .plf files",
+        description="Encodes pictures, and folders of them. A run into a folder that was interrupted goes on "
+        "when it is started again: a file that is there is kept if it is sound, not older than its picture, "
+        "and of the codec, quality, metadata and picture size that it would get.",
+        allow_abbrev=False,
+    )
     command.add_argument(
-        "images", nargs="+", type=_path, metavar="IMAGE", help="a picture; - is standard input"
+        "images",
+        nargs="+",
+        type=_path,
+        metavar="IMAGE",
+        help="a picture, or a folder with pictures; - is standard input",
     )
     command.add_argument(
         "-o",
@@ -83,8 +95,14 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         required=True,
         type=_path,
         metavar="OUT",
-        help="the .plf file; - is standard output. Several pictures, or one where OUT is a folder or ends "
-        "with a slash, go to OUT/NAME.plf each; a missing folder is made",
+        help="the .plf file; - is standard output. Several pictures, a folder of them, or one where OUT is a "
+        "folder or ends with a slash, go to OUT/NAME.plf each; a missing folder is made",
+    )
+    command.add_argument(
+        "-r", "--recursive", action="store_true", help="subfolders, too; they are the same below OUT"
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="encode again what a run before has finished"
     )
     size = command.add_mutually_exclusive_group()
     size.add_argument(
@@ -97,8 +115,11 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument(
         "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'
     )
-    command.add_argument("--json", action="store_true", help="one JSON object; a list for several pictures")
-    command.set_defaults(run=commands.encode)
+    add_max_pixels(command)
+    command.add_argument(
+        "--json", action="store_true", help="one JSON object; a list for several pictures or a folder"
+    )
+    command.set_defaults(run=batch.encode)
 
 
 def _add_decode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -116,7 +137,7 @@ def _add_decode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--latents", action="store_true", help="the decoded latents instead of the features made from them"
     )
     _add_codec(command, "default: found by the fingerprint in the file")
-    _add_max_pixels(command)
+    add_limits(command)
     command.set_defaults(run=commands.decode)
 
 
@@ -146,7 +167,7 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument("--on", type=_path, metavar="PHOTO", help="the photograph that --draw draws on")
     _add_codec(command, "default: found by the fingerprint in the file; street for a picture")
-    _add_max_pixels(command)
+    add_limits(command)
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(run=commands.detect)
 
@@ -160,16 +181,6 @@ def _add_zoo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_codec(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument(
         "--codec", metavar="CODEC", help=f"name of an embedded codec or path of a codec file; {default}"
-    )
-
-
-def _add_max_pixels(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--max-pixels",
-        type=positive,
-        default=Limits().max_pixels,
-        metavar="N",
-        help="largest picture to accept, width times height (default: %(default)s)",
     )
 
 

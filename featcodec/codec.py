@@ -149,6 +149,7 @@ class FeatureCodec:
         quality: float | None = None,
         target_bytes: int | None = None,
         metadata: Mapping[str, object] | None = None,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
     ) -> bytes:
         """A picture to a complete ``.plf`` file.
 
@@ -157,6 +158,7 @@ class FeatureCodec:
             quality: 1 (smallest) to 8 (largest), in steps of 1/32; 4 unless given.
             target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
             metadata: JSON values to carry along, at most 64 KiB.
+            max_pixels: larger pictures are refused before their pixels are decoded.
 
         Returns:
             The bytes of the file.
@@ -165,7 +167,9 @@ class FeatureCodec:
             ImageError: not a picture.
             InputError: quality out of range, both or impossible `target_bytes`.
         """
-        return self.encode_batch([image], quality=quality, target_bytes=target_bytes, metadata=metadata)[0]
+        return self.encode_batch(
+            [image], quality=quality, target_bytes=target_bytes, metadata=metadata, max_pixels=max_pixels
+        )[0]
 
     def encode_batch(
         self,
@@ -174,6 +178,7 @@ class FeatureCodec:
         quality: float | None = None,
         target_bytes: int | None = None,
         metadata: Mapping[str, object] | None = None,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
     ) -> list[bytes]:
         """Several pictures of any sizes at once; those whose canvases agree share a pass of the network.
 
@@ -182,7 +187,10 @@ class FeatureCodec:
         if quality is not None and target_bytes is not None:
             raise InputError("encode: got quality and target_bytes, expected one of them")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
-        loaded = [load_image(i, size=self.file.config.size, stride=self.file.config.stride) for i in images]
+        config = self.file.config
+        loaded = [
+            load_image(i, size=config.size, stride=config.stride, max_pixels=max_pixels) for i in images
+        ]
         latents = self._latents([x for x, _ in loaded])
         out = []
         for y, (_, geometry) in zip(latents, loaded, strict=True):

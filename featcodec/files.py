@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from featcodec.errors import InputError
 
-__all__ = ["check_target", "printable", "read_file", "write_atomic"]
+__all__ = ["check_target", "printable", "read_file", "remove_stale", "write_atomic"]
 
 _CHUNK = 2**20
 # Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_TEMPORARY = re.compile(r"\.featcodec-[0-9a-f]{16}\.tmp")
+_STALE = 3600  # seconds after which nobody is still writing a temporary file
 
 
 def printable(text: str | os.PathLike[str]) -> str:
@@ -128,6 +132,32 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
                 file.write(data)
         else:
             _replace(Path(path).resolve(), data, mode)
+
+
+def remove_stale(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files that `write_atomic` had no chance to remove, in processes that were killed.
+
+    Younger ones than an hour stay: another process may be writing them. So do those that cannot be removed;
+    they are hidden, and do no harm.
+
+    Args:
+        folder: where to look, not in its subfolders.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     left = Path(folder, ".featcodec-0123456789abcdef.tmp")
+        ...     left.touch()
+        ...     os.utime(left, (0, 0))
+        ...     remove_stale(folder)
+        ...     left.exists()
+        False
+    """
+    with suppress(OSError):
+        for path in [p for p in Path(folder).iterdir() if _TEMPORARY.fullmatch(p.name)]:
+            with suppress(OSError):  # another process was faster
+                if path.stat().st_mtime < time.time() - _STALE:
+                    path.unlink()
 
 
 def _mode(path: str | os.PathLike[str]) -> int | None:

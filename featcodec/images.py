@@ -33,7 +33,7 @@ from featcodec.errors import ImageError, InputError
 from featcodec.geometry import Geometry, check_positive
 from featcodec.rasters import Raster, array_raster, assemble, over_white, tensor_raster
 
-__all__ = ["ImageLike", "load_image", "open_picture"]
+__all__ = ["ImageLike", "load_image", "open_picture", "stored_size"]
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
@@ -129,6 +129,35 @@ def open_picture(image: ImageLike, *, max_pixels: int = 2**28) -> Image.Image:
     picture = _turn(reading.picture.convert("RGB"), reading.orientation)  # convert copies, RGB too
     picture.info = {}
     return picture
+
+
+def stored_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Sides of a picture in a file, in pixels, as stored: not yet turned upright. No pixel is decoded.
+
+    Args:
+        path: a file of any kind that Pillow decodes.
+
+    Returns:
+        Width and height; those of a file that holds several sizes are what it says first.
+
+    Raises:
+        ImageError: no image, or one with a damaged beginning; the message names the file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (640, 480)).save(Path(folder, "grey.png"))
+        ...     stored_size(Path(folder, "grey.png"))
+        (640, 480)
+    """
+    name = _name(path)
+
+    def read() -> tuple[int, int]:
+        with _opened(path, name) as picture:
+            return picture.size
+
+    with _refusing(name):
+        return _without_warnings(read)
 
 
 # ---- from pixels as stored to the canvas
@@ -234,13 +263,19 @@ def _read_encoded(image: Any, name: str, size: int | None, max_pixels: int) -> _
     if isinstance(image, (bytes, bytearray, memoryview)):
         with io.BytesIO(bytes(image)) as stream:
             return _read_picture(_open_encoded(stream, name), name, size, max_pixels)
+    with _opened(image, name) as picture:
+        return _read_picture(picture, name, size, max_pixels)
+
+
+@contextmanager
+def _opened(image: str | os.PathLike[str], name: str) -> Iterator[Image.Image]:
     path = Path(os.fsdecode(image))
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):  # opening a pipe could wait forever
         kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
         raise ImageError(f"{name}: got {kind}, expected an image file")
     with path.open("rb") as file:
-        return _read_picture(_open_encoded(file, name), name, size, max_pixels)
+        yield _open_encoded(file, name)
 
 
 def _open_encoded(stream: IO[bytes], name: str) -> Image.Image:

@@ -7,10 +7,12 @@ and keeps its traceback.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +26,12 @@ __all__ = [
     "about",
     "check_output",
     "complain",
+    "identities",
     "positive",
     "read_input",
     "run_command",
     "show",
+    "show_json",
     "write_output",
 ]
 
@@ -117,6 +121,14 @@ def show(text: str) -> None:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
+def show_json(found: Sequence[Mapping[str, object]], *, several: bool = False) -> None:
+    """Show one object, if there is one; a list of any length where several were asked for."""
+    if several:
+        show(json.dumps(found, indent=2))
+    elif found:
+        show(json.dumps(found[0], indent=2))
+
+
 def read_input(path: str, max_bytes: int) -> bytes:
     """Read a file, or standard input for ``-``.
 
@@ -151,17 +163,28 @@ def write_output(path: str, data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def check_output(path: str, inputs: Sequence[str] = ()) -> None:
+def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
+    """What tells files apart whatever they are called: device and inode of each that is there."""
+    found = set()
+    for path in paths:
+        with suppress(OSError, ValueError):  # a missing input is no problem here; its reader names it
+            if path != STANDARD:
+                status = Path(path).stat()
+                found.add((status.st_dev, status.st_ino))
+    return found
+
+
+def check_output(path: str, inputs: AbstractSet[tuple[int, int]] = frozenset()) -> None:
     """Find out before the work whether `write_output` could succeed after it, without losing an input.
 
     Args:
         path: where the result will go.
-        inputs: what is read.
+        inputs: `identities` of what is read.
 
     Raises:
         InputError: it could not, or it would replace one of the inputs.
     """
-    if any(_same_file(path, one) for one in inputs):
+    if identities([path]) & inputs:
         raise InputError(f"{path}: got one of the inputs, expected another output")
     if path != STANDARD:
         check_target(path)
@@ -169,12 +192,6 @@ def check_output(path: str, inputs: Sequence[str] = ()) -> None:
         raise InputError("standard output: closed")
     elif sys.stdout.isatty():
         raise InputError("standard output: got a terminal, expected a file or a pipe for binary data")
-
-
-def _same_file(path: str, one: str) -> bool:
-    with suppress(OSError, ValueError):  # a missing input is no problem here; its reader names it
-        return STANDARD not in (path, one) and Path(path).samefile(one)
-    return False
 
 
 def _name(path: str) -> str:

@@ -32,7 +32,7 @@ STREAM = Bitstream(HEADER, bytes(range(1, 9)), {"camera": "north"})
 SAMPLE = serialize(STREAM)
 OTHER = serialize(Bitstream(replace(HEADER, symbol_hash=bytes(4)), bytes(range(11, 19)), {"camera": "south"}))
 SPEC = Path(__file__).parents[1] / "docs" / "plf-format.md"
-UNLIMITED = Limits(2**96, 2**96, 2**96, 2**96, 2**96)
+UNLIMITED = Limits(2**96, 2**96, 2**96, 2**96, 2**96, 2**96)
 
 
 def varint(value: int) -> bytes:
@@ -441,7 +441,7 @@ class TestLimits:
             (Limits(max_payload=4), "section D at offset 78: got 8 bytes"),
             (Limits(max_metadata=17), "section m at offset 54: got 18 bytes"),
             (Limits(max_sections=2), "file: got 3 sections"),
-            (Limits(max_payload=-(2**20), max_metadata=91), "file: got 92 bytes"),
+            (Limits(max_file=91), "file: got 92 bytes"),
         ],
     )
     def test_each_limit_is_checked(self, limits, reason):
@@ -449,7 +449,7 @@ class TestLimits:
             parse(SAMPLE, limits=limits)
 
     def test_files_at_the_limits_pass(self):
-        assert parse(SAMPLE, limits=Limits(12_000_000, 1600, 8, 18, 3)) == STREAM
+        assert parse(SAMPLE, limits=Limits(12_000_000, 1600, 8, 18, 3, 92)) == STREAM
 
     def test_the_scaled_picture_is_limited_too(self):
         with pytest.raises(errors.LimitError, match="scaled to 1000000: got 750,000,000,000 pixels"):
@@ -469,12 +469,14 @@ class TestLimits:
     def test_large_payloads_take_linear_time(self):
         stream = Bitstream(HEADER, bytes(2**24))
         start = time.perf_counter()
-        assert parse(serialize(stream)) == stream
+        assert parse(serialize(stream), limits=UNLIMITED) == stream
         assert time.perf_counter() - start < 2
 
     def test_the_default_limits_read_a_whole_default_file(self):
         assert Limits() == DEFAULT_LIMITS
         assert DEFAULT_LIMITS.max_file > DEFAULT_LIMITS.max_payload + MAX_METADATA
+        stream = Bitstream(HEADER, bytes(DEFAULT_LIMITS.max_payload), {"a": "x" * (MAX_METADATA - 8)})
+        assert parse(serialize(stream)) == stream
 
 
 class TestSerialize:

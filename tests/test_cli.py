@@ -19,7 +19,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import featcodec
-from featcodec import commands, terminal
+from featcodec import batch, commands, terminal
 from featcodec.backbones.detection import Boxes
 from featcodec.bench import cli as bench_cli
 from featcodec.bitstream import parse, serialize
@@ -103,6 +103,7 @@ class TestEncode:
         assert json.loads(capsys.readouterr().out) == {
             "file": "photo.jpg",
             "output": "new.plf",
+            "status": "encoded",
             "bytes": len(content),
             "bpp": 8 * len(content) / (512 * 384),
             "quality": 2.5,
@@ -160,8 +161,10 @@ class TestSeveralPictures:
         Path("bad.jpg").write_bytes(jpeg[: len(jpeg) // 2])
         assert main(["encode", "missing.jpg", "bad.jpg", "photo.jpg", "-o", "coded/", "--json"]) == 1
         out, err = capsys.readouterr()
-        assert [one["file"] for one in json.loads(out)] == ["photo.jpg"]
-        missing, bad = err.splitlines()
+        shown = {one["file"]: one["status"] for one in json.loads(out)}
+        assert shown == {"missing.jpg": "failed", "bad.jpg": "failed", "photo.jpg": "encoded"}
+        head, missing, bad = err.splitlines()
+        assert head == "featcodec: 2 of 3 pictures failed:"
         assert missing == "featcodec: missing.jpg: No such file or directory"
         assert bad.startswith("featcodec: bad.jpg: ")
         assert [p.name for p in Path("coded").iterdir()] == ["photo.plf"]
@@ -185,10 +188,12 @@ class TestSeveralPictures:
 
     def test_progress_is_for_terminals(self, capsys, monkeypatch):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-        assert main(["encode", "photo.jpg", "missing.jpg", "-o", "coded"]) == 1
+        assert main(["encode", "missing.jpg", "photo.jpg", "-o", "coded"]) == 1
         err = capsys.readouterr().err
-        assert err.startswith("\r\x1b[K0/2 photo.jpg\r\x1b[K")
-        assert err.endswith("\r\x1b[Kfeatcodec: missing.jpg: No such file or directory\n\r\x1b[K")
+        assert err.startswith("\r\x1b[K0/2 missing.jpg\r\x1b[K1/2 (1 failed) photo.jpg\r\x1b[K")
+        assert err.endswith(
+            "\r\x1b[Kfeatcodec: 1 of 2 pictures failed:\nfeatcodec: missing.jpg: No such file or directory\n"
+        )
 
 
 @pytest.mark.usefixtures("here")
@@ -239,6 +244,22 @@ class TestDecode:
         capsys.readouterr()
         line = fails(capsys, "detect", "photo.plf", "--max-pixels", 512 * 384 - 1)
         assert "got 196,608 pixels, expected at most 196,607" in line
+
+    @pytest.mark.parametrize("command", [["decode", "-o", "photo.npy"], ["detect"]])
+    @pytest.mark.parametrize(
+        ("option", "limit", "what"),
+        [
+            ("--max-latents", 519, "got 520 positions"),
+            ("--max-payload", 3, "section D"),
+            ("--max-sections", 1, "got 2 sections"),
+            ("--max-file", 60, "file: got "),
+        ],
+    )
+    def test_every_limit_has_an_option(self, command, option, limit, what, capsys):
+        name, *rest = command
+        line = fails(capsys, name, "photo.plf", *rest, option, limit)
+        assert what in line or "expected at most 60 bytes" in line  # before it is read
+        assert f"expected at most {limit:,}" in line
 
 
 @pytest.mark.usefixtures("here")
@@ -349,7 +370,7 @@ class TestBadInput:
             ("text.jpg", "no image of a known kind (it starts with b'hello, w')"),
             ("empty.jpg", "got 0 bytes, expected an image"),
             ("cut.jpg", "no readable image: image file is truncated"),
-            ("folder.jpg", "got a directory, expected" if command == "encode" else "Is a directory"),
+            ("folder.jpg", "got no pictures, expected" if command == "encode" else "Is a directory"),
         ]:
             assert fails(capsys, command, path, option, "new.png").startswith(f"{path}: {reason}")
         assert listing() == before
@@ -414,7 +435,8 @@ class TestBadOutput:
         [["encode", "photo.jpg", "-o"], ["decode", "photo.plf", "-o"], ["detect", "photo.plf", "--draw"]],
     )
     def test_it_is_found_before_the_work(self, listing, command, capsys, monkeypatch):
-        monkeypatch.setattr(commands, "_load_codec", None)
+        for module in (batch, commands):
+            monkeypatch.setattr(module, "load_codec", None)
         monkeypatch.setattr(commands, "_codec_for", None)
         before = listing()
         assert fails(capsys, *command, "no/such.png") == "no/such.png: No such file or directory"

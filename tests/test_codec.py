@@ -343,7 +343,7 @@ def test_another_symbol_hash_is_found() -> None:
         {"latent_height": 7},
         {"latent_width": 5},
         {"latent_height": 1, "latent_width": 1},
-        {"latent_height": 1 << 8, "latent_width": 1 << 8},
+        {"latent_height": 1 << 6, "latent_width": 1 << 6},
         {"width": 1},
         {"height": 4000},
         {"size": SIZE + 1},

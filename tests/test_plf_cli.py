@@ -121,6 +121,23 @@ class TestInfo:
         assert inspect.main(["info", plain, "--max-pixels", "11999999"]) == 1
         assert "got 12,000,000 pixels, expected at most 11,999,999" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("option", "limit"),
+        [
+            ("--max-latents", 1599),
+            ("--max-payload", 7),
+            ("--max-metadata", 1),
+            ("--max-sections", 1),
+            ("--max-file", 9),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["info", "verify"])
+    def test_every_limit_has_an_option(self, sound, command, option, limit, capsys):
+        assert inspect.main([command, sound, option, str(limit)]) == 1
+        err = capsys.readouterr().err
+        assert f"expected at most {limit:,}" in err
+        assert err.count("\n") == 1
+
     def test_what_the_terminal_cannot_show_is_escaped(self, sound):
         done = plf("info", sound, env={**os.environ, "PYTHONIOENCODING": "ascii"})
         assert done.returncode == 0
@@ -314,6 +331,7 @@ class TestCommandLine:
             ["conformance", "a", "b"],
             ["info", "a", "--max-pixels", "0"],
             ["info", "a", "--max-pixels", "x"],
+            ["verify", "a", "--max-file", "-1"],
         ],
     )
     def test_wrong_usage_is_exit_code_2(self, arguments, capsys):

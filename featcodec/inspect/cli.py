@@ -18,14 +18,15 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from featcodec import __version__
-from featcodec.bitstream import VERSION, Limits
+from featcodec.bitstream import VERSION
 from featcodec.inspect.conformance import conformance
 from featcodec.inspect.diff import diff
 from featcodec.inspect.dump import ARRAYS, dump
 from featcodec.inspect.info import info
 from featcodec.inspect.map import map_bits
 from featcodec.inspect.verify import verify
-from featcodec.terminal import positive, run_command
+from featcodec.options import add_limits
+from featcodec.terminal import run_command
 
 __all__ = ["main"]
 
@@ -166,7 +167,7 @@ def _add_diff(subparsers: _Subparsers) -> None:
     )
     command.add_argument("files", nargs=2, metavar="FILE", help="a .plf file; one may be -, standard input")
     command.add_argument("--json", action="store_true", help="one JSON object")
-    _add_max_pixels(command)
+    add_limits(command)
     _add_codec(command)
 
 
@@ -218,22 +219,12 @@ def _command(
 
 def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="a .plf file; - is standard input")
-    _add_max_pixels(command)
+    add_limits(command)
 
 
 def _add_file(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", metavar="FILE", help="a .plf file; - is standard input")
-    _add_max_pixels(command)
-
-
-def _add_max_pixels(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--max-pixels",
-        type=positive,
-        default=Limits().max_pixels,
-        metavar="N",
-        help="largest picture to accept, width times height (default: %(default)s)",
-    )
+    add_limits(command)
 
 
 def _add_codec(command: argparse.ArgumentParser, note: str = "") -> None:

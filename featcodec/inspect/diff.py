@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from featcodec.bitstream import Limits
 from featcodec.errors import FeatcodecError, InputError, ModelMismatchError
 from featcodec.files import printable
 from featcodec.inspect.info import as_json
-from featcodec.inspect.report import Report, load, show_json
-from featcodec.terminal import STANDARD, complain, show
+from featcodec.inspect.report import Report, load
+from featcodec.options import limits_of
+from featcodec.terminal import STANDARD, complain, show, show_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def diff(arguments: argparse.Namespace) -> int:
     try:
         if arguments.files == [STANDARD, STANDARD]:
             raise InputError("standard input: got it twice, expected one file at the least")
-        limits = Limits(max_pixels=arguments.max_pixels)
+        limits = limits_of(arguments)
         a, b = (load(path, limits) for path in arguments.files)
         found = _compare(a, b, arguments.codec)
     except FeatcodecError as error:

@@ -7,11 +7,11 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featcodec.bitstream import Limits
 from featcodec.errors import InputError
 from featcodec.files import printable
-from featcodec.inspect.report import NAMES, Report, load, show_json
-from featcodec.terminal import STANDARD, about, check_output, show, write_output
+from featcodec.inspect.report import NAMES, Report, load
+from featcodec.options import limits_of
+from featcodec.terminal import STANDARD, about, check_output, identities, show, show_json, write_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,10 +33,10 @@ def dump(arguments: argparse.Namespace) -> int:
     if standard > 1:
         raise InputError("standard output: got more than one thing to write there, expected one")
     for target in targets.values():
-        check_output(target, [arguments.file])
+        check_output(target, identities([arguments.file]))
         if list(targets.values()).count(target) > 1:
             raise InputError(f"{target}: got it for two arrays, expected a file for each")
-    report = load(arguments.file, Limits(max_pixels=arguments.max_pixels))
+    report = load(arguments.file, limits_of(arguments))
     written = _write_sections(report, arguments.output) if arguments.output is not None else {}
     if targets:
         for name, array in _arrays(report, arguments).items():
@@ -71,9 +71,7 @@ def _arrays(report: Report, arguments: argparse.Namespace) -> dict[str, NDArray[
     arrays: dict[str, NDArray[Any]] = {"symbols": decoded.symbols.y, "side": decoded.symbols.z}
     if arguments.latents is not None:
         with about(report.path):
-            latents, _ = decoded.codec.decode_latents(
-                report.data, limits=Limits(max_pixels=arguments.max_pixels)
-            )
+            latents, _ = decoded.codec.decode_latents(report.data, limits=limits_of(arguments))
         arrays["latents"] = latents[0].numpy()
     return arrays
 

@@ -6,11 +6,12 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from featcodec.bitstream import VERSION, Limits
+from featcodec.bitstream import VERSION
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable
-from featcodec.inspect.report import NAMES, PREAMBLE, Report, load, show_json
-from featcodec.terminal import complain, show
+from featcodec.inspect.report import NAMES, PREAMBLE, Report, load
+from featcodec.options import limits_of
+from featcodec.terminal import complain, show, show_json
 
 if TYPE_CHECKING:
     from featcodec.inspect.rate import Rate
@@ -23,7 +24,7 @@ _BAR = 30  # characters
 
 def info(arguments: argparse.Namespace) -> int:
     """Show what is in each file; a bad one does not keep the others."""
-    limits = Limits(max_pixels=arguments.max_pixels)
+    limits = limits_of(arguments)
     shown: list[dict[str, object]] = []
     for path in arguments.files:
         try:

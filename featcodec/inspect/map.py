@@ -6,11 +6,11 @@ import argparse
 import io
 from typing import TYPE_CHECKING
 
-from featcodec.bitstream import Limits
 from featcodec.errors import InputError
 from featcodec.files import printable
-from featcodec.inspect.report import load, show_json
-from featcodec.terminal import STANDARD, check_output, show, write_output
+from featcodec.inspect.report import load
+from featcodec.options import limits_of
+from featcodec.terminal import STANDARD, check_output, identities, show, show_json, write_output
 
 if TYPE_CHECKING:
     from featcodec.inspect.rate import Rate
@@ -24,8 +24,8 @@ def map_bits(arguments: argparse.Namespace) -> int:
     if arguments.output == STANDARD and arguments.json:
         raise InputError("standard output: got --json and -o -, expected one of them")
     if arguments.output is not None:
-        check_output(arguments.output, [arguments.file])
-    report = load(arguments.file, Limits(max_pixels=arguments.max_pixels))
+        check_output(arguments.output, identities([arguments.file]))
+    report = load(arguments.file, limits_of(arguments))
     from featcodec.inspect.rate import rate
     from featcodec.inspect.symbols import decode_checked
 

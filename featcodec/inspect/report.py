@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from featcodec.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
 from featcodec.errors import FeatcodecError
-from featcodec.terminal import about, complain, read_input, show
+from featcodec.terminal import about, complain, read_input
 
-__all__ = ["NAMES", "PREAMBLE", "Report", "check", "load", "show_json", "try_load"]
+__all__ = ["NAMES", "PREAMBLE", "Report", "check", "load", "try_load"]
 
 NAMES = {"H": "header", "m": "metadata", "D": "payload"}
 PREAMBLE = len(MAGIC) + 1  # bytes of magic and version
@@ -66,11 +64,3 @@ def try_load(path: str, limits: Limits) -> Report | None:
     except FeatcodecError as error:
         complain("plf", error)
     return None
-
-
-def show_json(found: Sequence[Mapping[str, object]], *, several: bool = False) -> None:
-    """Show one object, if there is one; a list of any length where several were asked for."""
-    if several:
-        show(json.dumps(found, indent=2))
-    elif found:
-        show(json.dumps(found[0], indent=2))

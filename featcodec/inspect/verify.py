@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from featcodec.bitstream import Limits
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable
-from featcodec.inspect.report import load, show_json
-from featcodec.terminal import complain, show
+from featcodec.inspect.report import load
+from featcodec.options import limits_of
+from featcodec.terminal import complain, show, show_json
 
 __all__ = ["verify"]
 
@@ -37,7 +37,7 @@ def _verify_one(path: str, arguments: argparse.Namespace) -> dict[str, object]:
     result: dict[str, object] = {"file": path, "ok": False, "checksums": None, "symbols": None}
     result |= {"kind": None, "error": None}
     try:
-        report = load(path, Limits(max_pixels=arguments.max_pixels))
+        report = load(path, limits_of(arguments))
         result["checksums"] = True
         if not arguments.checksums_only:
             from featcodec.inspect.symbols import decode_checked
