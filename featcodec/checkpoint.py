@@ -37,7 +37,7 @@ from featcodec.transforms import (
     IntegerHyperSynthesis,
     SynthesisTransform,
     Widths,
-    worst_partial_sum,
+    exact_carriers,
 )
 
 __all__ = ["CodecConfig", "CodecFile", "NetworkConfig", "network_digest", "network_of"]
@@ -142,12 +142,21 @@ class CodecFile:
 
     @cached_property
     def h_s_weights(self) -> list[Tensor]:
-        """Whole numbers carried in float64."""
-        return [self.tensors[f"h_s.weight.{i}"].double() for i in range(3)]
+        """Whole numbers, each layer's in a type that carries its sums exactly."""
+        return self._carried[0]
 
     @cached_property
     def h_s_biases(self) -> list[Tensor]:
-        return [self.tensors[f"h_s.bias.{i}"].double() for i in range(3)]
+        return self._carried[1]
+
+    @cached_property
+    def _carried(self) -> tuple[list[Tensor], list[Tensor]]:
+        weights, biases = ([self.tensors[f"h_s.{kind}.{i}"] for i in range(3)] for kind in ("weight", "bias"))
+        carriers = exact_carriers(weights, biases)
+        return (
+            [w.to(c) for w, c in zip(weights, carriers, strict=True)],
+            [b.to(c) for b, c in zip(biases, carriers, strict=True)],
+        )
 
     @cached_property
     def tables_z(self) -> Tables:
@@ -178,7 +187,11 @@ class CodecFile:
         return Tables(*parts)
 
     def check(self) -> CodecFile:
-        """Builds everything once: a bad file fails when it is read, not in the middle of a picture."""
+        """Builds everything once: a bad file fails when it is read or written, not amid a picture.
+
+        Raises:
+            CodecFileError: it contradicts itself, or its integer sums could round.
+        """
         try:
             _check_config(self.config)
             _check_layout(self.config.widths, self.tensors)
@@ -187,15 +200,14 @@ class CodecFile:
             expected = self.config.widths.side, IntegerHyperSynthesis.SCALES
             if rows != expected:
                 raise ValueError(f"got {rows} tables of z and y, expected {expected}")
-            worst = worst_partial_sum(self.h_s_weights, self.h_s_biases)
-            if worst >= 1 << 53:
-                raise ValueError(f"integer hyper-synthesis: sums reach {worst}, expected below 2^53")
+            _ = self.h_s_weights, self.h_s_biases
         except (KeyError, IndexError, RuntimeError, TypeError, ValueError, FeatcodecError) as error:
             raise CodecFileError(f"codec {self.config.name!r}: {_one_line(error)}") from error
         return self
 
     def save(self, path: str | Path) -> None:
-        """Writes the file whole or not at all."""
+        """Writes the file whole or not at all; raises what `check` raises."""
+        CodecFile(self.config, self.tensors).check()  # nothing cached: as the reader will see it
         data = save_tensors(dict(self.tensors), metadata={METADATA_KEY: self.config.to_json()})
         write_atomic(path, data)
 

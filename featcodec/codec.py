@@ -24,13 +24,14 @@ from featcodec.errors import InputError, MalformedError, ModelMismatchError, Sym
 from featcodec.geometry import Geometry
 from featcodec.header import Header, quality_to_step
 from featcodec.images import ImageLike, load_image
-from featcodec.transforms import integer_hyper_synthesis
+from featcodec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
 
 __all__ = ["FeatureCodec", "Features", "Symbols"]
 
 DEFAULT_QUALITY = 4.0
 HIGHEST_STEP = 224  # quality 8
 LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
+LIMIT_SIDE = IntegerHyperSynthesis.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
 Ints = NDArray[np.int32]
 
 
@@ -82,8 +83,8 @@ def _flat(symbols: Ints) -> Ints:
 
 @contextmanager
 def _inference() -> Iterator[None]:
-    """No gradients; whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.no_grad():
+    """No gradients, no reduced precision; whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
         yield
 
 
@@ -222,7 +223,7 @@ class FeatureCodec:
             y_g = y / self.file.inverse_gain(step)[:, None, None]
             if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
                 raise InputError("encode: the network gave features that are not finite or far out of range")
-            z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_LATENT, LIMIT_LATENT)
+            z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
             z_symbols = z.numpy().astype(np.int32)
             index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
             y_symbols = np.rint(y_g.numpy().astype(np.float64) - mean).astype(np.int32)
@@ -231,8 +232,9 @@ class FeatureCodec:
     def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
         """Side information to table rows and means: exact, so that encoder and decoder agree."""
         z_hat = torch.from_numpy(z.astype(np.float64))[None]
-        said = integer_hyper_synthesis(z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width)
-        return said.index[0].numpy().astype(np.int32), said.mean[0].numpy()
+        with _inference():
+            said = integer_hyper_synthesis(z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width)
+        return said.index[0].numpy().astype(np.int32), said.mean[0].double().numpy()
 
     def payload(self, s: Symbols) -> bytes:
         """Symbols to the entropy-coded payload."""
@@ -332,8 +334,8 @@ class FeatureCodec:
         z_shape = (config.widths.side, -(-shape[0] // 4), -(-shape[1] // 4))
         decoder = SymbolDecoder(stream.payload)
         z = decoder.decode(_channel_rows(z_shape), self._tables_z).reshape(z_shape)
-        if int(np.abs(z.astype(np.int64)).max()) > LIMIT_LATENT:
-            raise MalformedError(f"payload: side information out of range, expected at most {LIMIT_LATENT}")
+        if int(np.abs(z.astype(np.int64)).max()) > LIMIT_SIDE:
+            raise MalformedError(f"payload: side information out of range, expected at most {LIMIT_SIDE}")
         index, mean = self._predict(z, *shape)
         y = decoder.decode(_flat(index), self._tables_y).reshape(index.shape)
         decoder.finish()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from range_coder_reference import RangeDecoder, Table, decode, decode_part
 from test_transforms import reference
 
-from featcodec import checkpoint, codec
+from featcodec import codec
 from featcodec.backbones.split import split
 from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.bitstream import Bitstream, Limits, parse, serialize
@@ -40,7 +40,7 @@ from featcodec.fit.export import export
 from featcodec.geometry import Geometry
 from featcodec.hyperprior import CodecModel
 from featcodec.images import load_image
-from featcodec.transforms import Widths
+from featcodec.transforms import IntegerHyperSynthesis, Widths
 
 # 64 features are what crosses the cut of a YOLOv5n after layer 4
 WIDTHS = Widths(64, latents=8, side=4, analysis=8, synthesis=8, hyper=8)
@@ -604,12 +604,22 @@ def test_codec_files_that_contradict_themselves_are_refused_when_they_are_read(
     assert "\n" not in str(caught.value)
 
 
-def test_a_hyper_synthesis_whose_sums_could_round_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of 16 bits and at most 65,536 channels cannot reach 2^53; the check stays for what comes."""
-    file = CodecFile(small().config, small().tensors)
-    monkeypatch.setattr(checkpoint, "worst_partial_sum", lambda *_: 1 << 53)
-    with pytest.raises(CodecFileError, match=r"sums reach 9007199254740992, expected below 2\^53"):
-        file.check()
+def test_a_hyper_synthesis_whose_sums_could_round_is_refused_when_it_is_read_and_when_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Weights of 16 bits cannot reach 2^53, so that single precision is the carrier here."""
+    path, one = tmp_path / "codec.safetensors", torch.ones(1).short()
+    tame = {
+        f"h_s__weight__{i}": one.repeat(shape)
+        for i, shape in enumerate([(8, 4, 3, 3), (8, 8, 3, 3), (16, 8, 1, 1)])
+    }
+    hostile = {**tame, "h_s__weight__1": (one * -(1 << 15)).repeat(8, 8, 3, 3)}
+    with_tensor(**hostile).save(path)
+    monkeypatch.setattr(IntegerHyperSynthesis, "CARRIERS", (torch.float32,))
+    with_tensor(**tame).check()
+    for refused in (lambda: CodecFile.load(path), lambda: with_tensor(**hostile).save(path)):
+        with pytest.raises(CodecFileError, match=r"layer 1: sums reach \d+, expected below 2\^24"):
+            refused()
 
 
 @pytest.mark.parametrize(
