@@ -286,7 +286,7 @@ class TestBadInput:
             (tmp_path, "Is a directory"),
             (empty, "magic at offset 0: got 0 bytes, expected 6: the file is empty"),
             (text, "magic at offset 0: got 68 65 6c 6c 6f 2c, expected 89 50 4c 46 0d 0a"),
-            (huge, "got 50,000,000,000 bytes, expected at most 68,222,976 bytes"),
+            (huge, "got 50,000,000,000 bytes, expected at most 1,048,576 bytes"),
         ]:
             assert inspect.main([*command, str(path)]) == 1
             assert capsys.readouterr() == ("", f"plf: {path}: {reason}\n")
