@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skimage.data import astronaut, chelsea
+from torch import Tensor
 from torch.fx.experimental import _config as shapes
 
 import featcodec
@@ -151,23 +152,33 @@ def on_gpu(*args: Any) -> Prediction:
 
 
 def compiled() -> Callable[..., Prediction]:
-    """The integer network through the compiler, for maps of any size.
+    """The integer network through the compiler, once for maps of any size.
 
     Raises:
         Unavailable: there is no compiler here.
     """
     shapes.use_duck_shape = False  # sides that happen to be equal are no reason to compile again
-    function: Callable[..., Prediction] = torch.compile(integer_hyper_synthesis, dynamic=True, fullgraph=True)
+    whole: Callable[..., Prediction] = torch.compile(integer_hyper_synthesis, dynamic=True, fullgraph=True)
+
+    def predict(
+        z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int
+    ) -> Prediction:
+        h, w = z_hat.shape[-2:]
+        if min(h, w) == 1:  # the compiler takes sides of 1 for constants, and would compile again for each
+            return integer_hyper_synthesis(z_hat, weights, biases, height, width)
+        said = whole(z_hat, weights, biases, 4 * h, 4 * w)  # and again for what is cropped, so crop here
+        return Prediction(said.index[..., :height, :width], said.mean[..., :height, :width])
+
     file = featcodec.load().file
     z = torch.zeros(1, file.config.widths.side, 2, 3, dtype=torch.float64)
     try:
         with codec_module._inference():
-            function(z, file.h_s_weights, file.h_s_biases, 8, 11)
+            predict(z, file.h_s_weights, file.h_s_biases, 8, 11)
     except Exception as error:
         raise Unavailable(
             f"torch.compile does not work here: {' '.join(str(error).split())[:200]}"
         ) from error
-    return function
+    return predict
 
 
 @contextmanager
