@@ -268,7 +268,7 @@ def of_limits(base: Base) -> Iterator[Stream]:
             {"width": 2**32 - 1, "height": 2**32 - 1},
         ),
         ("scaled", "picture of 7 x 7 scaled to 16385: got ", {"height": 7, "size": 16_385}),
-        ("latents", "latents of 363 x 362: got ", {"rows": 363, "columns": 362}),
+        ("latents", "latents of 91 x 91: got ", {"rows": 91, "columns": 91}),
     ]:
         made = " and ".join(f"{key} {value}" for key, value in changes.items())
         yield Stream(f"limit-{name}", made, base.with_header(**changes), LIMIT, start + message)
@@ -280,6 +280,7 @@ def of_limits(base: Base) -> Iterator[Stream]:
         ("max_payload", len(base.payload) - 1, "section D at offset "),
         ("max_metadata", 17, "section m at offset "),
         ("max_sections", 2, "file: got 3 sections"),
+        ("max_file", len(base.data) - 1, "file: got "),
     ]:
         made = f"a sound file, for a reader whose {name} is {value}"
         limits = {name: value}

@@ -45,10 +45,11 @@ def expect(condition: bool, kind: str, why: str) -> None:
 
 LIMITS = {
     "max_pixels": 2**28,
-    "max_latents": 2**17,
-    "max_payload": 2**26,
+    "max_latents": 2**13,
+    "max_payload": 2**19,
     "max_metadata": 65_536,
     "max_sections": 64,
+    "max_file": 2**20,
 }
 
 
@@ -89,8 +90,7 @@ def split_sections(data: bytes, limits: Mapping[str, int]) -> list[tuple[str, by
     expect(data.startswith(MAGIC), "NotPlfError", "another magic")
     reader = Reader(data, "TruncatedError", len(MAGIC))
     expect(reader.take(1) == b"\x01", "UnsupportedError", "another version")
-    largest = limits["max_payload"] + limits["max_metadata"] + 2**20
-    expect(len(data) <= largest, "LimitError", "bytes in the file")
+    expect(len(data) <= limits["max_file"], "LimitError", "bytes in the file")
     crc = zlib.crc32(data[: reader.at])
     found: list[tuple[str, bytes]] = []
     while not found or found[-1][0] != "D":
