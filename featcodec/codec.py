@@ -102,7 +102,7 @@ class FeatureCodec:
         >>> features = codec.decode(data)
         >>> tuple(features.shape)
         (1, 64, 52, 52)
-        >>> codec.detect(features, confidence=0.1)[0].label
+        >>> codec.detect(features)[0].label
         'person'
     """
 

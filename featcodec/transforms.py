@@ -40,7 +40,7 @@ class Widths:
     latents: int = 64
     side: int = 32
     analysis: int = 64
-    synthesis: int = 96
+    synthesis: int = 80
     hyper: int = 64
 
 
@@ -99,8 +99,7 @@ class SynthesisTransform(nn.Module):
             ResidualBlock(width),
             ResidualBlock(width),
             nn.Conv2d(width, 4 * features, 3, padding=1),
-            nn.PixelShuffle(2),
-            ResidualBlock(features),
+            nn.PixelShuffle(2),  # and no more: a block at full resolution costs as much as the rest
         )
 
     def forward(self, y_hat: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def overview(nets: dict[str, InvNet], quality: float, out: Path) -> None:
         pair = Pair(latents[0].half(), torch.empty(0), geometry, Path())
         rebuilt = rebuild(net, pair).permute(1, 2, 0).mul(255).byte().numpy()
         if name == featcodec.zoo.DEFAULT:
-            panels.insert(0, draw_boxes(photograph, codec.detect(data, confidence=0.1)).resize((416, 416)))
+            panels.insert(0, draw_boxes(photograph, codec.detect(data)).resize((416, 416)))
         panels.append(Image.fromarray(rebuilt))
     sheet = Image.new("RGB", (sum(p.width for p in panels) + 8 * (len(panels) - 1), 416), "white")
     for i, panel in enumerate(panels):
