@@ -189,14 +189,17 @@ class SymbolDecoder:
 
     def _decode(self, rows: Ints, tables: Tables) -> Ints:
         order, counts = _by_table(rows, tables)
-        entries = np.empty(rows.shape, np.int32)
+        found = np.empty(rows.shape, np.int32)
+        escaped = np.empty(rows.shape, np.bool_)
         end = 0
         for row in np.flatnonzero(counts).tolist():
             start, end = end, end + int(counts[row])
-            entries[start:end] = self._coder.decode(tables.model(row), end - start)
+            entries = self._coder.decode(tables.model(row), end - start)
+            np.add(entries, tables.lows[row], out=found[start:end])
+            np.equal(entries, tables.sizes[row] - 1, out=escaped[start:end])
         symbols = np.empty(rows.shape, np.int32)
-        symbols[order] = entries + np.repeat(tables.lows, counts)
-        at = np.sort(order[entries == np.repeat(tables.sizes - 1, counts)])
+        symbols[order] = found
+        at = np.sort(order[escaped])
         # an escape takes more than 4 bits: more of them than fit are damage, found before they take minutes
         if 4 * at.size > 32 * self._words:
             raise MalformedError(f"payload: got {at.size} escapes in {self._words} words")
