@@ -1,11 +1,11 @@
 """Fits the two street codecs to the trained detector.
 
     common="--shared ../shared --detector runs/detector/detector.safetensors"
-    python benchmarks/street/fit_codec.py $common --name street-open --out runs/base --steps 2400 \\
+    python benchmarks/street/fit_codec.py $common --name street-open --out runs/base --steps 1500 \\
         --quality-weights 0.35 9
-    python benchmarks/street/fit_codec.py $common --name street-open --out runs/street-open --steps 600 \\
+    python benchmarks/street/fit_codec.py $common --name street-open --out runs/street-open --steps 450 \\
         --start runs/base --lr 5e-4
-    python benchmarks/street/fit_codec.py $common --name street --out runs/street --steps 1200 \\
+    python benchmarks/street/fit_codec.py $common --name street --out runs/street --steps 850 \\
         --start runs/street-open --lr 5e-4 --privacy 3.0
 
 The base is fitted from nothing at low rates; `street-open` goes on from it at the rates that are wanted,
