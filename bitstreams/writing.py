@@ -130,7 +130,7 @@ class Built:
         scaled = min(416, max(width, height)) if size is None else size
         header = Header(codec.fingerprint, step, width, height, scaled, 1, 1, bytes(4), codec.name)
         rows, columns = reference.latent_shape(header, codec)
-        index, _ = reference.hyper_synthesis(codec, z, rows, columns)
+        index, _ = reference.hyper_synthesis(codec.weights, codec.biases, z, rows, columns)
         return Built(codec, replace(header, rows=rows, columns=columns), z, index * 0, index)
 
     def limits_of_y(self) -> tuple[Ints, Ints]:

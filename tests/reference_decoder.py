@@ -309,7 +309,7 @@ def decode_payload(payload: bytes, header: Header, codec: Codec) -> tuple[Ints, 
         decoder = RangeDecoder(payload)
         z = np.array(coder.decode_part(decoder, rows, codec.tables_z), np.int64).reshape(z_shape)
         expect(int(np.abs(z).max()) <= 32_768, "MalformedError", "z beyond 32,768")
-        index, _ = hyper_synthesis(codec, z, header.rows, header.columns)
+        index, _ = hyper_synthesis(codec.weights, codec.biases, z, header.rows, header.columns)
         found = coder.decode_part(decoder, index.reshape(-1).tolist(), codec.tables_y)
         decoder.finish()
     except coder.Refused as error:
@@ -344,14 +344,17 @@ def symbol_bytes(z: Ints, y: Ints) -> bytes:
 # ---- "Integer hyper-synthesis"
 
 
-def hyper_synthesis(codec: Codec, z: Ints, rows: int, columns: int) -> tuple[Ints, Ints]:
+def hyper_synthesis(
+    weights: Sequence[Ints], biases: Sequence[Ints], z: Ints, rows: int, columns: int
+) -> tuple[Ints, Ints]:
     """Symbols of z to the table row, 0 to 63, and the mean, in sixteenths, of each y."""
-    (w0, w1, w2), (b0, b1, b2) = codec.weights, codec.biases
+    (w0, w1, w2), (b0, b1, b2) = weights, biases
     x1 = ((correlate(w0, up(z)) + b0[:, None, None] + 8) >> 4).clip(0, 4095)
     x2 = ((correlate(w1, up(x1)) + b1[:, None, None] + 128) >> 8).clip(0, 4095)
     x2 = x2[:, :rows, :columns]
     x3 = (correlate(w2, x2) + b2[:, None, None] + 128) >> 8  # >> rounds down, below zero too
-    return x3[: codec.latents].clip(0, 63), x3[codec.latents :]
+    half = len(x3) // 2
+    return x3[:half].clip(0, 63), x3[half:]
 
 
 def up(x: Ints) -> Ints:

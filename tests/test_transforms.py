@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from reference_decoder import hyper_synthesis
 from torch import Tensor
 
 from featcodec.transforms import (
@@ -27,38 +28,10 @@ Network = tuple[list[Tensor], list[Tensor]]
 SIDE, WIDTH, LATENTS = 5, 7, 6
 
 
-# ---- the reference: whole numbers only, written from docs/plf-format.md
-
-
-def shifted(sums: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """Division by a power of two, rounding half up."""
-    return (sums + (1 << (bits - 1))) >> bits
-
-
-def twice(x: NDArray[np.int64]) -> NDArray[np.int64]:
-    return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def convolved(x: NDArray[np.int64], weight: NDArray[np.int64], bias: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cross-correlation with zeros around the input: (C, h, w) to (O, h, w)."""
-    outputs, _, size, _ = weight.shape
-    _, height, width = x.shape
-    padded = np.pad(x, ((0, 0), (size // 2, size // 2), (size // 2, size // 2)))
-    out = np.zeros((outputs, height, width), np.int64) + bias[:, None, None]
-    for o, i, j in itertools.product(range(outputs), range(size), range(size)):
-        out[o] += (weight[o, :, i, j, None, None] * padded[:, i : i + height, j : j + width]).sum(0)
-    return out
-
-
 def reference(z: Tensor, network: Network, height: int, width: int) -> tuple[NDArray[np.int64], ...]:
-    """Symbols (N, h_z, w_z) to table rows and means in 1/16, each (M, height, width)."""
+    """Symbols (N, h_z, w_z) to table rows and means in 1/16 (M, height, width), in whole numbers only."""
     weights, biases = ([t.numpy().astype(np.int64) for t in ts] for ts in network)
-    x = twice(z.numpy().astype(np.int64))
-    x = shifted(convolved(x, weights[0], biases[0]), 4).clip(0, 4095)
-    x = shifted(convolved(twice(x), weights[1], biases[1]), 8).clip(0, 4095)
-    x = shifted(convolved(x[:, :height, :width], weights[2], biases[2]), 8)
-    half = len(x) // 2
-    return x[:half].clip(0, 63), x[half:]
+    return hyper_synthesis(weights, biases, z.numpy().astype(np.int64), height, width)
 
 
 # ---- networks and inputs
