@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 
@@ -568,7 +569,10 @@ class TestProcess:
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         command = [sys.executable, "-m", "featcodec.cli", "decode", str(pipe), "-o", str(tmp_path / "a.npy")]
-        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE) as process, pipe.open("wb"):
+        # tests in the background of a script inherit an interrupt that is ignored
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        options = {"stdout": PIPE, "stderr": PIPE, "preexec_fn": heed}
+        with subprocess.Popen(command, **options) as process, pipe.open("wb"):
             process.send_signal(signal.SIGINT)  # opening the pipe has waited until the process read from it
             assert process.communicate(timeout=30) == (b"", b"")
         assert process.returncode == 130

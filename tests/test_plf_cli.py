@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -401,7 +402,10 @@ class TestProcess:
         command = [sys.executable, "-m", "featcodec.inspect", "verify", "--checksums-only", plain, str(pipe)]
         # Unbuffered, so that the first line tells that the second file, which never comes, is waited for.
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        with subprocess.Popen(command, stdout=-1, stderr=-1, env=environment) as process:
+        # tests in the background of a script inherit an interrupt that is ignored
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        options = {"env": environment, "preexec_fn": heed}
+        with subprocess.Popen(command, stdout=-1, stderr=-1, **options) as process:
             process.stdout.readline()
             time.sleep(0.1)
             process.send_signal(signal.SIGINT)
