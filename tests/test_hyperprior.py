@@ -142,7 +142,7 @@ def test_estimated_bits_are_the_bits_that_the_exported_tables_spend() -> None:
     assert float(ideal_bits(*z_part).sum()) == pytest.approx(estimate_z, rel=0.01)
     assert float(ideal_bits(*y_part).sum()) == pytest.approx(estimate_y, rel=0.01)
     assert len(encode_symbols([z_part, y_part])) == pytest.approx((estimate_y + estimate_z) / 8, rel=0.01)
-    # training adds noise instead of rounding, which makes the estimate worse: the more, the narrower the scales
+    # training adds noise instead of rounding, which costs the more, the narrower the scales are
     assert estimate_y < trained_y < 1.1 * estimate_y
 
 
