@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from featcodec.bitstream import Bitstream, Limits, parse
 from featcodec.commands import MAX_INPUT, load_codec
 from featcodec.errors import FeatcodecError, InputError
-from featcodec.files import printable, read_file, remove_stale
+from featcodec.files import make_folder, printable, read_file, remove_stale
 from featcodec.header import quality_to_step
 from featcodec.terminal import (
     STANDARD,
@@ -246,9 +246,9 @@ def _plan(inputs: list[str], output: str, *, recursive: bool) -> list[_Job]:
             got = f"{taken[key]} and {job.picture}"
             raise InputError(f"{job.target}: got {got}, expected one picture for each name")
         taken[key] = job.picture
-    _make_folder(output, parents=False)  # not its parents: those are more likely mistyped
+    make_folder(output)
     for folder in sorted({str(Path(job.target).parent) for job in jobs}):
-        _make_folder(folder, parents=True)
+        make_folder(folder, parents=True)
         remove_stale(folder)
     return jobs
 
@@ -272,13 +272,6 @@ def _pictures(folder: str, recursive: bool) -> list[tuple[str, str]]:
 
 def _refuse(error: OSError) -> None:
     raise InputError(f"{error.filename}: {error.strerror}") from error
-
-
-def _make_folder(folder: str, *, parents: bool) -> None:
-    try:
-        Path(folder).mkdir(exist_ok=True, parents=parents)
-    except (OSError, ValueError) as error:  # FileExistsError: it is a file
-        raise InputError(f"{folder}: {getattr(error, 'strerror', error)}, expected a folder") from error
 
 
 def _means_folder(output: str) -> bool:

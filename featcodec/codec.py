@@ -312,8 +312,12 @@ class FeatureCodec:
         header = stream.header
         geometry = Geometry(header.width, header.height, header.size, self.file.config.stride)
         s = self.decode_symbols(stream, geometry)
+        return self.latents_of(s, header.quality_step)[None], geometry
+
+    def latents_of(self, s: Symbols, step: int) -> Tensor:
+        """Decoded symbols to latents (M, h, w), at a quality step of 0 to 224."""
         y_g = torch.from_numpy((s.y + s.mean).astype(np.float32))
-        return (y_g * self.file.inverse_gain(header.quality_step)[:, None, None])[None], geometry
+        return y_g * self.file.inverse_gain(step)[:, None, None]
 
     def decode_symbols(self, stream: Bitstream, geometry: Geometry) -> Symbols:
         """The payload's symbols, checked against the file's hash; errors as `decode`."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from featcodec.errors import InputError
 
-__all__ = ["check_target", "printable", "read_file", "remove_stale", "write_atomic"]
+__all__ = ["check_target", "make_folder", "printable", "read_file", "remove_stale", "write_atomic"]
 
 _CHUNK = 2**20
 # Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
@@ -99,6 +99,19 @@ def check_target(path: str | os.PathLike[str]) -> None:
             closed = closed or not os.access(folder, os.W_OK | os.X_OK)
         if closed:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def make_folder(folder: str, *, parents: bool = False) -> None:
+    """Make a folder, if it is not there; its parents only if asked to: those are more likely mistyped.
+
+    Raises:
+        InputError: it cannot be made, or is a file.
+    """
+    try:
+        Path(folder).mkdir(exist_ok=True, parents=parents)
+    except (OSError, ValueError) as error:  # FileExistsError: it is a file
+        reason = getattr(error, "strerror", error)
+        raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

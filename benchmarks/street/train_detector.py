@@ -27,10 +27,12 @@ from teacher import TAP_LAYERS, Teacher, TeacherOutputs
 from torch import Tensor, nn
 
 from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.bench.datasets import CocoSet
 
 # (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
 # that small batches lose nothing; the later stages crop, so that objects have their size at 416 px.
 STAGES = ((51_200, 288, 32, (0.7, 1.4)), (36_000, 320, 8, (0.8, 1.8)), (108_000, 320, 8, (0.8, 1.8)))
+Stages = tuple[tuple[int, int, int, tuple[float, float]], ...]
 Forward = Callable[["State", Tensor, TeacherOutputs], tuple[list[Tensor], Tensor, Tensor]]
 ANCHOR_SCALE = 0.7  # COCO's anchors were chosen at 640 px; these pictures are at most 416 px
 
@@ -203,9 +205,10 @@ def resume(s: State, out: Path) -> None:
         print(f"resumed at {s.seen} samples", flush=True)
 
 
-def run_stage(s: State, teacher: Teacher, args: argparse.Namespace, stage: int, data: list) -> None:  # type: ignore[type-arg]
+def run_stage(
+    s: State, teacher: Teacher, args: argparse.Namespace, stages: Stages, stage: int, data: list[CocoSet]
+) -> None:
     """Trains until the stage's share of the samples is used up."""
-    stages = STAGES[-1:] if args.start else STAGES
     _, size, batch_size, scales = stages[stage]
     end = sum(count for count, *_ in stages[: stage + 1])
     planned = sum(count for count, *_ in stages)
@@ -263,8 +266,9 @@ def main() -> None:
         state.net.load_state_dict(kept)
         state.average.load_state_dict(kept)
     resume(state, args.out)
-    for stage in range(len(STAGES[-1:] if args.start else STAGES)):
-        run_stage(state, teacher, args, stage, [sets["train-coco"], sets["train-highway"]])
+    stages = STAGES[-1:] if args.start else STAGES
+    for stage in range(len(stages)):
+        run_stage(state, teacher, args, stages, stage, [sets["train-coco"], sets["train-highway"]])
         save_file(
             {k: v.half() if v.is_floating_point() else v for k, v in state.average.state_dict().items()},
             args.out / "detector.safetensors",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featcodec.errors import InputError
-from featcodec.files import printable
+from featcodec.files import make_folder, printable
 from featcodec.inspect.report import NAMES, Report, load
 from featcodec.options import limits_of
-from featcodec.terminal import STANDARD, about, check_output, identities, show, show_json, write_output
+from featcodec.terminal import STANDARD, check_output, identities, show, show_json, write_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,11 +51,7 @@ def dump(arguments: argparse.Namespace) -> int:
 
 def _write_sections(report: Report, folder: str) -> dict[int, str]:
     """Write the content of each section to the folder, which may be missing; return the files by number."""
-    try:
-        Path(folder).mkdir(exist_ok=True)  # not its parents: those are more likely mistyped
-    except (OSError, ValueError) as error:  # FileExistsError: it is a file
-        reason = getattr(error, "strerror", error)
-        raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
+    make_folder(folder)
     written = {}
     for number, section in enumerate(report.sections, 1):
         # numbered, as tags may come twice, and some file systems do not tell D from d
@@ -70,9 +66,8 @@ def _arrays(report: Report, arguments: argparse.Namespace) -> dict[str, NDArray[
     decoded = decode_checked(report, arguments.codec)
     arrays: dict[str, NDArray[Any]] = {"symbols": decoded.symbols.y, "side": decoded.symbols.z}
     if arguments.latents is not None:
-        with about(report.path):
-            latents, _ = decoded.codec.decode_latents(report.data, limits=limits_of(arguments))
-        arrays["latents"] = latents[0].numpy()
+        step = report.stream.header.quality_step
+        arrays["latents"] = decoded.codec.latents_of(decoded.symbols, step).numpy()
     return arrays
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featcodec.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
-from featcodec.errors import FeatcodecError
-from featcodec.terminal import about, complain, read_input
+from featcodec.terminal import about, read_input
 
-__all__ = ["NAMES", "PREAMBLE", "Report", "check", "load", "try_load"]
+__all__ = ["NAMES", "PREAMBLE", "Report", "check", "load"]
 
 NAMES = {"H": "header", "m": "metadata", "D": "payload"}
 PREAMBLE = len(MAGIC) + 1  # bytes of magic and version
@@ -55,12 +54,3 @@ def load(path: str, limits: Limits) -> Report:
     """
     with about(path):
         return check(path, read_input(path, limits.max_file), limits)
-
-
-def try_load(path: str, limits: Limits) -> Report | None:
-    """Read and check one of several files; ``None`` after a complaint about it."""
-    try:
-        return load(path, limits)
-    except FeatcodecError as error:
-        complain("plf", error)
-    return None
