@@ -6,8 +6,7 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featcodec.backbones.detection import Boxes, suppress
+from featcodec.backbones.detection import Boxes
 from featcodec.backbones.split import Split
 from featcodec.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
 from featcodec.checkpoint import CodecFile
+from featcodec.detector import Detector, inference
 from featcodec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
 from featcodec.geometry import Geometry
 from featcodec.header import Header, quality_to_step
-from featcodec.images import ImageLike, load_image
+from featcodec.images import ImageLike
 from featcodec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
 
 __all__ = ["FeatureCodec", "Features", "Symbols"]
@@ -81,13 +81,6 @@ def _flat(symbols: Ints) -> Ints:
     return np.ascontiguousarray(symbols, np.int32).reshape(-1)
 
 
-@contextmanager
-def _inference() -> Iterator[None]:
-    """No gradients, no reduced precision; whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        yield
-
-
 class FeatureCodec:
     """A fitted codec and the network that it was fitted to.
 
@@ -121,6 +114,12 @@ class FeatureCodec:
         if self._network is None:
             raise InputError(f"codec {self.name!r}: got no network, expected one to encode or detect with")
         return self._network
+
+    @property
+    def detector(self) -> Detector:
+        """The network, with its classes and the size of its pictures; errors as `network`."""
+        config = self.file.config
+        return Detector(self.network, config.network.classes, config.size, config.stride, self.confidence)
 
     @property
     def name(self) -> str:
@@ -188,10 +187,8 @@ class FeatureCodec:
         if quality is not None and target_bytes is not None:
             raise InputError("encode: got quality and target_bytes, expected one of them")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
-        config = self.file.config
-        loaded = [
-            load_image(i, size=config.size, stride=config.stride, max_pixels=max_pixels) for i in images
-        ]
+        detector = self.detector
+        loaded = [detector.canvas(i, max_pixels=max_pixels) for i in images]
         latents = self._latents([x for x, _ in loaded])
         out = []
         for y, (_, geometry) in zip(latents, loaded, strict=True):
@@ -203,23 +200,38 @@ class FeatureCodec:
 
     def features(self, image: ImageLike) -> Features:
         """A picture to the uncoded features, as if they had crossed the cut unchanged."""
-        x, geometry = load_image(image, size=self.file.config.size, stride=self.file.config.stride)
-        with _inference():
-            return Features.of(self.network.head(x)[0], geometry)
+        x, geometry = self.detector.canvas(image)
+        return Features.of(self.detector.features(x), geometry)
+
+    def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
+        """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
+
+        Raises:
+            InputError: quality out of range, or a shape that is not what the head gives for `geometry`.
+        """
+        stride = self.file.config.latent_stride // 2
+        shape = (1, self.file.config.widths.features)
+        expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
+        if tuple(features.shape) != expected:
+            raise InputError(f"encode: got features {tuple(features.shape)}, expected {expected}")
+        step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
+        with inference():
+            y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
+        return self._file(y, geometry, step, None)
 
     def _latents(self, xs: list[Tensor]) -> list[Tensor]:
         """Latents (M, h, w) of each canvas (1, 3, H, W)."""
         out: dict[int, Tensor] = {}
-        with _inference():
+        with inference():
             for where in _same_shape(xs):
-                f = self.network.head(torch.cat([xs[i] for i in where]))[0]
+                f = self.detector.features(torch.cat([xs[i] for i in where]))
                 for i, y in zip(where, self.file.g_a(f), strict=True):
                     out[i] = y
         return [out[i] for i in range(len(xs))]
 
     def symbols(self, y: Tensor, step: int) -> Symbols:
         """Latents (M, h, w) to what is coded, at a quality step of 0 to 224."""
-        with _inference():
+        with inference():
             y_g = y / self.file.inverse_gain(step)[:, None, None]
             if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
                 raise InputError("encode: the network gave features that are not finite or far out of range")
@@ -232,7 +244,7 @@ class FeatureCodec:
     def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
         """Side information to table rows and means: exact, so that encoder and decoder agree."""
         z_hat = torch.from_numpy(z.astype(np.float64))[None]
-        with _inference():
+        with inference():
             said = integer_hyper_synthesis(z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width)
         return said.index[0].numpy().astype(np.int32), said.mean[0].double().numpy()
 
@@ -296,7 +308,7 @@ class FeatureCodec:
         """Several files at once; errors as `decode`, for the first file that is wrong."""
         read = [self.decode_latents(data, limits=limits) for data in files]
         out: dict[int, Features] = {}
-        with _inference():
+        with inference():
             for where in _same_shape([y for y, _ in read]):
                 f_hat = self.file.g_s(torch.cat([read[i][0] for i in where]))
                 for i, f in zip(where, f_hat, strict=True):
@@ -382,12 +394,8 @@ class FeatureCodec:
         channels = self.file.config.widths.features
         if features.ndim != 4 or features.shape[:2] != (1, channels):
             raise InputError(f"detect: got features {tuple(features.shape)}, expected (1, {channels}, h, w)")
-        least = self.confidence if confidence is None else confidence
-        with _inference():
-            raw = self.network.tail((features.as_subclass(torch.Tensor),))
-            rows = self.network.network.detect.decode(raw)[0]
-            boxes, scores, labels = suppress(rows, confidence=least, iou=iou, most=most)
-        return Boxes(geometry.boxes_to_picture(boxes), scores, labels, self.file.config.network.classes)
+        f = features.as_subclass(torch.Tensor)
+        return self.detector.boxes(f, geometry, confidence=confidence, iou=iou, most=most)
 
 
 def _channel_rows(shape: tuple[int, ...]) -> Ints:

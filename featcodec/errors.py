@@ -14,6 +14,7 @@
     ├── ModelMismatchError      the .plf was made by another codec
     ├── CodecFileError          a codec or weight file that cannot be used
     ├── SplitError              the network cannot be cut there
+    ├── CoderError              an encoder or decoder that the bench compares with failed
     ├── FitError                a fit that cannot start or has to stop
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
@@ -26,6 +27,7 @@ __all__ = [
     "BitstreamError",
     "ChecksumError",
     "CodecFileError",
+    "CoderError",
     "FeatcodecError",
     "FitError",
     "ImageError",
@@ -96,6 +98,10 @@ class CodecFileError(FeatcodecError):
 
 class SplitError(FeatcodecError):
     """The network cannot be cut at the layer asked for."""
+
+
+class CoderError(FeatcodecError):
+    """An encoder or decoder that the bench compares with failed, or its file is damaged."""
 
 
 class FitError(FeatcodecError):

@@ -259,6 +259,7 @@ class TestSurface:
             "Boxes",
             "ChecksumError",
             "CodecFileError",
+            "CoderError",
             "FeatcodecError",
             "FeatureCodec",
             "Features",

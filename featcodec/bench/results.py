@@ -1,0 +1,164 @@
+"""What a run of the bench found, as data: written to and read from the committed json files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from featcodec.bench.coder import Kind
+
+__all__ = ["BD", "Attacked", "Entry", "Interval", "Made", "Point", "Result"]
+
+Interval = tuple[float, float]  # 95 %, by bootstrap over the pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How a result was made.
+
+    Attributes:
+        command: as typed, paths reduced to what a reader needs.
+        commit: of the repository, ``"unknown"`` outside one; ``"+"`` behind it if the tree was changed.
+        date: ISO 8601, UTC.
+        versions: of Python, of packages and of encoders.
+        machine: processor architecture and cores.
+        seeds: of everything random.
+    """
+
+    command: str
+    commit: str
+    date: str
+    versions: dict[str, str]
+    machine: str
+    seeds: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One entry at one operating point, over all pictures.
+
+    Attributes:
+        point: quality or quantization parameter.
+        bytes: mean size of the whole files.
+        bpp: mean of 8 bytes / pixels of the original photographs.
+        map, ap50: percent points.
+        map_interval: of `map`.
+        lost: uncoded mAP minus `map`.
+        lost_interval: of `lost`, pictures drawn alike for both.
+        encode_ms, decode_ms: median time of a picture: photograph's canvas to bytes, bytes to boxes; the
+            halves of the network included.
+    """
+
+    point: float
+    bytes: float
+    bpp: float
+    map: float
+    ap50: float
+    map_interval: Interval
+    lost: float
+    lost_interval: Interval
+    encode_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One coder at all of its points, from few bytes to many."""
+
+    name: str
+    kind: Kind
+    note: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BD:
+    """A Bjøntegaard delta between two entries.
+
+    Attributes:
+        measure: ``"rate"`` (percent of bytes at equal mAP), ``"map"`` (percent points at equal bytes), or
+            ``"attack-psnr"`` (dB at equal mAP).
+        method: ``"pchip"`` or ``"akima"``.
+        value: None where it was refused.
+        interval: of the value; None where it was refused, or too often in the bootstrap.
+        overlap: of the two curves, in the unit that is integrated over; None where there is none.
+        fraction: of the narrower curve's range that the overlap covers.
+        refused: why there is no value.
+        dropped: points left out (``"raw-vvc@22"``) because another of the same entry has at least their mAP
+            for fewer bytes; empty where the curve was taken as it is.
+    """
+
+    test: str
+    anchor: str
+    measure: str
+    method: str
+    value: float | None
+    interval: Interval | None
+    overlap: Interval | None
+    fraction: float
+    refused: str | None
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """What one attacker rebuilt of the pictures that crossed one entry at one point.
+
+    Attributes:
+        target: name of the entry; ``"raw"`` for uncoded features.
+        point: quality or quantization parameter; 0 for ``"raw"``.
+        bytes: mean size of the files attacked; 0 for ``"raw"``.
+        attacker: ``"invnet"``, ``"unet"``, ``"white-box"``, or ``"as decoded"`` for a picture.
+        budget: training steps of the attacker (of the optimisation, for white-box).
+        pictures: how many it was measured on.
+        psnr: dB, mean over the pictures; `psnr_interval` by bootstrap.
+        ms_ssim: 0 to 1.
+        psnr_edges, psnr_flat: dB within 3 px of the picture's edges, and elsewhere.
+        face_accuracy, face_tar: verification of what was rebuilt: accuracy and TAR at FAR 1 %, percent;
+            None where no faces were given.
+    """
+
+    target: str
+    point: float
+    bytes: float
+    attacker: str
+    budget: int
+    pictures: int
+    psnr: float
+    psnr_interval: Interval
+    ms_ssim: float
+    psnr_edges: float
+    psnr_flat: float
+    face_accuracy: float | None
+    face_tar: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run of the bench.
+
+    Attributes:
+        made: how.
+        data: name of the data, pictures, and what the accuracy is measured against, in words.
+        pictures: how many.
+        labelled: False where the uncoded detections are the reference.
+        demo: True for the quick run on scikit-image's photographs.
+        network: in words.
+        uncoded_map, uncoded_ap50: accuracy of the network without coding.
+        entries: what was compared.
+        bd: deltas.
+        attacks: empty unless asked for; the strongest attacker of a target and point counts.
+        notes: what a reader has to know, such as an encoder that is missing here.
+    """
+
+    made: Made
+    data: str
+    pictures: int
+    labelled: bool
+    demo: bool
+    network: str
+    uncoded_map: float
+    uncoded_ap50: float
+    entries: tuple[Entry, ...]
+    bd: tuple[BD, ...]
+    attacks: tuple[Attacked, ...]
+    notes: tuple[str, ...]
