@@ -4,7 +4,7 @@
         --work runs/attack
     python benchmarks/overview.py runs/attack --out docs/overview.png
 
-The photograph is scikit-image's astronaut. The attackers are the finished ones of longest budget in the folder.
+The photograph is scikit-image's astronaut. The attackers are those of the longest budget in the folder.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from featcodec.bitstream import Bitstream, Limits, parse
 from featcodec.commands import MAX_INPUT, load_codec
 from featcodec.errors import FeatcodecError, InputError
-from featcodec.files import make_folder, pictures_in, printable, read_file, remove_stale
+from featcodec.files import list_pictures, make_folder, printable, read_file, remove_stale
 from featcodec.header import quality_to_step
 from featcodec.terminal import (
     STANDARD,
@@ -233,7 +233,7 @@ def _plan(inputs: list[str], output: str, *, recursive: bool) -> list[_Job]:
     jobs = [
         _Job(picture, str(Path(output, within, f"{Path(picture).stem}.plf")))
         for one in inputs
-        for picture, within in (pictures_in(one, recursive=recursive) if _is_dir(one) else [(one, "")])
+        for picture, within in (list_pictures(one, recursive=recursive) if _is_dir(one) else [(one, "")])
     ]
     taken: dict[str, str] = {}
     for job in jobs:

@@ -18,23 +18,24 @@ from pathlib import Path
 from featcodec.errors import InputError
 
 __all__ = [
+    "PICTURE_ENDINGS",
     "check_target",
+    "list_pictures",
     "make_folder",
-    "pictures_in",
     "printable",
     "read_file",
     "remove_stale",
     "write_atomic",
 ]
 
+# by which pictures in a folder are known; a file that is named itself may have any ending
+_JPEG = {".jfif", ".jpe", ".jpeg", ".jpg"}
+_PNM = {".pbm", ".pgm", ".pnm", ".ppm"}
+PICTURE_ENDINGS = {".avif", ".bmp", ".gif", ".jp2", ".png", ".tif", ".tiff", ".webp"} | _JPEG | _PNM
 _CHUNK = 2**20
 # Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 _TEMPORARY = re.compile(r"\.featcodec-[0-9a-f]{16}\.tmp")
-# Endings by which pictures in a folder are known; a file that is named itself may have any.
-_JPEG = {".jfif", ".jpe", ".jpeg", ".jpg"}
-_PNM = {".pbm", ".pgm", ".pnm", ".ppm"}
-_PICTURES = {".avif", ".bmp", ".gif", ".jp2", ".png", ".tif", ".tiff", ".webp"} | _JPEG | _PNM
 _STALE = 3600  # seconds after which nobody is still writing a temporary file
 
 
@@ -126,7 +127,7 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
         raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
 
 
-def pictures_in(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
+def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
     """Pictures in a folder, known by their endings, by name; hidden ones are left out.
 
     Args:
@@ -140,7 +141,7 @@ def pictures_in(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         InputError: there are none, or a folder cannot be read.
 
     Example:
-        >>> pictures_in("no/such/folder")
+        >>> list_pictures("no/such/folder")
         Traceback (most recent call last):
         featcodec.errors.InputError: no/such/folder: No such file or directory
     """
@@ -151,12 +152,16 @@ def pictures_in(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         found += [
             (str(Path(where, name)), within)
             for name in sorted(names)
-            if Path(name).suffix.lower() in _PICTURES and not name.startswith(".")
+            if Path(name).suffix.lower() in PICTURE_ENDINGS and not name.startswith(".")
         ]
     if not found:
         hint = "" if recursive else "; --recursive looks into subfolders"
         raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
     return found
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror}") from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -216,10 +221,6 @@ def remove_stale(folder: str | os.PathLike[str]) -> None:
             with suppress(OSError):  # another process was faster
                 if path.stat().st_mtime < time.time() - _STALE:
                     path.unlink()
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}") from error
 
 
 def _mode(path: str | os.PathLike[str]) -> int | None:

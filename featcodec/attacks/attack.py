@@ -18,6 +18,7 @@ from torch import Tensor
 
 from featcodec.attacks import ATTACKERS
 from featcodec.attacks.attackers import KINDS, Kind
+from featcodec.attacks.measures import check_packages
 from featcodec.attacks.observations import Observations, Seen, collect
 from featcodec.attacks.outcomes import Outcome, Pixels, measure, pixels
 from featcodec.attacks.targets import Target, as_observation, shoot, window
@@ -107,7 +108,9 @@ def attack(
         InputError: a photograph is in both sets, there are none to evaluate or too few to train on.
         CoderError: a coder of the bench failed.
         FitError: a training diverged.
+        MissingExtraError: a package that measures is missing.
     """
+    check_packages()
     both = {p.resolve() for p in training} & {p.resolve() for p in evaluation}
     if both:
         raise InputError(f"{min(both)}: got it to train on and to evaluate, expected other photographs")

@@ -110,9 +110,8 @@ class _Context(nn.Module):
         self.before = nn.Sequential(*_blocks(width, 2))
         self.below = below
         self.after = nn.Sequential(*_blocks(width, 2 if below else 0))
-        self.up = nn.Conv2d(width, 4 * channels, 1)
+        self.up = nn.Conv2d(width, 4 * channels, 1, bias=False)
         nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.before(self.down(x))
