@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 from featcodec.bench.bd import LEAST_OVERLAP, MOST_REFUSED, Curve, delta
-from featcodec.errors import InputError
+from featcodec.errors import InputError, MissingExtraError
 
 METHODS = ("pchip", "akima")
 MEASURES = ("rate", "map", "attack-psnr")
@@ -258,3 +259,9 @@ def test_resamples_that_belong_to_other_draws_are_refused():
         curve("c", [1, 2], [1, 2, 3])
     with pytest.raises(InputError, match="expected 2 points"):
         curve("c", [1, 2], [1, 2], costs=np.ones((3, 2)))
+
+
+def test_without_bjontegaard_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bjontegaard", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'featcodec\[bench\]'"):
+        delta(IMAGE, IMAGE, measure="rate", method="pchip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from featcodec.backbones.detection import Boxes
 from featcodec.bench.bootstrap import interval, resampled_map, resampled_mean, resamples
 from featcodec.bench.datasets import CocoSet, Picture
 from featcodec.bench.metrics import MOST_COPIES, average_precision, match
-from featcodec.errors import InputError
+from featcodec.errors import InputError, MissingExtraError
 
 NAMES = ("person", "bicycle", "car")
 
@@ -82,6 +83,7 @@ def test_no_detections_no_classes_and_no_pictures_are_zero(labelled):
     data = CocoSet(NAMES, labelled, data.pictures)
     nothing = [Boxes(f.xyxy[:0], f.scores[:0], f.labels[:0], NAMES) for f in found]
     matches = match(data, nothing)
+    assert set(matches.accuracy.ap50_by_class.values()) == ({0.0} if any(labelled) else set())
     assert matches.ap(np.ones(6, np.int64)) == (0.0, 0.0) == (matches.accuracy.map, matches.accuracy.ap50)
     assert match(data, found).ap(np.zeros(6, np.int64)) == (0.0, 0.0)
 
@@ -90,6 +92,12 @@ def test_no_detections_no_classes_and_no_pictures_are_zero(labelled):
 def test_counts_that_do_not_fit_are_refused(counts):
     with pytest.raises(InputError, match=f"6 of 0 to {MOST_COPIES}"):
         match(*random_set(1)).ap(np.array(counts))
+
+
+def test_without_pycocotools_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'featcodec\[bench\]'"):
+        match(*random_set(1))
 
 
 def test_resamples_are_drawn_with_replacement_and_follow_their_seed():

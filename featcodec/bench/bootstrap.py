@@ -41,7 +41,12 @@ def resamples(pictures: int, *, count: int = 500, seed: int) -> NDArray[np.int64
 
 
 def resampled_map(matches: Matches, draws: NDArray[np.int64]) -> Floats:
-    """(count,) mAP of each resample, percent points; `draws` (count, pictures) as `resamples` gives them."""
+    """(count,) mAP of each resample, percent points; `draws` (count, pictures) as `resamples` gives them.
+
+    On a few hundred pictures of 80 classes these lie about one point above the mAP of the pictures as they
+    are: what is rare is either not drawn, and its class left out, or drawn several times and found as often.
+    Differences between entries, drawn alike, have hardly any of that.
+    """
     return np.array([matches.ap(counts)[0] for counts in draws])
 
 
