@@ -169,34 +169,24 @@ def average_precision(data: CocoSet, detections: Sequence[Boxes]) -> Accuracy:
 
 def _truth(data: CocoSet) -> list[dict[str, Any]]:
     return [
-        {
-            "image_id": p.image_id,
-            "category_id": label,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": int(crowd),
-        }
+        _row(p.image_id, *row) | {"iscrowd": int(crowd)}
         for p in data.pictures
-        for (x1, y1, x2, y2), label, crowd in zip(
-            p.boxes.tolist(), p.labels.tolist(), p.crowd.tolist(), strict=True
-        )
+        for *row, crowd in zip(p.boxes.tolist(), p.labels.tolist(), p.crowd.tolist(), strict=True)
     ]
 
 
 def _found(data: CocoSet, detections: Sequence[Boxes]) -> list[dict[str, Any]]:
     return [
-        {
-            "image_id": p.image_id,
-            "category_id": label,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "score": score,
-        }
+        _row(p.image_id, *row) | {"score": score}
         for p, found in zip(data.pictures, detections, strict=True)
-        for (x1, y1, x2, y2), score, label in zip(
-            found.xyxy.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
-        )
+        for *row, score in zip(found.xyxy.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
     ]
+
+
+def _row(image_id: int, corners: Sequence[float], label: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = corners
+    w, h = x2 - x1, y2 - y1
+    return {"image_id": image_id, "category_id": label, "bbox": [x1, y1, w, h], "area": w * h}
 
 
 def _coco(data: CocoSet, rows: list[dict[str, Any]]) -> Any:
@@ -255,7 +245,7 @@ def _in_order(picture: Ints, label: Ints, score: Floats) -> tuple[Ints, Ints]:
     keys = np.stack([picture[order], label[order], score[order]])
     new = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))[: len(order)]
     tie = np.cumsum(new)
-    several = np.bincount(tie)[tie] > 1 if len(tie) else new
+    several = np.bincount(tie)[tie] > 1
     alone, tied = np.flatnonzero(~several), np.flatnonzero(several)
     place = np.concatenate([alone, np.tile(tied, MOST_COPIES)])
     copy = np.concatenate([np.full(len(alone), -1), np.repeat(np.arange(MOST_COPIES), len(tied))])
