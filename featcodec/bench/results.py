@@ -80,11 +80,13 @@ class BD:
         method: ``"pchip"`` or ``"akima"``.
         value: None where it was refused.
         interval: of the value; None where it was refused, or too often in the bootstrap.
-        overlap: of the two curves, in the unit that is integrated over; None where there is none.
-        fraction: of the narrower curve's range that the overlap covers.
+        overlap: of the two curves, in mAP, or in bytes for ``"map"``; None where there is none.
+        fraction: of the narrower curve's range that the overlap covers (of its logarithm, for bytes).
         refused: why there is no value.
         dropped: points left out (``"raw-vvc@22"``) because another of the same entry has at least their mAP
-            for fewer bytes; empty where the curve was taken as it is.
+            for no more bytes (attack PSNR); empty where the curve was taken as it is.
+        refused_resamples: 0 to 1, share of the bootstrap in which the value was refused; where it is above
+            0.05, `interval` is None for that reason.
     """
 
     test: str
@@ -97,6 +99,7 @@ class BD:
     fraction: float
     refused: str | None
     dropped: tuple[str, ...]
+    refused_resamples: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
