@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featcodec.bench.bd import Curve, Measure, Method, delta
-from featcodec.bench.bootstrap import interval, resampled_map, resampled_mean, resamples
+from featcodec.bench.bootstrap import centred, resampled_map, resampled_mean, resamples
 from featcodec.bench.coder import Coder
 from featcodec.bench.datasets import CocoSet, label_by
 from featcodec.bench.journal import Record
@@ -93,15 +93,16 @@ def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> 
 def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> Point:
     records, scores, uncoded = finished.records[step], measured.scores[step], measured.scores[UNCODED]
     areas = [p.width * p.height for p in measured.data.pictures]
+    lost = uncoded.accuracy.map - scores.accuracy.map
     return Point(
         point=step[1],
         bytes=statistics.fmean(r.bytes for r in records),
         bpp=statistics.fmean(8 * r.bytes / area for r, area in zip(records, areas, strict=True)),
         map=scores.accuracy.map,
         ap50=scores.accuracy.ap50,
-        map_interval=interval(scores.maps),
-        lost=uncoded.accuracy.map - scores.accuracy.map,
-        lost_interval=interval(uncoded.maps - scores.maps),
+        map_interval=centred(scores.maps, scores.accuracy.map),
+        lost=lost,
+        lost_interval=centred(uncoded.maps - scores.maps, lost),
         encode_ms=1000 * statistics.median(r.encode_s for r in records),
         decode_ms=1000 * statistics.median(r.decode_s for r in records),
     )

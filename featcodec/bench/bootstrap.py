@@ -11,7 +11,7 @@ from featcodec.bench.metrics import Matches
 from featcodec.bench.results import Interval
 from featcodec.errors import InputError
 
-__all__ = ["interval", "resampled_map", "resampled_mean", "resamples"]
+__all__ = ["centred", "interval", "resampled_map", "resampled_mean", "resamples"]
 
 Floats = NDArray[np.float64]
 
@@ -70,3 +70,14 @@ def interval(values: Floats) -> Interval:
     """
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def centred(values: Floats, on: float) -> Interval:
+    """The same interval, moved so that the resamples' mean lies on the measured value.
+
+    For mAP and what mAP loses, whose resamples lie to one side, as `resampled_map` says.
+
+    >>> centred(np.arange(1001.0), 400.0)
+    (-75.0, 875.0)
+    """
+    return interval(values - values.mean() + on)

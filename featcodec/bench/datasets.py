@@ -111,8 +111,8 @@ def read_folder(folder: str | Path, names: Sequence[str]) -> CocoSet:
 
 def unlabelled(paths: Sequence[Path], names: Sequence[str]) -> CocoSet:
     """Photographs without boxes."""
-    none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    pictures = tuple(Picture(p, i, *stored_size(p), *none) for i, p in enumerate(paths))
+    boxes, labels, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    pictures = tuple(Picture(p, i, *stored_size(p), boxes, labels, crowd) for i, p in enumerate(paths))
     return CocoSet(tuple(names), (False,) * len(names), pictures)
 
 
