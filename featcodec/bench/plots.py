@@ -20,7 +20,7 @@ __all__ = ["Form", "Panel", "draw", "form_of", "panels"]
 
 Form = Literal["png", "svg"]
 
-# colours that the colour-blind tell apart (Okabe and Ito 2008), without yellow and black; lighter on dark paper
+# that the colour-blind tell apart (Okabe and Ito 2008), without yellow and black; lighter on dark paper
 _LIGHT = ("#0072B2", "#D55E00", "#009E73", "#B0508A", "#56B4E9", "#E69F00")
 _DARK = ("#4FA8E0", "#F08A4B", "#2FC79A", "#E08CC0", "#9AD4F7", "#F2BF4F")
 _STYLES = {  # line, marker, and where in the colours the kind begins
@@ -35,7 +35,15 @@ _KIND_NAMES = {
     "bottleneck": "latents coded",
     "image": "picture sent",
 }
-_SIZE = (8.6, 4.9)  # inches of a panel
+_SIZE = (7.2, 5.6)  # inches of a panel; narrow, so that it can be read on a phone
+_BELOW: dict[str, Any] = {  # of a legend
+    "loc": "upper left",
+    "bbox_to_anchor": (-0.02, -0.13),
+    "frameon": False,
+    "fontsize": 9,
+    "handlelength": 2.4,
+    "columnspacing": 1.4,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ def panels(result: Result) -> tuple[Panel, ...]:
                 "privacy",
                 "What the strongest attacker rebuilds, against accuracy",
                 "Down and to the right is better: the pictures better hidden at more accuracy. Bars are 95 % "
-                "intervals. At a line across, the attacker does no better than one colour, or one picture for all.",
+                "intervals. At a line across, an attacker does no better than what is written at it.",
             )
         )
     if _curves(result.attacks):
@@ -228,22 +236,20 @@ def _across(axes: Axes, look: _Look, height: float, text: str) -> None:
 
 
 def _legend(axes: Axes, entries: Sequence[Entry], look: _Look) -> None:
-    """Entries beside the plot, a heading for each kind."""
+    """Entries below the plot, a column with a heading for each kind."""
     from matplotlib.lines import Line2D
 
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    handles: list[Any] = []
-    labels: list[str] = []
     kinds = {e.name: e.kind for e in entries}
-    headings: dict[str | None, str] = {**_KIND_NAMES, None: "not coded"}
-    for kind, heading in headings.items():
+    columns = []
+    for kind, heading in (*_KIND_NAMES.items(), (None, "not coded")):
         names = [name for name in drawn if kinds.get(name) == kind]
         if names:
-            handles += [Line2D([], [], linestyle="none"), *(drawn[n] for n in names)]
-            labels += [heading, *names]
-    legend = axes.legend(
-        handles, labels, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, handlelength=2.6
-    )
+            columns.append([heading, *names])
+    rows = max(map(len, columns))
+    labels = [label for column in columns for label in column + [""] * (rows - len(column))]
+    nothing = Line2D([], [], linestyle="none")
+    legend = axes.legend([drawn.get(n, nothing) for n in labels], labels, ncols=len(columns), **_BELOW)
     for text in legend.get_texts():
         text.set_color(look.ink)
         text.set_fontweight("normal" if text.get_text() in drawn else "bold")
@@ -328,7 +334,7 @@ def _learning(axes: Axes, result: Result, look: _Look) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.set_xlabel("steps")
     axes.set_ylabel("PSNR, dB")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, labelcolor=look.ink)
+    axes.legend(ncols=2, labelcolor=look.ink, **_BELOW)
 
 
 _PAINTERS: dict[str, Callable[[Axes, Result, _Look], None]] = {
