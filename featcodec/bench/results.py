@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from featcodec.bench.coder import Kind
+from featcodec.bench.records import from_plain, to_plain
+from featcodec.errors import InputError
+from featcodec.files import printable
 
-__all__ = ["BD", "Attacked", "Entry", "Interval", "Made", "Point", "Result"]
+__all__ = [
+    "BD",
+    "Attacked",
+    "Entry",
+    "Interval",
+    "Made",
+    "Point",
+    "Reference",
+    "Result",
+    "from_json",
+    "strongest",
+    "to_json",
+]
+
+FORMAT = 1  # of the json files
 
 Interval = tuple[float, float]  # 95 %, by bootstrap over the pictures
 
@@ -118,6 +138,7 @@ class Attacked:
         psnr_edges, psnr_flat: dB within 3 px of the picture's edges, and elsewhere.
         face_accuracy, face_tar: verification of what was rebuilt: accuracy and TAR at FAR 1 %, percent;
             None where no faces were given.
+        curve: (step, dB) while the attacker trained, on pictures that it does not train on; may be empty.
     """
 
     target: str
@@ -133,6 +154,23 @@ class Attacked:
     psnr_flat: float
     face_accuracy: float | None
     face_tar: float | None
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the figures of the attacks are read against; None where it was not measured.
+
+    Attributes:
+        blind_psnr: dB of painting every picture in its own mean colour.
+        mean_psnr: dB of showing, for every picture, the mean of the pictures that the attackers train on.
+        face_accuracy, face_tar: verification of the undisturbed photographs, percent.
+    """
+
+    blind_psnr: float | None = None
+    mean_psnr: float | None = None
+    face_accuracy: float | None = None
+    face_tar: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +189,7 @@ class Result:
         bd: deltas.
         attacks: empty unless asked for; the strongest attacker of a target and point counts.
         notes: what a reader has to know, such as an encoder that is missing here.
+        reference: for the attacks.
     """
 
     made: Made
@@ -165,3 +204,67 @@ class Result:
     bd: tuple[BD, ...]
     attacks: tuple[Attacked, ...]
     notes: tuple[str, ...]
+    reference: Reference = Reference()
+
+
+def strongest(attacks: Iterable[Attacked]) -> dict[tuple[str, float], Attacked]:
+    """The attack of the highest PSNR on each target and point: the one that counts.
+
+    Returns:
+        By target and point, in the order in which they first come.
+    """
+    best: dict[tuple[str, float], Attacked] = {}
+    for attack in attacks:
+        key = attack.target, attack.point
+        if key not in best or attack.psnr > best[key].psnr:
+            best[key] = attack
+    return best
+
+
+# ---- json
+
+_DECIMALS = {
+    "bytes": 1, "bpp": 4, "encode_ms": 2, "decode_ms": 2,
+    "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
+    "uncoded_map": 3, "uncoded_ap50": 3,
+    "value": 3, "interval": 3, "overlap": 3, "fraction": 4,
+    "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "curve": 3,
+    "blind_psnr": 3, "mean_psnr": 3, "face_accuracy": 2, "face_tar": 2,
+}  # fmt: skip
+_SHORT_LIST = re.compile(r"\[\s*\n\s*([^\[\]{}\"\n]+),\n\s*([^\[\]{}\"\n]+)\n\s*\]")  # two numbers
+
+
+def to_json(result: Result) -> str:
+    """A result as it is committed: fields in their order, figures rounded, an interval on one line.
+
+    Raises:
+        InputError: a figure is NaN, infinite or of another type than its field; the message names it.
+    """
+    readable = from_plain(Result, to_plain(result, _DECIMALS))
+    text = json.dumps({"format": FORMAT, **to_plain(readable, {})}, indent=1)
+    return _SHORT_LIST.sub(r"[\1, \2]", text) + "\n"
+
+
+def from_json(text: str, path: str) -> Result:
+    """Reads what `to_json` wrote.
+
+    Args:
+        text: content of a json file.
+        path: of the file, for messages.
+
+    Raises:
+        InputError: not JSON, of another format, or a field is missing, unknown, of another type or not
+            finite; the message names the file and the field.
+    """
+    try:
+        content = json.loads(text)
+        if not isinstance(content, dict) or "format" not in content:
+            raise InputError("format: got no such field, expected a result of featcodec-bench")
+        number = content.pop("format")
+        if type(number) is not int or number != FORMAT:
+            raise InputError(f"format: got {number!r}, expected {FORMAT}")
+        return from_plain(Result, content)
+    except InputError as error:
+        raise InputError(f"{printable(path)}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{printable(path)}: expected JSON, got {printable(str(error))}") from error
