@@ -121,7 +121,8 @@ class Journal:
             InputError: it cannot be written; what was there stays.
         """
         # a newline before as well as behind: a line torn earlier must not swallow this one
-        data = f"\n{record.to_line()}\n".encode()
+        line = record.to_line()
+        data = f"\n{line}\n".encode()
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
@@ -132,4 +133,4 @@ class Journal:
             raise InputError(f"{self.path}: {error.strerror}; what was finished is kept") from error
         if written != len(data):
             raise InputError(f"{self.path}: the disk is full; what was finished is kept")
-        self._done[record.picture] = record
+        self._done[record.picture] = Record.from_line(line)  # rounded, as a later run will read it
