@@ -1,20 +1,30 @@
-"""The ``featcodec-bench`` command, which comes in a later release."""
+"""The ``featcodec-bench`` command."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 from featcodec import __version__
-from featcodec.terminal import complain
+from featcodec.terminal import positive, run_command
 
 __all__ = ["main"]
 
-_PLAN = (
-    "Will compare a codec with coding the raw features and with sending the picture, as BD-rates on a "
-    "labelled data set, and measure by attacks what a thief of the files can rebuild of the pictures. "
-    "It comes in a later release of featcodec."
-)
+_ABOUT = """\
+Compares codecs with coding the raw features and with sending the picture: bytes of real files that were decoded
+again, accuracy, Bjøntegaard deltas with bootstrap intervals, times. Without data it runs a demo on the photographs
+inside scikit-image. A run that was stopped goes on when it is started again with the same --work folder.
+"""
+_EXAMPLES = """\
+examples:
+  featcodec-bench
+  featcodec-bench street street-open --data val.json --images val/ --calibrate train/ --html report.html
+  featcodec-bench --network yolov5s.safetensors --size 448 --data val.json --images val/ --calibrate train/ \\
+      --anchors raw-vvc,raw-hevc,image-vvc,image-jpeg --plot rd.png
+"""
+_DEMO_ANCHORS = ("raw-vvc", "raw-zstd", "bottleneck-vvc", "image-vvc", "image-jpeg", "image-webp")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,22 +34,122 @@ def main(argv: list[str] | None = None) -> int:
         argv: arguments after the program name; those of the process if omitted.
 
     Returns:
-        The exit code: 2, as there is nothing yet that it could do.
+        The exit code.
 
     Raises:
-        SystemExit: as `argparse` does, after ``--help`` and ``--version``.
+        SystemExit: as `argparse` does, after ``--help``, ``--version`` and wrong command lines.
 
     Example:
-        >>> main(["--data", "coco.json"])
-        2
+        >>> main(["no-such-codec", "--images", "photos"])
+        1
     """
-    parser = argparse.ArgumentParser(prog="featcodec-bench", description=_PLAN, allow_abbrev=False)
+    arguments = _parser().parse_args(argv)
+    typed = ["featcodec-bench", *(sys.argv[1:] if argv is None else argv)]
+    return run_command("featcodec-bench", lambda: _run(arguments, typed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="featcodec-bench",
+        description=_ABOUT,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     version = f"featcodec-bench {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
-    parser.parse_known_args(argv)
-    complain("featcodec-bench", "comes in a later release; --help says what it will do")
-    return 2
+    parser.add_argument(
+        "codecs",
+        nargs="*",
+        metavar="CODEC",
+        help="name of an embedded codec or path of a codec file; all embedded ones unless --network is given",
+    )
+    _add_data(parser.add_argument_group("data"))
+    _add_network(parser.add_argument_group("network and entries"))
+    _add_run(parser.add_argument_group("run"))
+    _add_output(parser.add_argument_group("output, beside the table"))
+    return parser
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--data", type=Path, metavar="JSON", help="boxes: a COCO json; needs --images")
+    group.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="photographs; without --data the uncoded network's own detections are the reference",
+    )
+    group.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FOLDER",
+        help="photographs that are not evaluated, to measure the value ranges of raw-* and bottleneck-* on",
+    )
+
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--network", type=Path, metavar="FILE", help="YOLOv5 v6 weights, where no codec file brings them"
+    )
+    group.add_argument("--at", type=int, default=4, metavar="N", help="cut after layer N (default: 4)")
+    group.add_argument(
+        "--size",
+        type=positive,
+        default=448,
+        metavar="PX",
+        help="longest side (default: 448); codecs know theirs",
+    )
+    group.add_argument(
+        "--anchors",
+        type=_names,
+        default=_DEMO_ANCHORS,
+        metavar="A,B",
+        help=f"what to compare with; 'none' for nothing (default: {','.join(_DEMO_ANCHORS)})",
+    )
+    group.add_argument(
+        "--qualities", type=_numbers, default=(), metavar="Q,Q", help="of the codecs (default: 1 to 8)"
+    )
+    group.add_argument(
+        "--against",
+        type=_names,
+        default=("raw-vvc", "image-vvc", "image-jpeg"),
+        metavar="A,B",
+        help="entries that the BD-rates are against (default: raw-vvc,image-vvc,image-jpeg)",
+    )
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--work",
+        type=Path,
+        default=Path("featcodec-bench.work"),
+        metavar="FOLDER",
+        help="keeps what is finished (default: featcodec-bench.work)",
+    )
+    cores = os.cpu_count() or 1
+    group.add_argument(
+        "--workers", type=positive, default=cores, metavar="N", help="processes (default: cores)"
+    )
+    group.add_argument(
+        "--bootstrap", type=positive, default=500, metavar="N", help="resamples for intervals (default: 500)"
+    )
+    group.add_argument("--seed", type=int, default=1, metavar="N", help="of the resamples (default: 1)")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--json", type=Path, metavar="FILE", help="the result as data")
+    group.add_argument(
+        "--html", type=Path, metavar="FILE", help="one self-contained page with plots and pictures"
+    )
+    group.add_argument("--plot", type=Path, metavar="FILE", help="bytes against accuracy, as .png or .svg")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(sorted({float(number) for number in text.split(",")}))
+
+
+_numbers.__name__ = "list of numbers"

@@ -100,12 +100,13 @@ class BD:
         method: ``"pchip"`` or ``"akima"``.
         value: None where it was refused.
         interval: of the value; None where it was refused, or too often in the bootstrap.
-        overlap: of the two curves, along the axis that is integrated over: mAP, or bytes (not their
-            logarithm) where `measure` is ``"map"``; None where there is none.
-        fraction: of the narrower curve's range that the overlap covers.
+        overlap: of the two curves, in mAP, or in bytes for ``"map"``; None where there is none.
+        fraction: of the narrower curve's range that the overlap covers (of its logarithm, for bytes).
         refused: why there is no value.
         dropped: points left out (``"raw-vvc@22"``) because another of the same entry has at least their mAP
-            for fewer bytes; empty where the curve was taken as it is.
+            for no more bytes (attack PSNR); empty where the curve was taken as it is.
+        refused_resamples: 0 to 1, share of the bootstrap in which the value was refused; where it is above
+            0.05, `interval` is None for that reason.
     """
 
     test: str
@@ -118,6 +119,7 @@ class BD:
     fraction: float
     refused: str | None
     dropped: tuple[str, ...]
+    refused_resamples: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ _DECIMALS = {
     "bytes": 1, "bpp": 4, "encode_ms": 2, "decode_ms": 2,
     "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
     "uncoded_map": 3, "uncoded_ap50": 3,
-    "value": 3, "interval": 3, "overlap": 3, "fraction": 4,
+    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
     "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "curve": 3,
     "blind_psnr": 3, "mean_psnr": 3, "face_accuracy": 2, "face_tar": 2,
 }  # fmt: skip

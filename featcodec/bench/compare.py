@@ -1,0 +1,180 @@
+"""A run of the bench from its settings to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from featcodec.bench import demo
+from featcodec.bench.assemble import deltas, entries, score
+from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
+from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
+from featcodec.bench.provenance import made
+from featcodec.bench.results import Result
+from featcodec.bench.runner import UNCODED, Finished, run
+from featcodec.bench.subject import QUALITIES, Subject, Wanted
+from featcodec.errors import InputError
+from featcodec.files import list_pictures
+
+__all__ = ["Compared", "Settings", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to compare, on what, and how.
+
+    Attributes:
+        codecs: names or paths; empty with `weights` compares anchors alone, on that network.
+        weights: of the network, for codecs without it or no codec.
+        at, size: cut and longest side in pixels, where no codec says them.
+        annotations: COCO json; without it the uncoded detections are the reference.
+        images: folder of the photographs; without it, the demo.
+        anchors: names from `featcodec.bench.anchors.ANCHORS`.
+        calibrate: folder of photographs that are not evaluated, to measure value ranges on.
+        qualities: of the codecs.
+        against: anchors of the Bjøntegaard deltas, those of them that take part.
+        work: folder that keeps what is finished.
+        workers: processes.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+
+    codecs: tuple[str, ...]
+    weights: Path | None
+    at: int
+    size: int
+    annotations: Path | None
+    images: Path | None
+    anchors: tuple[str, ...]
+    calibrate: Path | None
+    qualities: tuple[float, ...]
+    against: tuple[str, ...]
+    work: Path
+    workers: int
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A result and what it came from, for whoever draws pictures of it.
+
+    Attributes:
+        result: what is reported.
+        subject: network and codecs.
+        plan: the entries.
+        data: the pictures, with the boxes that accuracy is measured against.
+        finished: records of the uncoded network and of the entries.
+    """
+
+    result: Result
+    subject: Subject
+    plan: Plan
+    data: CocoSet
+    finished: Finished
+
+
+def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], None]) -> Compared:
+    """Runs what the work folder lacks, and puts the result together.
+
+    Args:
+        settings: what to compare.
+        command: program and arguments, for the result.
+        say: takes a line about what is being done.
+
+    Raises:
+        FeatcodecError: data, network or codecs that cannot be used, or a full disk.
+    """
+    anchors, missing = present(settings.anchors)
+    wanted = Wanted(settings.codecs, settings.weights, _classes(settings), settings.at, settings.size)
+    subject = Subject.load(wanted)
+    data = _data(settings, subject.detector.classes)
+    paths = [p.path for p in data.pictures]
+    ranges = {}
+    if needs_ranges(anchors):
+        say("measuring value ranges")
+        ranges = measure_ranges(subject, _calibration(settings), paths)
+    plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
+    say(f"{len(paths)} pictures: {subject}")
+    finished = run(plan, paths, work=settings.work, workers=settings.workers)
+    say("accuracy and intervals")
+    measured = score(
+        data,
+        finished,
+        confidence=subject.detector.confidence,
+        resampled=settings.resamples,
+        seed=settings.seed,
+    )
+    found = entries(build(subject, plan), finished, measured)
+    uncoded = measured.scores[UNCODED].accuracy
+    result = Result(
+        made=made(command, seeds={"bootstrap": settings.seed}, encoders=encoders(anchors)),
+        data=_named(settings),
+        pictures=len(paths),
+        labelled=settings.annotations is not None,
+        demo=settings.images is None,
+        network=str(subject),
+        uncoded_map=uncoded.map,
+        uncoded_ap50=uncoded.ap50,
+        entries=found,
+        bd=deltas(found, measured, settings.against),
+        attacks=(),
+        notes=(*_notes(settings, measured.data), *missing, *_failures(finished)),
+    )
+    return Compared(result, subject, plan, measured.data, finished)
+
+
+def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
+    if settings.images is None:
+        yield demo.NOTE
+    there = {int(label) for p in data.pictures for label in p.labels[~p.crowd]}
+    absent = [name for i, name in enumerate(data.names) if i not in there]
+    if absent:
+        yield f"No boxes of {', '.join(absent)}: what is found of them does not count."
+
+
+def _failures(finished: Finished) -> Iterator[str]:
+    for (name, point), why in finished.failed.items():
+        yield f"{name} at {point:g} is left out: {why}"
+
+
+def _classes(settings: Settings) -> tuple[str, ...]:
+    """Class names for a network without codec: those of the data."""
+    return class_names(settings.annotations) if settings.annotations else ()
+
+
+def _data(settings: Settings, names: tuple[str, ...]) -> CocoSet:
+    if settings.images is None:
+        if settings.annotations is not None:
+            raise InputError(f"{settings.annotations}: got no folder for its pictures, expected --images")
+        return unlabelled(demo.photographs(demo.EVALUATED), names)
+    if settings.annotations is None:
+        return read_folder(settings.images, names)
+    data = read_coco(settings.annotations, settings.images, names)
+    if not data.pictures:
+        raise InputError(f"{settings.annotations}: got no pictures, expected at least one")
+    if not any(len(p.labels) for p in data.pictures):
+        raise InputError(
+            f"{settings.annotations}: got no box of any class of the network ({', '.join(names)})"
+        )
+    return data
+
+
+def _calibration(settings: Settings) -> list[Path]:
+    if settings.images is None:
+        return demo.photographs(demo.CALIBRATION)
+    if settings.calibrate is None:
+        raise InputError(
+            "anchors of features: their value range is measured on photographs that are not evaluated; "
+            "expected a folder of some, --calibrate FOLDER"
+        )
+    paths = [Path(path) for path, _ in list_pictures(settings.calibrate, recursive=True)]
+    return paths[:: max(1, len(paths) // CALIBRATION)][:CALIBRATION]
+
+
+def _named(settings: Settings) -> str:
+    """The data in words."""
+    if settings.images is None:
+        return "photographs inside scikit-image"
+    return str(settings.annotations.name if settings.annotations else settings.images.name)
