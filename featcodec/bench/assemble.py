@@ -14,7 +14,6 @@ from featcodec.bench.bd import Curve, Measure, Method, delta
 from featcodec.bench.bootstrap import centred, resampled_map, resampled_mean, resamples
 from featcodec.bench.coder import Coder
 from featcodec.bench.datasets import CocoSet, label_by
-from featcodec.bench.journal import Record
 from featcodec.bench.metrics import Accuracy, match
 from featcodec.bench.results import BD, Entry, Point
 from featcodec.bench.runner import UNCODED, Finished
@@ -54,9 +53,7 @@ class Measured:
     scores: dict[tuple[str, float], Scores]
 
 
-def score(
-    data: CocoSet, finished: Finished, *, confidence: float, resampled: int, seed: int
-) -> Measured:
+def score(data: CocoSet, finished: Finished, *, confidence: float, resampled: int, seed: int) -> Measured:
     """Accuracy of every entry at every point, and of the same resamples of the pictures for all of them.
 
     Args:
@@ -86,7 +83,7 @@ def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> 
         points = [_point((coder.name, p), finished, measured) for p in done]
         if points:
             points.sort(key=lambda p: p.bytes)
-            out.append(Entry(coder.name, coder.kind, coder.note, tuple(points)))
+            out.append(Entry(coder.name, coder.kind, coder.identity, tuple(points)))
     return tuple(out)
 
 

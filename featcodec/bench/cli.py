@@ -6,21 +6,27 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featcodec import __version__
-from featcodec.terminal import positive, run_command
+from featcodec.files import check_target, write_atomic
+from featcodec.terminal import complain, positive, run_command, show
+
+if TYPE_CHECKING:
+    from featcodec.bench.compare import Compared, Settings
 
 __all__ = ["main"]
 
 _ABOUT = """\
-Compares codecs with coding the raw features and with sending the picture: bytes of real files that were decoded
-again, accuracy, Bjøntegaard deltas with bootstrap intervals, times. Without data it runs a demo on the photographs
-inside scikit-image. A run that was stopped goes on when it is started again with the same --work folder.
+Compares codecs with coding the raw features and with sending the picture: bytes of real files that
+were decoded again, accuracy, Bjøntegaard deltas with bootstrap intervals, times. Without data it runs a
+demo on the photographs inside scikit-image. A run that was stopped goes on when it is started again with
+the same --work folder.
 """
 _EXAMPLES = """\
 examples:
   featcodec-bench
-  featcodec-bench street street-open --data val.json --images val/ --calibrate train/ --html report.html
+  featcodec-bench street street-open --data val.json --images val/ --calibrate train/ --html page.html
   featcodec-bench --network yolov5s.safetensors --size 448 --data val.json --images val/ --calibrate train/ \\
       --anchors raw-vvc,raw-hevc,image-vvc,image-jpeg --plot rd.png
 """
@@ -97,7 +103,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         type=positive,
         default=448,
         metavar="PX",
-        help="longest side (default: 448); codecs know theirs",
+        help="longest side (default: 448), where no codec says it",
     )
     group.add_argument(
         "--anchors",
@@ -128,7 +134,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     )
     cores = os.cpu_count() or 1
     group.add_argument(
-        "--workers", type=positive, default=cores, metavar="N", help="processes (default: cores)"
+        "--workers", type=positive, default=cores, metavar="N", help="processes; default: cores"
     )
     group.add_argument(
         "--bootstrap", type=positive, default=500, metavar="N", help="resamples for intervals (default: 500)"
@@ -138,10 +144,75 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--json", type=Path, metavar="FILE", help="the result as data")
-    group.add_argument(
-        "--html", type=Path, metavar="FILE", help="one self-contained page with plots and pictures"
-    )
+    group.add_argument("--html", type=Path, metavar="FILE", help="one page with plots and pictures")
     group.add_argument("--plot", type=Path, metavar="FILE", help="bytes against accuracy, as .png or .svg")
+
+
+def _run(arguments: argparse.Namespace, typed: list[str]) -> int:
+    """Compare, show the table, write what was asked for."""
+    for path in (arguments.json, arguments.html, arguments.plot):
+        if path is not None:
+            check_target(path)  # before an hour's work, not after
+    from featcodec.bench.compare import compare  # takes seconds
+    from featcodec.bench.results import to_json
+    from featcodec.bench.table import to_text
+
+    if arguments.plot is not None:
+        from featcodec.bench.plots import form_of
+
+        form_of(str(arguments.plot))
+    run = compare(_settings(arguments), typed, say=_say)
+    if arguments.json is not None:
+        write_atomic(arguments.json, to_json(run.result).encode())
+    _write_pictures(arguments, run)
+    show(to_text(run.result))
+    for line in run.failures:
+        complain("featcodec-bench", line)
+    return 1 if run.failures else 0
+
+
+def _write_pictures(arguments: argparse.Namespace, run: Compared) -> None:
+    if arguments.plot is not None:
+        from featcodec.bench.plots import draw, form_of, panels
+
+        path = str(arguments.plot)
+        write_atomic(path, draw(run.result, panels(run.result), form_of(path)))
+    if arguments.html is not None:
+        from featcodec.bench.html import to_html
+        from featcodec.bench.showcase import showcase
+
+        write_atomic(arguments.html, to_html(run.result, showcase(run)).encode())
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from featcodec import zoo
+    from featcodec.bench.compare import Settings
+
+    codecs = tuple(arguments.codecs)
+    if not codecs and arguments.network is None:
+        codecs = zoo.names()
+    return Settings(
+        codecs=codecs,
+        weights=arguments.network,
+        at=arguments.at,
+        size=arguments.size,
+        annotations=arguments.data,
+        images=arguments.images,
+        anchors=arguments.anchors,
+        calibrate=arguments.calibrate,
+        qualities=arguments.qualities,
+        against=arguments.against,
+        work=arguments.work,
+        workers=arguments.workers,
+        resamples=arguments.bootstrap,
+        seed=arguments.seed,
+    )
+
+
+def _say(line: str) -> None:
+    """What is being done, for whoever watches."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        complain("featcodec-bench", line)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -153,3 +224,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 _numbers.__name__ = "list of numbers"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

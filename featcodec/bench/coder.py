@@ -44,7 +44,6 @@ class Coder(Protocol):
         kind: what is coded.
         gives: ``"features"`` are for the network's tail, a ``"canvas"`` for the whole network.
         points: operating points, such as qualities or quantization parameters.
-        note: one line about what is coded and how, for tables.
         identity: text that changes whenever the same picture could give other bytes or another result
             (fingerprint, encoder version and options, measured range): results are cached by it.
     """
@@ -57,8 +56,6 @@ class Coder(Protocol):
     def gives(self) -> Gives: ...
     @property
     def points(self) -> tuple[float, ...]: ...
-    @property
-    def note(self) -> str: ...
     @property
     def identity(self) -> str: ...
 

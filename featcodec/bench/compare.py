@@ -66,6 +66,7 @@ class Compared:
         plan: the entries.
         data: the pictures, with the boxes that accuracy is measured against.
         finished: records of the uncoded network and of the entries.
+        failures: a line for each point of an entry that is left out, because its coder failed.
     """
 
     result: Result
@@ -73,6 +74,7 @@ class Compared:
     plan: Plan
     data: CocoSet
     finished: Finished
+    failures: tuple[str, ...]
 
 
 def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], None]) -> Compared:
@@ -106,10 +108,11 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         resampled=settings.resamples,
         seed=settings.seed,
     )
+    failures = tuple(_failures(finished))
     found = entries(build(subject, plan), finished, measured)
     uncoded = measured.scores[UNCODED].accuracy
     result = Result(
-        made=made(command, seeds={"bootstrap": settings.seed}, encoders=encoders(anchors)),
+        made=made(command, seeds={"bootstrap": settings.seed}),
         data=_named(settings),
         pictures=len(paths),
         labelled=settings.annotations is not None,
@@ -120,9 +123,9 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         entries=found,
         bd=deltas(found, measured, settings.against),
         attacks=(),
-        notes=(*_notes(settings, measured.data), *missing, *_failures(finished)),
+        notes=(*_notes(settings, measured.data), *missing, *failures),
     )
-    return Compared(result, subject, plan, measured.data, finished)
+    return Compared(result, subject, plan, measured.data, finished, failures)
 
 
 def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:

@@ -49,9 +49,9 @@ def build(subject: Subject, plan: Plan) -> list[Coder]:
     coders: list[Coder] = [CodecCoder(codec, plan.qualities) for codec in subject.codecs]
     for name in plan.anchors:
         if name == BOTTLENECK:
-            coders += [anchor(name, range=plan.ranges[c.name], codec=c) for c in subject.codecs]
+            coders += [anchor(name, latent_range=plan.ranges[c.name], codec=c) for c in subject.codecs]
         else:
-            coders.append(anchor(name, range=plan.ranges.get("features")))
+            coders.append(anchor(name, feature_range=plan.ranges.get("features")))
     names = [c.name for c in coders]
     for name in names:
         if names.count(name) > 1:

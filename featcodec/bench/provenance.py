@@ -28,13 +28,12 @@ PACKAGES = (
 )
 
 
-def made(command: Sequence[str], *, seeds: dict[str, int], encoders: dict[str, str]) -> Made:
-    """What a result says of its origin.
+def made(command: Sequence[str], *, seeds: dict[str, int]) -> Made:
+    """What a result says of its origin; the versions of encoders are in their entries' notes.
 
     Args:
         command: program and arguments, as typed.
         seeds: of everything random, by what they seed.
-        encoders: versions of encoders that are no Python packages.
     """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -46,7 +45,7 @@ def made(command: Sequence[str], *, seeds: dict[str, int], encoders: dict[str, s
         command=shlex.join(command),
         commit=_commit(),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        versions=versions | encoders,
+        versions=versions,
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         seeds=seeds,
     )

@@ -125,10 +125,6 @@ class CodecCoder:
         return self.codec.name
 
     @property
-    def note(self) -> str:
-        return self.codec.file.config.description
-
-    @property
     def identity(self) -> str:
         return f"featcodec {self.codec.fingerprint.hex()} {self.codec.file.encoder_digest}"
 
