@@ -1,6 +1,8 @@
 """Writes docs/benchmarks.md and its plots from the committed runs of featcodec-bench.
 
-python benchmarks/make_docs.py
+    python benchmarks/make_docs.py
+
+A test compares the text with what is committed; the plots' bytes may differ between releases of matplotlib.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from featcodec.bench.plots import draw, panels
 from featcodec.bench.results import Result, from_json
 from featcodec.bench.rows import facts
 from featcodec.bench.table import escape, to_markdown
-from featcodec.files import read_file, write_atomic
+from featcodec.files import printable, read_file, write_atomic
 
 ROOT = Path(__file__).parents[1]
 INTRO = """\
@@ -22,7 +24,7 @@ INTRO = """\
 What `featcodec-bench` measured: bytes of real files, decoded again from those bytes alone; accuracy of the
 boxes found in what was decoded; and what attackers rebuild of the pictures. Intervals are 95 %, by
 bootstrap over the pictures. An entry is compared with coding the features directly (`raw-*`,
-`bottleneck-*`) and with sending the picture (`image-*`), which is the stronger of the two. Privacy is
+`bottleneck-*`), which alone would be a weak anchor, and with sending the picture (`image-*`). Privacy is
 measured by attack: the figures say what the attackers that were tried could rebuild, and are no proof; see
 [privacy.md](privacy.md)."""
 EMPTY = "No run has been committed yet: a run's `--json` goes to `benchmarks/results/bench-NAME.json`."
@@ -45,7 +47,7 @@ def _section(name: str, result: Result) -> str:
     command = known.pop("Command")
     listed = "\n".join(f"- {n}: {escape(text)}" for n, text in known.items() if text)
     plots = [f"![{escape(p.title)}]({_plot(name, p.name)})\n\n{escape(p.caption)}" for p in panels(result)]
-    made = f"    {' '.join(command.split())}\n\nFigures: [{name}.json](../benchmarks/results/{name}.json)"
+    made = f"    {printable(command)}\n\nFigures: [{name}.json](../benchmarks/results/{name}.json)"
     heading = f"## {escape(result.data)}: {escape(result.network)}"
     return "\n\n".join([heading, made, listed, *plots, to_markdown(result)])
 
