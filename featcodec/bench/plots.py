@@ -334,14 +334,8 @@ def _learning(axes: Axes, result: Result, look: _Look) -> None:
     for number, (name, points) in enumerate(_curves(result.attacks).items()):
         colour = look.colours[number % len(look.colours)]
         line = ("-", "--", ":")[number // len(look.colours) % 3]
-        axes.plot(
-            *zip(*points, strict=True),
-            label=_shown(name),
-            color=colour,
-            linestyle=line,
-            marker="o",
-            markersize=3.5,
-        )
+        paint: dict[str, Any] = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3.5}
+        axes.plot(*zip(*points, strict=True), label=_shown(name), **paint)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.set_xlabel("steps")
     axes.set_ylabel("PSNR, dB")
