@@ -226,7 +226,13 @@ def _curve(
     axes.errorbar(
         x, y, yerr=spread, fmt="none", ecolor=paint["color"], elinewidth=1, alpha=0.45, zorder=above - 2
     )
-    axes.plot(x, y, label=label, zorder=above, **paint)
+    axes.plot(x, y, label=_shown(label), zorder=above, **paint)
+
+
+def _shown(name: str) -> str:
+    """What the font has; matplotlib leaves names that begin with _ out of legends."""
+    text = "".join(c if " " <= c <= "~" else "?" for c in name)
+    return f" {text}" if text.startswith("_") else text
 
 
 def _across(axes: Axes, look: _Look, height: float, text: str) -> None:
@@ -240,7 +246,7 @@ def _legend(axes: Axes, entries: Sequence[Entry], look: _Look) -> None:
     from matplotlib.lines import Line2D
 
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    kinds = {e.name: e.kind for e in entries}
+    kinds = {_shown(e.name): e.kind for e in entries}
     columns = []
     for kind, heading in (*_KIND_NAMES.items(), (None, "not coded")):
         names = [name for name in drawn if kinds.get(name) == kind]
@@ -328,9 +334,8 @@ def _learning(axes: Axes, result: Result, look: _Look) -> None:
     for number, (name, points) in enumerate(_curves(result.attacks).items()):
         colour = look.colours[number % len(look.colours)]
         line = ("-", "--", ":")[number // len(look.colours) % 3]
-        axes.plot(
-            *zip(*points, strict=True), label=name, color=colour, linestyle=line, marker="o", markersize=3.5
-        )
+        paint: dict[str, Any] = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3.5}
+        axes.plot(*zip(*points, strict=True), label=_shown(name), **paint)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.set_xlabel("steps")
     axes.set_ylabel("PSNR, dB")

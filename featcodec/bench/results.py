@@ -227,7 +227,7 @@ _DECIMALS = {
     "bytes": 1, "bpp": 4, "encode_ms": 2, "decode_ms": 2,
     "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
     "uncoded_map": 3, "uncoded_ap50": 3,
-    "value": 3, "interval": 3, "overlap": 3, "fraction": 4,
+    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
     "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "curve": 3,
     "blind_psnr": 3, "mean_psnr": 3, "face_accuracy": 2, "face_tar": 2,
 }  # fmt: skip

@@ -152,9 +152,8 @@ def _delta_row(
     one = next(iter(methods.values()))
     points = "all"
     if dropped:
-        why = (
-            f"without {', '.join(dropped)}: other points of the entry have at least their mAP for fewer bytes"
-        )
+        cost = "attack PSNR" if one.measure == "attack-psnr" else "bytes"
+        why = f"without {', '.join(dropped)}: others of the entry have at least their mAP for no more {cost}"
         points = f"Pareto {notes.mark(why)}"
     overlap = "none" if one.overlap is None else _span(one.overlap, 0 if one.measure == "map" else 1)
     cells = (_delta(methods.get(m), notes) for m in _METHODS)
@@ -166,7 +165,11 @@ def _delta(d: BD | None, notes: _Footnotes) -> str:
         return "-"
     if d.value is None:
         return f"refused {notes.mark(d.refused or 'no reason given')}"
-    return _signed(d.value, d.interval, 2 if d.measure == "attack-psnr" else 1)
+    shown = _signed(d.value, d.interval, 2 if d.measure == "attack-psnr" else 1)
+    if d.interval is None and d.refused_resamples:
+        share = f"refused in {100 * d.refused_resamples:.0f} % of the bootstrap, so without an interval"
+        return f"{shown} {notes.mark(share)}"
+    return shown
 
 
 def _privacy(result: Result) -> Table:
