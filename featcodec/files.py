@@ -128,10 +128,22 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
 
 
 def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
-    """Pictures in a folder, by name, and where below it each lies; hidden ones are left out.
+    """Pictures in a folder, known by their endings, by name; hidden ones are left out.
+
+    Args:
+        folder: where to look.
+        recursive: in its subfolders, too.
+
+    Returns:
+        The path of each, and the folder that it lies in, relative to ``folder``.
 
     Raises:
-        InputError: the folder cannot be read, or has no file with the ending of a picture.
+        InputError: there are none, or a folder cannot be read.
+
+    Example:
+        >>> list_pictures("no/such/folder")
+        Traceback (most recent call last):
+        featcodec.errors.InputError: no/such/folder: No such file or directory
     """
     found: list[tuple[str, str]] = []
     for where, folders, names in os.walk(folder, onerror=_refuse):

@@ -27,12 +27,12 @@ from featcodec.bench.results import (
     BD,
     Attacked,
     Entry,
+    Learned,
     Made,
     Point,
     Reference,
     Result,
     from_json,
-    strongest,
     to_json,
 )
 from featcodec.bench.table import WIDTH, to_markdown, to_text
@@ -61,12 +61,12 @@ def point(at, size, accuracy, *, uncoded=35.7):
     )
 
 
-def attack(target, at, attacker, psnr, *, faces=None, curve=()):
+def attack(target, at, attacker, psnr, *, faces=None, strongest=True):
     interval = (psnr - 0.3, psnr + 0.35)
     figures = (0.41, psnr - 2.1, psnr + 1.4)
     size = 0.0 if target == "raw" else 3200.0
     return Attacked(
-        target, at, size, attacker, 600, 280, psnr, interval, *figures, faces, faces and faces / 2, curve
+        target, at, size, attacker, 600, 280, psnr, interval, *figures, faces, faces and faces / 2, strongest
     )
 
 
@@ -91,12 +91,13 @@ def small():
             replace(PARETO, refused_resamples=0.12),
         ),
         attacks=(
-            attack("street", 4, "invnet", 14.91, faces=61.5, curve=((200, 13.8), (600, 14.9))),
+            attack("street", 4, "invnet", 14.91, faces=61.5, strongest=False),
             attack("street", 4, "unet", 15.2, faces=63.0),
             attack("raw", 0, "unet", 20.3),
         ),
+        learning=(Learned("street", "unet", 600, ((200, 13.8), (600, 14.9))),),
         notes=("avif: this Pillow has no encoder for it",),
-        reference=Reference(12.59, None, 99.2, 98.0),
+        reference=Reference(12.59, 99.2, 98.0),
     )
 
 
@@ -145,11 +146,11 @@ curves = st.lists(st.tuples(st.integers(0, 10**6), numbers), max_size=3).map(tup
 @given(st.lists(deltas, max_size=3).map(tuple), curves, texts, st.dictionaries(texts, texts, max_size=3))
 def test_whatever_texts_and_figures_are_in_it_a_result_survives_json(bd, curve, text, versions):
     made = replace(MADE, command=text, versions=versions)
-    attacks = tuple(replace(a, curve=curve, target=text) for a in small().attacks)
-    result = replace(small(), made=made, bd=bd, attacks=attacks, notes=(text,))
+    learning = (Learned(text, "unet", 600, curve),)
+    result = replace(small(), made=made, bd=bd, learning=learning, notes=(text,))
     read = from_json(to_json(result), "x.json")
     assert (read.made, read.bd, read.notes) == (made, bd, (text,))
-    assert [a.curve for a in read.attacks] == [curve] * 3
+    assert read.learning == learning
     assert to_json(read) == to_json(result)
 
 
@@ -192,8 +193,8 @@ def changed(*keys, to):
         (changed("entries", 1, "points", 0, "lost_interval", to=[1]), "got a list of 1, expected 2"),
         (changed("entries", 1, "points", 0, "map", to=None), "entries[1].points[0].map: got null, expected"),
         (
-            changed("attacks", 0, "curve", 1, 0, to=0.5),
-            "attacks[0].curve[1][0]: got 0.5, expected an integer",
+            changed("learning", 0, "readings", 1, 0, to=0.5),
+            "learning[0].readings[1][0]: got 0.5, expected an integer",
         ),
         (
             to_json(small()).replace('"lost":', '"last":', 1),
@@ -211,11 +212,6 @@ def test_what_is_no_result_is_refused_by_the_name_of_the_field(text, message):
 def test_a_figure_that_is_none_is_not_written():
     with pytest.raises(InputError, match=r"uncoded_map: got NaN, expected a finite number"):
         to_json(replace(small(), uncoded_map=math.nan))
-
-
-def test_the_strongest_attacker_of_each_target_and_point_counts():
-    counts = strongest(small().attacks)
-    assert {key: a.attacker for key, a in counts.items()} == {("street", 4): "unet", ("raw", 0): "unet"}
 
 
 # ---- text
@@ -261,7 +257,7 @@ def test_without_labels_the_text_says_what_accuracy_means():
 
 def test_a_result_is_drawn_as_far_as_it_has_figures():
     assert [p.name for p in panels(small())] == ["rate", "privacy", "learning"]
-    assert [p.name for p in panels(replace(small(), attacks=()))] == ["rate"]
+    assert [p.name for p in panels(replace(small(), attacks=(), learning=()))] == ["rate"]
     with pytest.raises(InputError, match="without figures"):
         draw(small(), (), "png")
 
@@ -460,8 +456,7 @@ street
   *      4  3,200  unet        600  15.20 [14.90, 15.55]    0.410   13.1  16.6   63.0  31.5
 raw (features as they are)
   *                unet        600  20.30 [20.00, 20.65]    0.410   18.2  21.7
-to compare with (blind paints each picture in its mean colour, mean shows one picture for all, none
-  is the photograph)
+to compare with (blind paints each picture in its mean colour, none is the photograph)
                    blind                           12.59
                    none                                                          99.2  98.0
 

@@ -241,7 +241,7 @@ def soon_gone(group):
     return False
 
 
-def test_an_interrupted_run_ends_its_workers_and_goes_on_later(photographs, tmp_path):
+def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
     rng = np.random.default_rng(1)

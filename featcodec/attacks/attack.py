@@ -19,15 +19,15 @@ from torch import Tensor
 from featcodec.attacks import ATTACKERS
 from featcodec.attacks.attackers import KINDS, Kind
 from featcodec.attacks.observations import Observations, Seen, collect
-from featcodec.attacks.outcomes import Outcome, Pixels, measure, pixels
+from featcodec.attacks.outcomes import Outcome, Pixels, mark_strongest, measure, pixels
 from featcodec.attacks.targets import Target, as_observation, shoot, window
 from featcodec.attacks.training import Recipe, Trained, train
 from featcodec.attacks.whitebox import Search, open_to_search, search
-from featcodec.bench.results import Attacked
+from featcodec.bench.results import Attacked, Learned
 from featcodec.detector import inference
 from featcodec.errors import InputError
 
-__all__ = ["Curve", "Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
+__all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
 
 AS_DECODED = "as decoded"
 GREY = 114 / 255
@@ -55,16 +55,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """A training's PSNR, dB, on held-out training photographs: (step, PSNR), of one target and budget."""
-
-    target: str
-    attacker: str
-    budget: int
-    readings: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """What an attack found.
 
@@ -74,11 +64,11 @@ class Report:
     """
 
     outcomes: tuple[Outcome, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[Learned, ...]
 
     @property
     def rows(self) -> tuple[Attacked, ...]:
-        """The outcomes as the bench reports them."""
+        """The outcomes as they are reported."""
         return tuple(outcome.row for outcome in self.outcomes)
 
 
@@ -114,7 +104,7 @@ def attack(
     if not evaluation:
         raise InputError("attack: got no photographs to evaluate, expected some")
     outcomes: list[Outcome] = []
-    curves: list[Curve] = []
+    curves: list[Learned] = []
     for target in targets:
         trained, learned = train_attackers(target, training, work=work, plan=plan)
         curves += learned
@@ -126,7 +116,7 @@ def attack(
 
 def train_attackers(
     target: Target, training: Sequence[Path], *, work: Path, plan: Plan
-) -> tuple[tuple[Trained, ...], tuple[Curve, ...]]:
+) -> tuple[tuple[Trained, ...], tuple[Learned, ...]]:
     """The network attackers of one target, at the full budget, and the learning curves of all budgets.
 
     Arguments and errors as `attack`; finished ones are read from the work folder.
@@ -141,7 +131,7 @@ def train_attackers(
             recipe = replace(full, steps=steps)
             name = f"{target.name}-{kind}-{steps}-{_digest(seen.identity, recipe)}.pt"
             one = train(kind, seen, recipe, checkpoint=work / "attackers" / name)
-            curves.append(Curve(target.name, kind, steps, one.curve))
+            curves.append(Learned(target.name, kind, steps, one.curve))
         trained.append(one)
     return tuple(trained), tuple(curves)
 
@@ -204,7 +194,7 @@ class _Aim:
             found[found.index(best)] = faces
         if "white-box" in self.plan.attackers and open_to_search(self.target):
             found.append(self._search(attackers[best.row.attacker] if best else None))
-        return found
+        return mark_strongest(found)
 
     def _network(self, name: str, one: Trained | None) -> Outcome:
         state = (one.recipe, one.curve) if one else None

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featcodec import __version__
+from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
 from featcodec.terminal import complain, positive, run_command, show
 
 if TYPE_CHECKING:
+    from featcodec.bench.attacking import Attacking
     from featcodec.bench.compare import Compared, Settings
 
 __all__ = ["main"]
@@ -30,6 +32,7 @@ examples:
   featcodec-bench --network yolov5s.safetensors --size 448 --data val.json --images val/ --calibrate train/ \\
       --anchors raw-vvc,raw-hevc,image-vvc,image-jpeg --plot rd.png
 """
+PICTURE_POINTS = (36.0, 40.0, 44.0)  # of image-vvc, where its files are about as small as a codec's
 _DEMO_ANCHORS = ("raw-vvc", "raw-zstd", "bottleneck-vvc", "image-vvc", "image-jpeg", "image-webp")
 
 
@@ -72,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_data(parser.add_argument_group("data"))
     _add_network(parser.add_argument_group("network and entries"))
+    _add_attacks(
+        parser.add_argument_group("attacks on privacy; hours, and they go on where they were stopped")
+    )
     _add_run(parser.add_argument_group("run"))
     _add_output(parser.add_argument_group("output, beside the table"))
     return parser
@@ -124,6 +130,33 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_attacks(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--attack",
+        action="append",
+        type=Path,
+        metavar="FOLDER",
+        help="attack, training on these photographs, none of which is evaluated; several times for several",
+    )
+    group.add_argument(
+        "--attack-qualities",
+        type=_numbers,
+        default=(1.0, 2.0, 4.0, 8.0),
+        metavar="Q,Q",
+        help="of the codecs that are attacked (default: 1,2,4,8)",
+    )
+    group.add_argument(
+        "--attackers",
+        type=_names,
+        default=("invnet", "unet", "white-box"),
+        metavar="A,B",
+        help="default: invnet,unet,white-box",
+    )
+    group.add_argument("--attack-steps", type=positive, metavar="N", help="of each training")
+    group.add_argument("--faces", type=Path, metavar="FOLDER", help="LFW pairs: recognise what was rebuilt")
+    group.add_argument("--face-model", type=Path, metavar="ONNX", help="the network that recognises")
+
+
 def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--work",
@@ -139,7 +172,9 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bootstrap", type=positive, default=500, metavar="N", help="resamples for intervals (default: 500)"
     )
-    group.add_argument("--seed", type=int, default=1, metavar="N", help="of the resamples (default: 1)")
+    group.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of the resamples and the attackers (default: 1)"
+    )
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
@@ -206,6 +241,26 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         workers=arguments.workers,
         resamples=arguments.bootstrap,
         seed=arguments.seed,
+        attacking=_attacking(arguments),
+    )
+
+
+def _attacking(arguments: argparse.Namespace) -> Attacking | None:
+    if arguments.attack is None:
+        return None
+    from featcodec.bench.attacking import Attacking
+
+    if (arguments.faces is None) != (arguments.face_model is None):
+        raise InputError("faces: got one of --faces and --face-model, expected both or none")
+    return Attacking(
+        training=tuple(arguments.attack),
+        qualities=arguments.attack_qualities,
+        picture_points=PICTURE_POINTS,
+        attackers=arguments.attackers,
+        steps=arguments.attack_steps or 0,
+        seed=arguments.seed,
+        faces=arguments.faces,
+        face_model=arguments.face_model,
     )
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featcodec.bench import demo
-from featcodec.bench.assemble import deltas, entries, score
+from featcodec.bench.assemble import Measured, deltas, entries, score
+from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
 from featcodec.bench.provenance import made
-from featcodec.bench.results import Result
+from featcodec.bench.results import BD, Reference, Result
 from featcodec.bench.runner import UNCODED, Finished, run
 from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
@@ -38,6 +39,7 @@ class Settings:
         workers: processes.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        attacking: what to attack, if anything.
     """
 
     codecs: tuple[str, ...]
@@ -54,6 +56,7 @@ class Settings:
     workers: int
     resamples: int
     seed: int
+    attacking: Attacking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Compared:
         data: the pictures, with the boxes that accuracy is measured against.
         finished: records of the uncoded network and of the entries.
         failures: a line for each point of an entry that is left out, because its coder failed.
+        privacy: what attackers rebuilt.
     """
 
     result: Result
@@ -75,6 +79,7 @@ class Compared:
     data: CocoSet
     finished: Finished
     failures: tuple[str, ...]
+    privacy: Privacy | None
 
 
 def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], None]) -> Compared:
@@ -109,10 +114,15 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         seed=settings.seed,
     )
     failures = tuple(_failures(finished))
-    found = entries(build(subject, plan), finished, measured)
+    coders = build(subject, plan)
+    found = entries(coders, finished, measured)
+    privacy = None
+    if settings.attacking is not None:
+        say("attacks")
+        privacy = run_attacks(settings.attacking, subject, coders, paths, settings.work)
     uncoded = measured.scores[UNCODED].accuracy
     result = Result(
-        made=made(command, seeds={"bootstrap": settings.seed}),
+        made=made(command, seeds=_seeds(settings)),
         data=_named(settings),
         pictures=len(paths),
         labelled=settings.annotations is not None,
@@ -121,11 +131,24 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         uncoded_map=uncoded.map,
         uncoded_ap50=uncoded.ap50,
         entries=found,
-        bd=deltas(found, measured, settings.against),
-        attacks=(),
+        bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured, settings)),
+        attacks=privacy.report.rows if privacy else (),
+        learning=privacy.report.curves if privacy else (),
         notes=(*_notes(settings, measured.data), *missing, *failures),
+        reference=privacy.reference if privacy else Reference(),
     )
-    return Compared(result, subject, plan, measured.data, finished, failures)
+    return Compared(result, subject, plan, measured.data, finished, failures, privacy)
+
+
+def _seeds(settings: Settings) -> dict[str, int]:
+    attacks = {"attackers": settings.attacking.seed} if settings.attacking else {}
+    return {"bootstrap": settings.seed, **attacks}
+
+
+def _attack_deltas(privacy: Privacy | None, measured: Measured, settings: Settings) -> tuple[BD, ...]:
+    if privacy is None:
+        return ()
+    return attack_deltas(privacy.report, measured, resampled=settings.resamples, seed=settings.seed)
 
 
 def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from featcodec.bench.results import Attacked, Entry, Result, strongest
+from featcodec.bench.results import Attacked, Entry, Result
 from featcodec.errors import InputError, MissingExtraError
 from featcodec.files import printable
 
@@ -98,13 +98,14 @@ def panels(result: Result) -> tuple[Panel, ...]:
                 "intervals. At a line across, an attacker does no better than what is written at it.",
             )
         )
-    if _curves(result.attacks):
+    if any(len(one.readings) > 1 for one in result.learning):
         found.append(
             Panel(
                 "learning",
                 "Longer attacks",
-                "PSNR of what an attacker rebuilds, by its training steps: where a curve still rises, a "
-                "longer attack would rebuild more.",
+                "PSNR of what an attacker rebuilds of held-out training photographs, by its training steps; "
+                "dotted with a quarter of the budget and a schedule of its own. What the full budget "
+                "adds to the shorter one says how much a longer attack would still add.",
             )
         )
     return tuple(found)
@@ -275,7 +276,8 @@ def _attacked(result: Result) -> dict[str, list[tuple[float, tuple[float, float]
         for p in e.points
     }
     found: dict[str, list[tuple[float, tuple[float, float], Attacked]]] = {}
-    for (target, point), attack in strongest(result.attacks).items():
+    for attack in (a for a in result.attacks if a.strongest):
+        target, point = attack.target, attack.point
         uncoded = (result.uncoded_map, (result.uncoded_map,) * 2) if target == "raw" else None
         known = uncoded or accuracy.get((target, point))
         if known is not None:
@@ -302,13 +304,8 @@ def _privacy(axes: Axes, result: Result, look: _Look) -> None:
         low = [max(0.0, p[2].psnr - p[2].psnr_interval[0]) for p in points]
         high = [max(0.0, p[2].psnr_interval[1] - p[2].psnr) for p in points]
         _curve(axes, x, y, (low, high), paint, target)
-    reference = result.reference
-    for name, psnr in (
-        ("each in its mean colour", reference.blind_psnr),
-        ("mean picture", reference.mean_psnr),
-    ):
-        if psnr is not None:
-            _across(axes, look, psnr, name)
+    if result.reference.blind_psnr is not None:
+        _across(axes, look, result.reference.blind_psnr, "each in its mean colour")
     axes.set_xlabel("mAP, %" if result.labelled else "mAP against the uncoded detections, %")
     axes.set_ylabel("PSNR of the rebuilt pictures, dB")
     _legend(axes, result.entries, look)
@@ -317,25 +314,20 @@ def _privacy(axes: Axes, result: Result, look: _Look) -> None:
 # ---- learning
 
 
-def _curves(attacks: Sequence[Attacked]) -> dict[str, list[tuple[int, float]]]:
-    """By attack: steps and PSNR, of its own curve or of several budgets; only where there are two."""
-    found: dict[str, dict[int, float]] = {}
-    for a in attacks:
-        name = (
-            f"{a.target}, {a.attacker}" if a.target == "raw" else f"{a.target} at {a.point:g}, {a.attacker}"
-        )
-        found.setdefault(name, {}).update({**dict(a.curve), **({a.budget: a.psnr} if not a.curve else {})})
-    return {name: sorted(points.items()) for name, points in found.items() if len(points) > 1}
-
-
 def _learning(axes: Axes, result: Result, look: _Look) -> None:
     from matplotlib.ticker import FuncFormatter
 
-    for number, (name, points) in enumerate(_curves(result.attacks).items()):
-        colour = look.colours[number % len(look.colours)]
-        line = ("-", "--", ":")[number // len(look.colours) % 3]
-        paint: dict[str, Any] = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3.5}
-        axes.plot(*zip(*points, strict=True), label=_shown(name), **paint)
+    full: dict[tuple[str, str], int] = {}
+    for one in result.learning:
+        key = one.target, one.attacker
+        full[key] = max(one.budget, full.get(key, 0))
+    for one in result.learning:
+        number = list(full).index((one.target, one.attacker))
+        longest = one.budget == full[one.target, one.attacker]
+        label = _shown(f"{one.target}, {one.attacker}") if longest else None
+        line = "-" if longest else ":"
+        paint: dict[str, Any] = {"color": look.colours[number % len(look.colours)], "linestyle": line}
+        axes.plot(*zip(*one.readings, strict=True), label=label, marker="o", markersize=3.5, **paint)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.set_xlabel("steps")
     axes.set_ylabel("PSNR, dB")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from featcodec.bench.coder import Kind
@@ -17,12 +16,12 @@ __all__ = [
     "Attacked",
     "Entry",
     "Interval",
+    "Learned",
     "Made",
     "Point",
     "Reference",
     "Result",
     "from_json",
-    "strongest",
     "to_json",
 ]
 
@@ -138,7 +137,8 @@ class Attacked:
         psnr_edges, psnr_flat: dB within 3 px of the picture's edges, and elsewhere.
         face_accuracy, face_tar: verification of what was rebuilt: accuracy and TAR at FAR 1 %, percent;
             None where no faces were given.
-        curve: (step, dB) while the attacker trained, on pictures that it does not train on; may be empty.
+        strongest: whether it counts: no other attacker of this target and point reached more on the
+            pictures that all of them attacked.
     """
 
     target: str
@@ -154,7 +154,23 @@ class Attacked:
     psnr_flat: float
     face_accuracy: float | None
     face_tar: float | None
-    curve: tuple[tuple[int, float], ...] = ()
+    strongest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How an attacker learned: where the curve still rises, a longer attack would rebuild more.
+
+    Attributes:
+        target, attacker: as in `Attacked`; one training serves all points.
+        budget: training steps, with a schedule of learning rates for just so many.
+        readings: (step, dB) on training photographs that are held out.
+    """
+
+    target: str
+    attacker: str
+    budget: int
+    readings: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +179,10 @@ class Reference:
 
     Attributes:
         blind_psnr: dB of painting every picture in its own mean colour.
-        mean_psnr: dB of showing, for every picture, the mean of the pictures that the attackers train on.
         face_accuracy, face_tar: verification of the undisturbed photographs, percent.
     """
 
     blind_psnr: float | None = None
-    mean_psnr: float | None = None
     face_accuracy: float | None = None
     face_tar: float | None = None
 
@@ -187,7 +201,8 @@ class Result:
         uncoded_map, uncoded_ap50: accuracy of the network without coding.
         entries: what was compared.
         bd: deltas.
-        attacks: empty unless asked for; the strongest attacker of a target and point counts.
+        attacks: empty unless asked for.
+        learning: of the attackers that were trained.
         notes: what a reader has to know, such as an encoder that is missing here.
         reference: for the attacks.
     """
@@ -203,22 +218,9 @@ class Result:
     entries: tuple[Entry, ...]
     bd: tuple[BD, ...]
     attacks: tuple[Attacked, ...]
+    learning: tuple[Learned, ...]
     notes: tuple[str, ...]
     reference: Reference = Reference()
-
-
-def strongest(attacks: Iterable[Attacked]) -> dict[tuple[str, float], Attacked]:
-    """The attack of the highest PSNR on each target and point: the one that counts.
-
-    Returns:
-        By target and point, in the order in which they first come.
-    """
-    best: dict[tuple[str, float], Attacked] = {}
-    for attack in attacks:
-        key = attack.target, attack.point
-        if key not in best or attack.psnr > best[key].psnr:
-            best[key] = attack
-    return best
 
 
 # ---- json
@@ -228,8 +230,8 @@ _DECIMALS = {
     "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
     "uncoded_map": 3, "uncoded_ap50": 3,
     "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
-    "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "curve": 3,
-    "blind_psnr": 3, "mean_psnr": 3, "face_accuracy": 2, "face_tar": 2,
+    "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "readings": 3,
+    "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
 }  # fmt: skip
 _SHORT_LIST = re.compile(r"\[\s*\n\s*([^\[\]{}\"\n]+),\n\s*([^\[\]{}\"\n]+)\n\s*\]")  # two numbers
 

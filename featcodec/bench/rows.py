@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featcodec.bench.results import BD, Attacked, Entry, Interval, Result, strongest
+from featcodec.bench.results import BD, Attacked, Entry, Interval, Result
 
 __all__ = ["Column", "Group", "Table", "facts", "tables"]
 
@@ -176,7 +176,6 @@ def _privacy(result: Result) -> Table:
     faces = any(a.face_accuracy is not None or a.face_tar is not None for a in result.attacks)
     heads = ["bytes", "attacker", "steps", "PSNR [95 %]", "MS-SSIM", "edges", "flat"]
     heads += ["faces", "TAR"] if faces else []
-    counts = strongest(result.attacks)
     by_target: dict[str, list[Attacked]] = {}
     for a in result.attacks:
         by_target.setdefault(a.target, []).append(a)
@@ -184,7 +183,7 @@ def _privacy(result: Result) -> Table:
         Group(
             target,
             "features as they are" if target == "raw" else "",
-            tuple(_attack_row(a, counts[a.target, a.point] is a, faces) for a in attacks),
+            tuple(_attack_row(a, faces) for a in attacks),
         )
         for target, attacks in by_target.items()
     ]
@@ -198,9 +197,9 @@ def _privacy(result: Result) -> Table:
     return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
 
 
-def _attack_row(a: Attacked, counts: bool, faces: bool) -> tuple[str, ...]:
+def _attack_row(a: Attacked, faces: bool) -> tuple[str, ...]:
     row = (
-        "*" if counts else "",
+        "*" if a.strongest else "",
         "" if a.target == "raw" else f"{a.point:g}",
         "" if a.target == "raw" else f"{a.bytes:,.0f}",
         a.attacker,
@@ -216,9 +215,10 @@ def _attack_row(a: Attacked, counts: bool, faces: bool) -> tuple[str, ...]:
 def _references(result: Result, faces: bool) -> tuple[Group, ...]:
     """What the figures of the attacks are to be compared with."""
     r, rows = result.reference, []
-    for name, psnr in (("blind", r.blind_psnr), ("mean", r.mean_psnr)):
-        if psnr is not None:
-            rows.append(("", "", "", name, "", f"{psnr:.2f}", "", "", "", *(("", "") if faces else ())))
+    if r.blind_psnr is not None:
+        rows.append(
+            ("", "", "", "blind", "", f"{r.blind_psnr:.2f}", "", "", "", *(("", "") if faces else ()))
+        )
     if faces and (r.face_accuracy is not None or r.face_tar is not None):
         photographs = (
             "",
@@ -234,9 +234,7 @@ def _references(result: Result, faces: bool) -> tuple[Group, ...]:
             _optional(r.face_tar),
         )
         rows.append(photographs)
-    note = (
-        "blind paints each picture in its mean colour, mean shows one picture for all, none is the photograph"
-    )
+    note = "blind paints each picture in its mean colour, none is the photograph"
     return (Group("to compare with", note, tuple(rows)),) if rows else ()
 
 

@@ -21,15 +21,16 @@ __all__ = ["showcase"]
 Rebuilt = dict[tuple[str, float], list[tuple[str, Sequence[RGB]]]]  # target and point: attacker, pictures
 
 
-def showcase(run: Compared, *, most: int = 4, rebuilt: Rebuilt | None = None) -> list[GalleryRow]:
+def showcase(run: Compared, *, most: int = 4) -> list[GalleryRow]:
     """The first photographs, with boxes at one point of each entry, or at those that were attacked.
 
     Args:
         run: what was compared.
         most: photographs.
-        rebuilt: what each attacker made of the first photographs.
     """
-    rebuilt = rebuilt or {}
+    rebuilt: Rebuilt = {}
+    for o in run.privacy.report.outcomes if run.privacy else ():
+        rebuilt.setdefault((o.row.target, o.row.point), []).append((o.row.attacker, o.rebuilt))
     rows = []
     for i, picture in enumerate(run.data.pictures[:most]):
         photograph = open_picture(picture.path)
