@@ -18,7 +18,7 @@ from featcodec.bench.metrics import Accuracy, match
 from featcodec.bench.results import BD, Entry, Point
 from featcodec.bench.runner import UNCODED, Finished
 
-__all__ = ["Measured", "Scores", "deltas", "entries", "score"]
+__all__ = ["Measured", "Scores", "deltas", "deltas_of", "entries", "score"]
 
 Floats = NDArray[np.float64]
 MEASURES: tuple[Measure, ...] = ("rate", "map")
@@ -111,15 +111,21 @@ def deltas(found: Sequence[Entry], measured: Measured, against: Sequence[str]) -
     Where a curve cannot be taken as it is, the refusal is followed by the delta of the Pareto fronts.
     """
     curves = {e.name: _curve(e, measured) for e in found}
-    out = []
+    out: list[BD] = []
     for name in against:
         for test in curves if name in curves else ():
             for measure, method in product(MEASURES, METHODS) if test != name else ():
-                bd = delta(curves[test], curves[name], measure=measure, method=method)
-                out.append(bd)
-                if bd.refused:
-                    out.append(delta(curves[test], curves[name], measure=measure, method=method, pareto=True))
+                out += deltas_of(curves[test], curves[name], measure, method)
     return tuple(out)
+
+
+def deltas_of(test: Curve, anchor: Curve, measure: Measure, method: Method) -> list[BD]:
+    """The delta, and where it is refused that of the Pareto fronts behind it."""
+    found = delta(test, anchor, measure=measure, method=method)
+    return [
+        found,
+        *([delta(test, anchor, measure=measure, method=method, pareto=True)] if found.refused else []),
+    ]
 
 
 def _curve(entry: Entry, measured: Measured) -> Curve:

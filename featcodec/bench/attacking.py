@@ -18,7 +18,7 @@ from featcodec.attacks.faces import Embedder, Faces, embed, photograph, verify
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
 from featcodec.bench.assemble import METHODS, Measured
-from featcodec.bench.bd import Curve, delta
+from featcodec.bench.bd import Curve
 from featcodec.bench.bootstrap import resampled_mean, resamples
 from featcodec.bench.coder import Coder
 from featcodec.bench.results import BD, Reference
@@ -132,7 +132,7 @@ def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: i
         for target in dict.fromkeys(name for name, _ in best)
     }
     names = list(curves)
-    out = []
+    out: list[BD] = []
     for i, test in enumerate(names):
         for anchor in names[i + 1 :]:
             for method in METHODS:

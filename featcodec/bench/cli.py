@@ -75,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_data(parser.add_argument_group("data"))
     _add_network(parser.add_argument_group("network and entries"))
-    _add_attacks(
-        parser.add_argument_group("attacks on privacy; hours, and they go on where they were stopped")
-    )
+    _add_attacks(parser.add_argument_group("attacks on privacy, which take an hour or more"))
     _add_run(parser.add_argument_group("run"))
     _add_output(parser.add_argument_group("output, beside the table"))
     return parser
@@ -172,9 +170,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bootstrap", type=positive, default=500, metavar="N", help="resamples for intervals (default: 500)"
     )
-    group.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="of the resamples and the attackers (default: 1)"
-    )
+    group.add_argument("--seed", type=int, default=1, metavar="N", help="of everything random (default: 1)")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
