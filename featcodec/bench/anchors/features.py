@@ -45,8 +45,12 @@ Bytes3: TypeAlias = NDArray[np.uint8]  # (C, h, w)
 Range: TypeAlias = tuple[float, float]
 
 
-def measure_range(tensors: Iterable[Tensor], *, clipped: float = 0.1) -> Range:
+def measure_range(tensors: Iterable[Tensor], *, clipped: float = 0.05) -> Range:
     """The range that the anchors' 8 bits span: all but the farthest values of calibration pictures.
+
+    Of 0, 0.01, 0.03, 0.05, 0.1, 0.3 and 1 percent, 0.05 gave the neck of YOLOv5s (cut after layer 4, 448 px)
+    the least error at 28 and 40 KB a picture by ``raw-vvc``, on held-out training pictures; at 20 KB 0.01 was
+    7 percent better. At 28 KB 0.1 costs a sixth more error, 0.3 a third.
 
     Args:
         tensors: features (1, C, h, w) or latents of some 64 training pictures, never of evaluated ones;
@@ -60,8 +64,8 @@ def measure_range(tensors: Iterable[Tensor], *, clipped: float = 0.1) -> Range:
         InputError: no values, values that are not finite, or all the same.
 
     Example:
-        >>> measure_range([torch.arange(1001.0)])
-        (1.0, 999.0)
+        >>> measure_range([torch.arange(2001.0)])
+        (1.0, 1999.0)
     """
     values = [t.detach().flatten().to(torch.float32).numpy() for t in tensors]
     flat = np.concatenate(values) if values else np.zeros(0, np.float32)

@@ -30,7 +30,7 @@ _SECONDS = 120  # for one picture, which takes a fraction of one
 _QUIET = ("-hide_banner", "-loglevel", "error")
 _NO_PROBING = ("-probesize", "32", "-analyzeduration", "0")  # format and size are given
 _VERSIONS = re.compile(r"(?:ffmpeg version|libvvenc version:|HEVC encoder version) \S+")
-_ADDRESS = re.compile(r"^\[[^\]]*\] ")
+_ADDRESS = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Intra:
 
         Args:
             planes: Y (H, W) and Cb, Cr (H/2, W/2), integers of `bits` bits; sides as `coded_side` gives.
-            qp: an integer, as the encoder takes it.
+            qp: an integer, as the encoder takes it. ffmpeg gives libvvenc a byte a pixel at most, which noise
+                exceeds below about 16.
 
         Raises:
             CoderError: the encoder failed; the message holds what it said.

@@ -43,30 +43,35 @@ class Store(Protocol):
 
 
 def to_planes(rgb: RGB, bits: int) -> Planes:
-    """RGB (H, W, 3) with even sides to Y, Cb, Cr: BT.601, full range, 4:2:0 by the mean of 2 x 2.
+    """RGB (H, W, 3) with even sides to Y, Cb, Cr: BT.601, limited range, 4:2:0 by the mean of 2 x 2.
 
-    These are the colours of JPEG (JFIF 1.02, section 2), and its siting: chroma between four pixels.
+    Black to white is 16 to 235 of 8 bits, as ffmpeg has it by default: at full range a quantization
+    parameter gives about 10 percent more bytes and 1 dB more, on the same curve. Chroma lies between four
+    pixels, as in JPEG.
+
+    Source: ITU-R BT.601-7, section 2.5.
 
     Example:
         >>> [p.tolist() for p in to_planes(np.full((2, 2, 3), 255, np.uint8), 10)]
-        [[[1023, 1023], [1023, 1023]], [[512]], [[512]]]
+        [[[940, 940], [940, 940]], [[512]], [[512]]]
     """
-    peak, middle = (1 << bits) - 1, 1 << (bits - 1)
-    r, g, b = np.moveaxis(rgb.astype(np.float64) * (peak / 255), 2, 0)
+    one = 1 << (bits - 8)
+    r, g, b = np.moveaxis(rgb / 255, 2, 0)
     y = 0.299 * r + 0.587 * g + 0.114 * b
-    chroma = (middle + _halved(b - y) / 1.772, middle + _halved(r - y) / 1.402)
-    whole = [np.clip(np.rint(p), 0, peak).astype(np.uint16) for p in (y, *chroma)]
+    luma = one * (16 + 219 * y)
+    cb, cr = (one * (128 + 224 * _halved(d)) for d in ((b - y) / 1.772, (r - y) / 1.402))
+    whole = [np.rint(p).astype(np.uint16) for p in (luma, cb, cr)]
     return whole[0], whole[1], whole[2]
 
 
 def to_rgb(planes: Planes, bits: int) -> RGB:
     """The inverse of `to_planes`, up to rounding; chroma is interpolated bilinearly."""
-    peak, middle = (1 << bits) - 1, 1 << (bits - 1)
-    y = planes[0].astype(np.float64)
-    cb, cr = (_doubled(p.astype(np.float64) - middle) for p in planes[1:])
+    one = 1 << (bits - 8)
+    y = (planes[0] / one - 16) / 219
+    cb, cr = (_doubled((p / one - 128) / 224) for p in planes[1:])
     b, r = y + 1.772 * cb, y + 1.402 * cr
     g = (y - 0.299 * r - 0.114 * b) / 0.587
-    rgb = np.stack([r, g, b], axis=2) * (255 / peak)
+    rgb = np.stack([r, g, b], axis=2) * 255
     return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)
 
 
@@ -90,7 +95,7 @@ class VideoIntra:
 
     @property
     def identity(self) -> str:
-        return f"BT.601 full range 4:2:0; {self.intra.identity}"
+        return f"BT.601 limited range 4:2:0; {self.intra.identity}"
 
     def encode(self, rgb: RGB, point: float) -> bytes:
         height, width = rgb.shape[:2]
