@@ -136,12 +136,7 @@ def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: i
     for i, test in enumerate(names):
         for anchor in names[i + 1 :]:
             for method in METHODS:
-                bd = delta(curves[test], curves[anchor], measure="attack-psnr", method=method)
-                out.append(bd)
-                if bd.refused:
-                    out.append(
-                        delta(curves[test], curves[anchor], measure="attack-psnr", method=method, pareto=True)
-                    )
+                out += deltas_of(curves[test], curves[anchor], "attack-psnr", method)
     return tuple(out)
 
 
