@@ -17,7 +17,7 @@ from featcodec.attacks.attack import Plan, Report, Verify, attack
 from featcodec.attacks.faces import Embedder, Faces, embed, photograph, verify
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
-from featcodec.bench.assemble import METHODS, Measured
+from featcodec.bench.assemble import METHODS, Measured, deltas_of
 from featcodec.bench.bd import Curve
 from featcodec.bench.bootstrap import resampled_mean, resamples
 from featcodec.bench.coder import Coder
