@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,8 @@ from featcodec.backbones.void import Passage, Void
 from featcodec.errors import InputError, SplitError
 
 __all__ = ["Crossing", "Cut", "example_picture", "split"]
+
+_MOST_SHAPES = 1 << 15  # shapes of layers that a cut remembers: those of a hundred picture sizes or so
 
 
 class Crossing(tuple[Tensor, ...]):
@@ -61,6 +63,7 @@ class Cut:
     layer: Layer
     layers: tuple[Layer, ...]
     example: tuple[Any, ...]
+    _memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def at(self) -> str:
@@ -111,7 +114,9 @@ class Cut:
         """
         if len(features) != len(self.crossing):
             raise InputError(f"tail: got {len(features)} tensors, expected {', '.join(self.crossing)}")
-        passage = Passage(features[0].device)
+        if len(self._memory) > _MOST_SHAPES:
+            self._memory.clear()
+        passage = Passage(features[0].device, self._memory)
         sizes = self._inputs(features, like)
         found: dict[int, Tensor] = {}
 

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import flop_registry
 
 from featcodec.errors import InputError
 
-__all__ = ["FACTORIES", "VALUE_TAGS", "Layer", "Place", "layers_of", "storage_key", "tensors_in", "watch"]
+__all__ = ["FACTORIES", "Layer", "Place", "called", "layers_of", "reads_numbers", "storage_key", "tensors_in", "watch"]
 
 _aten = torch.ops.aten
 # these read the shape, type and device of a tensor, never its numbers
@@ -36,7 +36,7 @@ FACTORIES = frozenset(
     for name in ("new_empty", "new_full", "new_ones", "new_zeros", "empty_like", "ones_like", "zeros_like")
 ) | {_aten.full_like.default, _aten.new_empty_strided.default}
 # operations whose results Python can branch on, or whose shapes depend on the numbers in a tensor
-VALUE_TAGS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
+_VALUE_TAGS = frozenset({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,13 @@ class Layer:
 def called(path: str, call: int) -> str:
     """The name of one call of a layer."""
     return path if call == 1 else f"{path}#{call}"
+
+
+def reads_numbers(func: Any, args: Any) -> bool:
+    """Whether the size of an operation's result, or what Python does next, depends on numbers in a tensor."""
+    if func is _aten.index.Tensor:  # by masks, not by positions
+        return any(t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1])
+    return bool(_VALUE_TAGS & set(func.tags))
 
 
 Visit = Callable[[str, int, bool, Any], Any]
@@ -203,7 +210,7 @@ class _Recorder(TorchDispatchMode):
         if func not in FACTORIES:
             for value in read:
                 value.last = self.time
-        if VALUE_TAGS & set(func.tags):
+        if reads_numbers(func, args):
             self._impossible(f"what happens in {self._here} depends on numbers in the picture ({packet})")
         for _, tensor in tensors_in(out):
             if self._see(tensor) and storage_key(tensor) in keys:

@@ -9,6 +9,7 @@ After the cut the tensors that cross take the place of theirs:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from featcodec.backbones.graph import FACTORIES, VALUE_TAGS, storage_key
+from featcodec.backbones.graph import FACTORIES, reads_numbers, storage_key
 from featcodec.errors import SplitError
 
 __all__ = ["Passage", "Void"]
@@ -28,10 +29,12 @@ class Passage:
 
     Attributes:
         device: where the tail computes.
+        memory: shapes that were worked out in earlier runs.
         past: whether the cut is behind.
     """
 
     device: torch.device
+    memory: dict[Any, Any]
     past: bool = False
     _known: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
@@ -89,28 +92,41 @@ class Void(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG003
-        args, kwargs = _after_the_cut(args, kwargs or {})
-        with torch._C.DisableTorchFunctionSubclass():
-            return func(*args, **kwargs)
+        kwargs = kwargs or {}
+        voids = list(_voids((args, kwargs)))
+        if not voids:  # what is asked of the class
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        passage = voids[0].passage
+        if passage.past:
+            # here and not in __torch_dispatch__: autograd lies in between, and gradients have to reach them
+            args, kwargs = tree_map(passage.real, (args, kwargs))
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        return _remembered(passage, func, args, kwargs, voids)
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG003
         kwargs = kwargs or {}
-        voids = _voids(args, kwargs)
+        voids = list(_voids((args, kwargs)))
         passage = voids[0].passage
         device = kwargs.get("device") or passage.device
         if passage.past and func in FACTORIES:
             return func(*tree_map(_as_meta, args), **{**kwargs, "device": device})
         if passage.past:
             raise SplitError(f"the tail reads a tensor {tuple(voids[0].shape)} that does not cross ({func})")
-        if VALUE_TAGS & set(func.tags):
+        if reads_numbers(func, args):
             raise SplitError(f"what the head does depends on numbers in the picture ({func})")
         _refuse_writes(func, args)
         metas = {id(void.meta): void for void in voids}
         given = {key: tree_map(_as_meta, value) for key, value in kwargs.items()}
         if kwargs.get("device") is not None:
             given["device"] = torch.device("meta")
-        out = func(*tree_map(_as_meta, args), **given)
+        try:
+            out = func(*tree_map(_as_meta, args), **given)
+        except (NotImplementedError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise SplitError(f"the head cannot be passed over, {func} fails without numbers: {reason}") from error
 
         def wrap(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -121,19 +137,54 @@ class Void(Tensor):
         return tree_map(wrap, out)
 
 
-def _voids(args: Any, kwargs: Any) -> list[Void]:
-    found: list[Void] = []
-    tree_map(lambda leaf: found.append(leaf) if isinstance(leaf, Void) else None, (args, kwargs))
-    return found
+def _voids(tree: Any) -> Iterator[Void]:
+    if isinstance(tree, Void):
+        yield tree
+    elif isinstance(tree, (tuple, list)):
+        for branch in tree:
+            yield from _voids(branch)
+    elif isinstance(tree, dict):
+        yield from _voids(tuple(tree.values()))
 
 
-def _after_the_cut(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Real tensors in the place of void ones; above autograd, so that gradients reach them."""
-    voids = _voids(args, kwargs)
-    if not voids or not voids[0].passage.past:
-        return args, kwargs
-    replaced: tuple[Any, Any] = tree_map(voids[0].passage.real, (args, kwargs))
-    return replaced
+def _remembered(passage: Passage, func: Any, args: Any, kwargs: Any, voids: list[Void]) -> Any:
+    """What `func` makes of void tensors; its shape is looked up where it has been worked out before.
+
+    Working out a shape takes torch half a millisecond, as long as a small layer takes to compute.
+    """
+    try:
+        key = (func, _signature(args), _signature(kwargs))
+        known = passage.memory.get(key)
+    except TypeError:  # an argument that cannot be a key
+        key = known = None
+    if isinstance(known, int):
+        return voids[known]
+    if known is not None:
+        size, stride, dtype = known
+        return passage.void(torch.empty_strided(size, stride, dtype=dtype, device="meta"))
+    kind = passage.device.type
+    with torch._C.DisableTorchFunctionSubclass(), torch.no_grad(), torch.autocast(kind, enabled=False):
+        out = func(*args, **kwargs)
+    if key is not None and isinstance(out, Void) and out.device == passage.device:
+        which = next((i for i, void in enumerate(voids) if void is out), None)
+        meta = out.meta
+        if which is not None:
+            passage.memory[key] = which
+        elif storage_key(meta) not in {storage_key(void.meta) for void in voids}:  # no view
+            passage.memory[key] = meta.size(), meta.stride(), meta.dtype
+    return out
+
+
+def _signature(tree: Any) -> Any:
+    """A key for the arguments of an operation, numbers in tensors left out."""
+    if isinstance(tree, Tensor):
+        meta = tree.meta if isinstance(tree, Void) else tree
+        return type(tree), meta.shape, meta.stride(), meta.dtype
+    if isinstance(tree, (tuple, list)):
+        return type(tree), *map(_signature, tree)
+    if isinstance(tree, dict):
+        return tuple((name, _signature(value)) for name, value in tree.items())
+    return type(tree), tree
 
 
 def _as_meta(leaf: Any) -> Any:
