@@ -10,7 +10,7 @@ put in; it needs to know the size of the picture, never its pixels.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from featcodec.backbones.graph import Layer, called, layers_of, tensors_in, watch
+from featcodec.backbones.graph import Layer, called, distinct, survey, tensors_in, watch
 from featcodec.backbones.void import Passage, Void
 from featcodec.errors import InputError, SplitError
 
 __all__ = ["Crossing", "Cut", "example_picture", "split"]
 
+_MOST_NAMES = 6  # tensors that a message names
 _MOST_SHAPES = 1 << 15  # shapes of layers that a cut remembers: those of a hundred picture sizes or so
 
 
@@ -146,12 +147,15 @@ class Cut:
         """
         if self.layer.single:
             return self.crossing[0]
-        raise SplitError(f"cut after layer {self.at}: {_several(self.layer)}{_nearest(self.layer, self.layers)}")
+        raise SplitError(
+            f"cut after layer {self.at}: {_crossing(self.layer)}, expected one (B, C, h, w); "
+            f"{_nearest(self.layer, self.layers)}"
+        )
 
     def features(self) -> tuple[int, int]:
         """Channels of the one tensor that crosses and its stride in pixels of the input; errors as `only`."""
         _ = self.only
-        return self.layer.shapes[0][1], max(1, round(self.layer.stride or 1))
+        return self.layer.shapes[0][1], max(1, round(self.layer.stride or 0))
 
     def _watched(self) -> list[str]:
         """The layers to keep an eye on, the one that is cut after last, so that it is complete by then."""
@@ -213,40 +217,48 @@ def split(model: nn.Module, *, at: str | int, example: Any = None) -> Cut:
         >>> torch.equal(cut.tail(features), network(x))
         True
     """
-    inputs = (example_picture(_device(model)),) if example is None else _arguments(example)
-    layers, output = layers_of(model, inputs)
-    layer = _find(model, f"model.{at}" if isinstance(at, int) else at, layers)
+    inputs = (example_picture(model),) if example is None else _arguments(example)
+    seen = survey(model, inputs)
+    layer = _find(model, f"model.{at}" if isinstance(at, int) else at, seen.layers)
     if layer.obstacle:
-        raise SplitError(
-            f"cut after layer {layer.name}: {layer.obstacle}; {_several(layer)}{_nearest(layer, layers)}"
-        )
-    cut = Cut(model, layer, layers, _sizes(inputs))
+        near = _nearest(layer, seen.layers)
+        raise SplitError(f"cut after layer {layer.name}: {layer.obstacle}; {_crossing(layer)}; {near}")
+    cut = Cut(model, layer, seen.layers, _sizes(inputs))
     with torch.no_grad():
-        _prove(cut, inputs, output)
+        _prove(cut, inputs, seen.output)
     return cut
 
 
-def example_picture(device: torch.device, size: int = 224) -> Tensor:
-    """A picture of noise (1, 3, size, size) in [0, 1], the same every time."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(1, 3, size, size, generator=generator).to(device)
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
+def example_picture(model: nn.Module, size: int = 224) -> Tensor:
+    """Noise (1, 3, size, size) in [0, 1], always the same; type and device are the model's."""
+    picture = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    first = next((p for p in model.parameters() if p.is_floating_point()), picture)
+    return picture.to(first.device, first.dtype)
 
 
 def _find(model: nn.Module, at: str, layers: tuple[Layer, ...]) -> Layer:
-    for layer in layers:
-        if layer.name == at:
-            return layer
-    names = [layer.name for layer in layers]
-    if at in dict(model.named_modules()):
+    known = {layer.name: layer for layer in layers}
+    found = known.get(at) or known.get(_other_name(model, at, known))
+    if found:
+        return found
+    if at in dict(model.named_modules(remove_duplicate=False)):
         problem = "the network does not call it, or calls it by other means than as a module"
     else:
         problem = "no such layer"
-    near = difflib.get_close_matches(at, names, n=4, cutoff=0.4) or names[:4]
+    near = difflib.get_close_matches(at, known, n=4, cutoff=0.4) or list(known)[:4]
     raise SplitError(f"cut after layer {at!r}: {problem}; similar names are {', '.join(near) or 'none'}")
+
+
+def _other_name(model: nn.Module, at: str, known: Container[str]) -> str:
+    """The call that is meant where one module stands under several names, and is called once for each."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    names = [name for name, module in modules.items() if module is modules.get(at)]
+    calls = [called(name, call) for name in names[:1] for call in range(1, len(names) + 2)]
+    return (
+        calls[names.index(at)]
+        if names and [c in known for c in calls] == [True] * len(names) + [False]
+        else ""
+    )
 
 
 def _prove(cut: Cut, inputs: tuple[Any, ...], output: Any) -> None:
@@ -263,30 +275,24 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _several(layer: Layer) -> str:
-    of = ", ".join(
-        f"{name} ({' x '.join(map(str, shape))})"
-        for name, shape in zip(layer.crossing, layer.shapes, strict=True)
-    )
-    return f"{len(layer.crossing)} tensors cross ({of}), expected one of 4 dimensions" if of else "none crosses"
+def _crossing(layer: Layer) -> str:
+    """What crosses, by name and shape; the first few of many."""
+    named = [f"{name} {shape}" for name, shape in zip(layer.crossing, layer.shapes, strict=True)]
+    if len(named) > _MOST_NAMES:
+        named = [*named[:_MOST_NAMES], f"and {len(named) - _MOST_NAMES} more"]
+    kind = "tensor crosses" if len(layer.crossing) == 1 else "tensors cross"
+    return f"{len(layer.crossing)} {kind}{': ' if named else ''}{', '.join(named)}"
 
 
 def _nearest(layer: Layer, layers: tuple[Layer, ...]) -> str:
-    """The closest places before and after where one tensor crosses; the outermost layer of each."""
-    before = [other for other in layers if other.single and other.step < layer.step]
-    after = [other for other in layers if other.single and other.step > layer.step]
-    near = []
-    if before:
-        step = max(other.step for other in before)
-        near.append(f"{_outermost(before, step)} before it")
-    if after:
-        step = min(other.step for other in after)
-        near.append(f"{_outermost(after, step)} after it")
-    return f"; one crosses at {' and '.join(near)}" if near else "; no layer has only one"
-
-
-def _outermost(layers: list[Layer], step: int) -> str:
-    return min((o.name for o in layers if o.step == step), key=lambda name: (name.count("."), name.count("#")))
+    """The closest layers before and after at which one tensor crosses."""
+    single = distinct(other for other in layers if other.single)
+    before = [f"{other.name} before it" for other in single if other.step < layer.step]
+    after = [f"{other.name} after it" for other in single if other.step > layer.step]
+    near = before[-1:] + after[:1]
+    return (
+        f"the nearest where one crosses: {' and '.join(near)}" if near else "there is none where one crosses"
+    )
 
 
 def _arguments(example: Any) -> tuple[Any, ...]:

@@ -27,7 +27,19 @@ from torch.utils.flop_counter import flop_registry
 
 from featcodec.errors import InputError
 
-__all__ = ["FACTORIES", "Layer", "Place", "called", "layers_of", "reads_numbers", "storage_key", "tensors_in", "watch"]
+__all__ = [
+    "FACTORIES",
+    "Layer",
+    "Place",
+    "Survey",
+    "called",
+    "distinct",
+    "reads_numbers",
+    "storage_key",
+    "survey",
+    "tensors_in",
+    "watch",
+]
 
 _aten = torch.ops.aten
 # these read the shape, type and device of a tensor, never its numbers
@@ -74,8 +86,8 @@ class Layer:
         shapes: their shapes, for the example.
         places: where they can be taken hold of; None for one that no layer reads or returns as a whole.
         flops: floating-point operations before the cut (a multiplication and an addition are two).
-        stride: pixels of the input for each row of the one tensor that crosses; None where several
-            cross, or one that is not (B, C, h, w).
+        stride: pixels of the input for each row of the one tensor (B, C, h, w) that crosses; None where
+            several cross, or one whose last two dimensions are not those of the picture made smaller.
         obstacle: why the network cannot be cut there; None where it can.
     """
 
@@ -91,12 +103,27 @@ class Layer:
     @property
     def single(self) -> bool:
         """Whether exactly one tensor (B, C, h, w) crosses: what a codec takes."""
-        return self.obstacle is None and len(self.shapes) == 1 and len(self.shapes[0]) == 4
+        return self.obstacle is None and self.stride is not None
 
     @property
     def numbers(self) -> int:
         """How many numbers cross: bytes, at 8 bit each."""
         return sum(math.prod(shape) for shape in self.shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A network, seen running once.
+
+    Attributes:
+        layers: every call of every layer, in the order in which they return.
+        output: what the network returned.
+        flops: floating-point operations of the whole run.
+    """
+
+    layers: tuple[Layer, ...]
+    output: Any
+    flops: int
 
 
 def called(path: str, call: int) -> str:
@@ -189,14 +216,14 @@ class _Recorder(TorchDispatchMode):
     """Sees every operation and every layer of one run."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.time = self.step = self.flops = 0
         self.values: dict[int, _Value] = {}
         self.returns: list[_Return] = []
         self.open: list[str] = [""]
         self.obstacle: tuple[int, str] | None = None
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         self.time, self.step = self.time + 1, self.step + 1
@@ -258,7 +285,7 @@ class _Recorder(TorchDispatchMode):
             if value:
                 value.last = math.inf
 
-    def layer(self, returned: _Return, height: int | None) -> Layer:
+    def layer(self, returned: _Return, sides: tuple[int, ...]) -> Layer:
         crossing = [v for v in self.values.values() if v.born <= returned.time < v.last]
         found = [(v, *v.place(returned.time)) for v in sorted(crossing, key=lambda v: v.born)]
         names = tuple(str(place) if place else f"a tensor inside {v.maker}" for v, place, _ in found)
@@ -270,7 +297,6 @@ class _Recorder(TorchDispatchMode):
             obstacle = "nothing crosses that depends on the picture"
         elif not all(place for _, place, _ in found):
             obstacle = "a tensor crosses that no layer reads or returns as a whole"
-        one = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][2] > 0
         return Layer(
             name=returned.name,
             step=returned.step,
@@ -278,33 +304,52 @@ class _Recorder(TorchDispatchMode):
             shapes=shapes,
             places=tuple(place for _, place, _ in found),
             flops=returned.flops,
-            stride=height / shapes[0][2] if one and height else None,
+            stride=_stride(sides, shapes[0]) if len(shapes) == 1 else None,
             obstacle=obstacle,
         )
 
 
+def _stride(sides: tuple[int, ...], shape: tuple[int, ...]) -> float | None:
+    if not sides or len(shape) != 4 or 0 in shape:
+        return None
+    down, across = (side / small for side, small in zip(sides, shape[2:], strict=True))
+    # the picture's sides shrink alike, but for rounding; in (B, h, w, C) the last two dimensions do not
+    return down if 2 / 3 <= down / across <= 3 / 2 else None
+
+
+def distinct(layers: Iterable[Layer]) -> list[Layer]:
+    """One layer for each cut, the outermost of those that end there, in the order of computation."""
+    best: dict[int, Layer] = {}
+    for layer in layers:
+        other = best.get(layer.step)
+        if other is None or _depth(layer) < _depth(other):
+            best[layer.step] = layer
+    return [best[step] for step in sorted(best)]
+
+
+def _depth(layer: Layer) -> tuple[int, int]:
+    return layer.name.count("."), layer.name.count("#")
+
+
 @torch.no_grad()
-def layers_of(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Layer, ...], Any]:
+def survey(network: nn.Module, inputs: tuple[Any, ...]) -> Survey:
     """Runs a network once and tells after which layers it could be cut.
 
     Args:
         network: in evaluation mode.
         inputs: the arguments it is called with.
 
-    Returns:
-        Every call of every layer in the order in which they return, and what the network returned.
-
     Raises:
         InputError: the network is in training mode, or fails on these inputs.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()).eval()
-        >>> layers, _ = layers_of(network, (torch.zeros(1, 3, 16, 16),))
-        >>> [(layer.name, layer.shapes, layer.flops, layer.stride) for layer in layers]
+        >>> seen = survey(network, (torch.zeros(1, 3, 16, 16),))
+        >>> [(layer.name, layer.shapes, layer.flops, layer.stride) for layer in seen.layers]
         [('0', ((1, 8, 8, 8),), 27648, 2.0), ('1', ((1, 8, 8, 8),), 27648, 2.0)]
     """
     if any(module.training for module in network.modules()):
-        raise InputError("split: got a network in training mode, expected one in evaluation mode: .eval()")
+        raise InputError("got a network in training mode, expected one in evaluation mode: network.eval()")
     recorder = _Recorder()
     paths = [path for path, _ in network.named_modules()]
     try:
@@ -313,7 +358,7 @@ def layers_of(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Layer,
     except Exception as error:  # whatever somebody else's network raises
         shapes = ", ".join(" x ".join(map(str, t.shape)) for _, t in tensors_in(inputs)) or "no tensor"
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise InputError(f"split: the network fails on an input of {shapes}: {reason}") from error
-    heights = [t.shape[-2] for _, t in tensors_in(inputs) if t.ndim >= 3]
-    height = heights[0] if heights else None
-    return tuple(recorder.layer(returned, height) for returned in recorder.returns), output
+        raise InputError(f"the network fails on an input of {shapes}: {reason}") from error
+    sides = next((tuple(t.shape[-2:]) for _, t in tensors_in(inputs) if t.ndim >= 3), ())
+    layers = tuple(recorder.layer(returned, sides) for returned in recorder.returns)
+    return Survey(layers, output, recorder.flops)

@@ -57,9 +57,9 @@ class Passage:
         if (shape, stride, offset) == (meta.size(), meta.stride(), meta.storage_offset()):
             return real
         if real.stride() != meta.stride():
-            real = torch.empty_strided(meta.size(), meta.stride(), dtype=real.dtype, device=real.device).copy_(
-                real
-            )
+            real = torch.empty_strided(
+                meta.size(), meta.stride(), dtype=real.dtype, device=real.device
+            ).copy_(real)
             self._known[key] = meta, real
         return real.as_strided(shape, stride, offset)
 
@@ -87,11 +87,11 @@ class Void(Tensor):
     def __init__(self, *_: object) -> None:
         """Everything is done in `__new__`, as tensors want it."""
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:  # noqa: ARG002
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Void{tuple(self.meta.shape)}"
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG003
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         voids = list(_voids((args, kwargs)))
         if not voids:  # what is asked of the class
@@ -106,7 +106,9 @@ class Void(Tensor):
         return _remembered(passage, func, args, kwargs, voids)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG003
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         voids = list(_voids((args, kwargs)))
         passage = voids[0].passage
@@ -126,7 +128,9 @@ class Void(Tensor):
             out = func(*tree_map(_as_meta, args), **given)
         except (NotImplementedError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
-            raise SplitError(f"the head cannot be passed over, {func} fails without numbers: {reason}") from error
+            raise SplitError(
+                f"the head cannot be passed over, {func} fails without numbers: {reason}"
+            ) from error
 
         def wrap(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -152,11 +156,12 @@ def _remembered(passage: Passage, func: Any, args: Any, kwargs: Any, voids: list
 
     Working out a shape takes torch half a millisecond, as long as a small layer takes to compute.
     """
+    key: Any
     try:
         key = (func, _signature(args), _signature(kwargs))
         known = passage.memory.get(key)
     except TypeError:  # an argument that cannot be a key
-        key = known = None
+        key, known = None, None
     if isinstance(known, int):
         return voids[known]
     if known is not None:
