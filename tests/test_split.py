@@ -256,6 +256,10 @@ def looks(net, x):
     return net.d(net.c(y if y.mean() > 1e9 else y + 1))
 
 
+def goes_through_numpy(net, x):
+    return net.c(net.b(torch.from_numpy(net.a(x).numpy() + 1)))
+
+
 def masks(net, x):
     y = net.a(x)
     y = net.b(y)
@@ -312,6 +316,11 @@ def test_control_flow_views_and_outputs_of_any_kind_are_no_obstacle(way):
         (drops, "a", "the halves do not give what the whole network gives; does it draw random numbers"),
         (looks, "c", r"depends on numbers in the picture \(aten._local_scalar_dense\); 1 tensor crosses: c "),
         (looks, "c", r"the nearest where one crosses: b before it$"),
+        (
+            goes_through_numpy,
+            "b",
+            "nothing crosses that depends on the picture",
+        ),
         (masks, "c", r"depends on numbers in the picture \(aten.index\)"),
         (
             sums,
