@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from featcodec.bitstream import Bitstream, Limits, parse
 from featcodec.commands import MAX_INPUT, load_codec
 from featcodec.errors import FeatcodecError, InputError
-from featcodec.files import make_folder, printable, read_file, remove_stale
+from featcodec.files import list_pictures, make_folder, printable, read_file, remove_stale
 from featcodec.header import quality_to_step
 from featcodec.terminal import (
     STANDARD,
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["encode"]
 
-# Endings by which pictures in a folder are known; a file that is named itself may have any.
-_JPEG = {".jfif", ".jpe", ".jpeg", ".jpg"}
-_PNM = {".pbm", ".pgm", ".pnm", ".ppm"}
-_PICTURES = {".avif", ".bmp", ".gif", ".jp2", ".png", ".tif", ".tiff", ".webp"} | _JPEG | _PNM
 # Files of a codec for large pictures are sound, too, even where a reader's defaults would refuse them.
 _OWN = Limits(max_pixels=2**64, max_latents=2**64, max_payload=MAX_INPUT, max_file=MAX_INPUT)
 
@@ -237,7 +233,7 @@ def _plan(inputs: list[str], output: str, *, recursive: bool) -> list[_Job]:
     jobs = [
         _Job(picture, str(Path(output, within, f"{Path(picture).stem}.plf")))
         for one in inputs
-        for picture, within in (_pictures(one, recursive) if _is_dir(one) else [(one, "")])
+        for picture, within in (list_pictures(one, recursive=recursive) if _is_dir(one) else [(one, "")])
     ]
     taken: dict[str, str] = {}
     for job in jobs:
@@ -251,27 +247,6 @@ def _plan(inputs: list[str], output: str, *, recursive: bool) -> list[_Job]:
         make_folder(folder, parents=True)
         remove_stale(folder)
     return jobs
-
-
-def _pictures(folder: str, recursive: bool) -> list[tuple[str, str]]:
-    """Pictures in a folder, by name, and where below it each lies; hidden ones are left out."""
-    found: list[tuple[str, str]] = []
-    for where, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
-        within = os.path.relpath(where, folder)
-        found += [
-            (str(Path(where, name)), within)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in _PICTURES and not name.startswith(".")
-        ]
-    if not found:
-        hint = "" if recursive else "; --recursive looks into subfolders"
-        raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
-    return found
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}") from error
 
 
 def _means_folder(output: str) -> bool:

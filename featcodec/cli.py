@@ -2,6 +2,7 @@
 
     featcodec encode street.jpg -o street.plf          featcodec encode photos/ -o coded/
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
+    featcodec attack street --train photos/ --eval other-photos/ --work attack/
     featcodec layers torchvision:resnet18              featcodec zoo
 
 Exit codes as `featcodec.terminal` says. Here is the command line; `featcodec.commands` does the work.
@@ -16,6 +17,7 @@ import warnings
 from pathlib import Path
 
 from featcodec import __version__, batch, commands, layers
+from featcodec.attacks import ATTACKERS
 from featcodec.bitstream import VERSION
 from featcodec.header import quality_to_step
 from featcodec.metadata import serialize_metadata
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_zoo):
+    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_attack, _add_zoo):
         add(subparsers)
     return parser
 
@@ -200,6 +202,53 @@ def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.set_defaults(run=layers.layers)
 
 
+def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser(
+        "attack",
+        help="what a thief of the files could rebuild of the pictures",
+        description="Attacks codecs: networks trained from scratch rebuild pictures from latents, and a "
+        "search looks for the picture with the codec's own weights. The strongest attacker counts. It takes "
+        "long, and goes on where it was interrupted. It needs the extra featcodec[bench].",
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "codecs", nargs="+", metavar="CODEC", help="name of an embedded codec or path of a codec file"
+    )
+    command.add_argument(
+        "--train", required=True, action="append", type=_path, metavar="FOLDER",
+        help="photographs that the attackers train on; several times for several folders",
+    )  # fmt: skip
+    command.add_argument(
+        "--eval", required=True, type=_path, metavar="FOLDER", help="other photographs, that are measured"
+    )
+    command.add_argument(
+        "--quality", type=_qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
+    )
+    command.add_argument(
+        "--attackers", type=_attackers, default=ATTACKERS, metavar="A,A",
+        help=f"default: {','.join(ATTACKERS)}",
+    )  # fmt: skip
+    budget = command.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
+    budget.add_argument("--minutes", type=_minutes, metavar="M", help="of each training, about")
+    command.add_argument(
+        "--work", type=_path, default="featcodec-attack", metavar="FOLDER",
+        help="what is collected and learned goes here, and is used again (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--gallery", type=_path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
+    )
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.set_defaults(run=_attack)
+
+
+def _attack(arguments: argparse.Namespace) -> int:
+    from featcodec.attacks.command import run
+
+    return run(arguments)
+
+
 def _add_zoo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser("zoo", help="list the embedded codecs", allow_abbrev=False)
     command.add_argument("--json", action="store_true", help="a list of JSON objects")
@@ -225,6 +274,27 @@ def _quality(text: str) -> float:
     except ValueError as error:  # InputError is one
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 1 to 8") from error
     return quality
+
+
+def _qualities(text: str) -> tuple[float, ...]:
+    return tuple(sorted({_quality(part) for part in text.split(",")}))
+
+
+def _attackers(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= set(ATTACKERS):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
+    return names
+
+
+def _minutes(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e5:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of minutes")
+    return number
+
+
+_minutes.__name__ = "number"
 
 
 def _fraction(text: str) -> float:

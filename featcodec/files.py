@@ -17,8 +17,21 @@ from pathlib import Path
 
 from featcodec.errors import InputError
 
-__all__ = ["check_target", "make_folder", "printable", "read_file", "remove_stale", "write_atomic"]
+__all__ = [
+    "PICTURE_ENDINGS",
+    "check_target",
+    "list_pictures",
+    "make_folder",
+    "printable",
+    "read_file",
+    "remove_stale",
+    "write_atomic",
+]
 
+# by which pictures in a folder are known; a file that is named itself may have any ending
+_JPEG = {".jfif", ".jpe", ".jpeg", ".jpg"}
+_PNM = {".pbm", ".pgm", ".pnm", ".ppm"}
+PICTURE_ENDINGS = {".avif", ".bmp", ".gif", ".jp2", ".png", ".tif", ".tiff", ".webp"} | _JPEG | _PNM
 _CHUNK = 2**20
 # Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -112,6 +125,43 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
     except (OSError, ValueError) as error:  # FileExistsError: it is a file
         reason = getattr(error, "strerror", error)
         raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
+
+
+def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
+    """Pictures in a folder, known by their endings, by name; hidden ones are left out.
+
+    Args:
+        folder: where to look.
+        recursive: in its subfolders, too.
+
+    Returns:
+        The path of each, and the folder that it lies in, relative to ``folder``.
+
+    Raises:
+        InputError: there are none, or a folder cannot be read.
+
+    Example:
+        >>> list_pictures("no/such/folder")
+        Traceback (most recent call last):
+        featcodec.errors.InputError: no/such/folder: No such file or directory
+    """
+    found: list[tuple[str, str]] = []
+    for where, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+        within = os.path.relpath(where, folder)
+        found += [
+            (str(Path(where, name)), within)
+            for name in sorted(names)
+            if Path(name).suffix.lower() in PICTURE_ENDINGS and not name.startswith(".")
+        ]
+    if not found:
+        hint = "" if recursive else "; --recursive looks into subfolders"
+        raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
+    return found
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: {error.strerror}") from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

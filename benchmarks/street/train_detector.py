@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from data import CLASSES, Batch, StreetTraining, collate, splits
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.bench.datasets import CocoSet
+from featcodec.fit.optimizer import Optimizer, follow, learning_rate
 
 # (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
 # that small batches lose nothing; the later stages crop, so that objects have their size at 416 px.
@@ -72,60 +72,6 @@ def build(lr: float) -> State:
     return State(net, mimic, answers, average, Optimizer(inner, outer, lr))
 
 
-class Optimizer:
-    """Muon for the inner convolutions, as matrices of one row an output channel; AdamW for all else.
-
-    Args:
-        inner: convolution weights (O, I, k, k) in channels-last order.
-        outer: everything else, the first and the last layer among it.
-        lr: peak learning rate of both; Muon's steps are scaled to the size of AdamW's.
-
-    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale from
-    Liu et al. 2025 (arXiv:2502.16982), section 2.2.
-    """
-
-    def __init__(self, inner: list[nn.Parameter], outer: list[nn.Parameter], lr: float):
-        self.inner = [(p, nn.Parameter(_matrix(p.detach()))) for p in inner]
-        for p, m in self.inner:
-            if p.data_ptr() != m.data_ptr():
-                raise ValueError(f"weights {tuple(p.shape)} are not in channels-last order")
-        matrices = [m for _, m in self.inner]
-        self.muon = torch.optim.Muon(matrices, lr=lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
-        groups = [
-            {"params": [p for p in outer if p.ndim > 1], "weight_decay": 0.02},
-            {"params": [p for p in outer if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.adamw = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
-
-    def set_rate(self, lr: float) -> None:
-        for group in self.muon.param_groups + self.adamw.param_groups:
-            group["lr"] = lr
-
-    def step(self) -> None:
-        for p, m in self.inner:
-            assert p.grad is not None
-            m.grad = _matrix(p.grad)
-        self.muon.step()
-        self.adamw.step()
-
-    def zero_grad(self) -> None:
-        for p, _ in self.inner:
-            p.grad = None
-        self.adamw.zero_grad()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
-
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
-        self.muon.load_state_dict(kept["muon"])
-        self.adamw.load_state_dict(kept["adamw"])
-
-
-def _matrix(weight: Tensor) -> Tensor:
-    """(O, I, k, k) to (O, k * k * I): a view, of a weight in channels-last order."""
-    return weight.permute(0, 2, 3, 1).flatten(1)
-
-
 def keep_taps(net: YOLOv5, x: Tensor) -> dict[int, Tensor]:
     """Runs all layers but the head, keeping the outputs that the teacher explains."""
     kept: dict[int, Tensor] = {-1: x}
@@ -142,13 +88,6 @@ def forward(s: State, x: Tensor, known: TeacherOutputs) -> tuple[list[Tensor], T
     """The head's raw outputs, and the distances to the teacher's maps and answers."""
     kept = keep_taps(s.net, x)
     return s.net.head_outputs(kept), s.mimic(kept, known), s.answers(kept, known)
-
-
-def learning_rate(progress: float, peak: float) -> float:
-    """Linear warm-up over 2 %, then a cosine to 2 % of the peak; progress in [0, 1]."""
-    if progress < 0.02:
-        return peak * (progress / 0.02)
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - 0.02) / 0.98)))
 
 
 def step(
@@ -177,17 +116,6 @@ def step(
     s.seen += len(x)
     follow(s.average, s.net, 0.9995 * (1 - math.exp(-s.steps / 500)))
     return torch.cat((parts, torch.stack((mimic.detach().float(), answers.detach()))))
-
-
-@torch.no_grad()
-def follow(average: YOLOv5, net: YOLOv5, decay: float) -> None:
-    """Exponential moving average of weights and batch statistics."""
-    now = net.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(now[name], 1 - decay)
-        else:
-            value.copy_(now[name])
 
 
 def save(s: State, out: Path) -> None:

@@ -17,38 +17,43 @@ from torch import Tensor, nn
 
 from featcodec.transforms import ResidualBlock
 
-__all__ = ["InvNet", "halve", "mean_colour_loss", "reconstruction_loss"]
+__all__ = ["MEAN_COLOUR", "InvNet", "halve", "mean_colour_loss", "reconstruction_loss"]
+
+MEAN_COLOUR = 0.45  # about that of photographs
 
 
 class InvNet(nn.Module):
-    """Decoded latents (B, M, h, w) at stride 16 to a picture (B, 3, 8h, 8w) of half the resolution.
+    """Observations (B, C, h, w) at stride s to pictures (B, 3, H, W): the network's head, mirrored.
 
     Args:
-        latents: channels M.
-        width: channels at stride 16; halved at each doubling of the resolution, not below a quarter.
+        channels: C.
+        width: channels at the observations' stride; halved at each doubling of the resolution, not below a
+            quarter.
+        stride: s, 8 or 16.
+        out_stride: pixels that one of the output stands for: 1, or 2 for pictures of half the resolution.
+
+    Example:
+        >>> InvNet(8, width=16)(torch.zeros(1, 8, 3, 5)).shape
+        torch.Size([1, 3, 24, 40])
     """
 
-    def __init__(self, latents: int, width: int = 96):
+    def __init__(self, channels: int, width: int = 96, *, stride: int = 16, out_stride: int = 2):
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Conv2d(latents, width, 3, padding=1),
-            ResidualBlock(width),
-            ResidualBlock(width),
-            nn.Conv2d(width, 2 * width, 3, padding=1),
-            nn.PixelShuffle(2),  # stride 8
-            ResidualBlock(width // 2),
-            ResidualBlock(width // 2),
-            nn.Conv2d(width // 2, width, 3, padding=1),
-            nn.PixelShuffle(2),  # stride 4
-            ResidualBlock(width // 4),
-            nn.SiLU(),
-            nn.Conv2d(width // 4, 12, 3, padding=1),
-            nn.PixelShuffle(2),  # stride 2
-        )
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
+        here, least = width, width // 4
+        while stride > 4:
+            narrower = max(here // 2, least)
+            layers += [ResidualBlock(here), ResidualBlock(here)]
+            layers += [nn.Conv2d(here, 4 * narrower, 3, padding=1), nn.PixelShuffle(2)]
+            here, stride = narrower, stride // 2
+        last = 4 // out_stride
+        layers += [ResidualBlock(here), nn.SiLU()]
+        layers += [nn.Conv2d(here, 3 * last**2, 3, padding=1), nn.PixelShuffle(last)]
+        self.net = nn.Sequential(*layers)
 
-    def forward(self, y_hat: Tensor) -> Tensor:
-        picture: Tensor = self.net(y_hat)
-        return picture + 0.45  # about the mean of photographs
+    def forward(self, seen: Tensor) -> Tensor:
+        picture: Tensor = self.net(seen)
+        return picture + MEAN_COLOUR
 
 
 def halve(x: Tensor) -> Tensor:

@@ -1,0 +1,129 @@
+"""How close a rebuilt picture comes to the photograph, inside the photograph: grey borders do not count."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from featcodec.bench.results import Interval
+from featcodec.errors import MissingExtraError
+
+__all__ = ["Closeness", "blind_psnr", "closeness", "interval", "mean", "psnr"]
+
+EDGE = 3  # pixels that count as near an edge
+CANNY = (100, 200)  # thresholds of cv2.Canny on the luma, 0 to 255, gradients by 3 x 3 Sobel
+RESAMPLES = 2000
+SCALES = 5  # of MS-SSIM
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """One rebuilt picture against the photograph.
+
+    Attributes:
+        psnr: dB, of pixels in [0, 1] at the canvas's resolution.
+        ms_ssim: 0 to 1; NaN for a picture with a side of 32 pixels or less.
+        psnr_edges: within 3 px of an edge that Canny finds in the photograph; NaN where there is none.
+        psnr_flat: elsewhere; NaN where there is nothing else.
+        blind: PSNR of the photograph's mean colour, which an attacker with nothing but that would reach.
+    """
+
+    psnr: float
+    ms_ssim: float
+    psnr_edges: float
+    psnr_flat: float
+    blind: float
+
+
+def closeness(rebuilt: Tensor, truth: Tensor) -> Closeness:
+    """Compares (3, H, W) in [0, 1] with (3, H, W) in [0, 1], both without borders.
+
+    Raises:
+        MissingExtraError: OpenCV or pytorch-msssim is missing.
+
+    Example:
+        >>> import torch
+        >>> truth = torch.zeros(3, 64, 64)
+        >>> closeness(truth + 0.1, truth).psnr_flat
+        20.0
+    """
+    error = (rebuilt - truth).double().square().mean(0).numpy()  # (H, W)
+    near = _near_edges(truth)
+    return Closeness(
+        psnr=psnr(error),
+        ms_ssim=_ms_ssim(rebuilt, truth),
+        psnr_edges=psnr(error[near]),
+        psnr_flat=psnr(error[~near]),
+        blind=blind_psnr(truth),
+    )
+
+
+def psnr(squared_error: NDArray[np.float64]) -> float:
+    """dB of squared errors of pixels in [0, 1], to a hundredth of a millionth; NaN of none at all."""
+    if squared_error.size == 0:
+        return float("nan")
+    return round(float(-10 * np.log10(max(squared_error.mean(), 1e-10))), 6)
+
+
+def blind_psnr(truth: Tensor) -> float:
+    """PSNR of a picture (3, H, W) painted in its mean colour, dB."""
+    error = truth.double() - truth.double().mean((1, 2), keepdim=True)
+    return psnr(error.square().numpy())
+
+
+def mean(values: Sequence[float]) -> float:
+    """Of the values that are not NaN; NaN if there are none."""
+    known = [v for v in values if v == v]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def interval(values: Sequence[float], *, seed: int = 1) -> Interval:
+    """95 % interval of the mean, by bootstrap over the pictures.
+
+    Example:
+        >>> interval([3.0, 3.0, 3.0])
+        (3.0, 3.0)
+    """
+    drawn = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values))).mean(1)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _near_edges(truth: Tensor) -> NDArray[np.bool_]:
+    """(H, W) True within 3 px of an edge."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError("opencv is missing: pip install 'featcodec[bench]'") from error
+    pixels = (truth * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    edges = cv2.Canny(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), *CANNY)
+    if not edges.any():
+        return np.zeros(edges.shape, np.bool_)
+    distance = cv2.distanceTransform(255 - edges, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    near: NDArray[np.bool_] = np.asarray(distance) <= EDGE
+    return near
+
+
+def _ms_ssim(rebuilt: Tensor, truth: Tensor) -> float:
+    """Five scales; on sides of 160 px or less with a window smaller than 11, which they would not hold.
+
+    Source: Wang, Simoncelli and Bovik 2003, "Multiscale structural similarity".
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it imports a deprecated part of torch
+            from pytorch_msssim import ms_ssim
+    except ImportError as error:
+        raise MissingExtraError("pytorch-msssim is missing: pip install 'featcodec[bench]'") from error
+    half = (min(truth.shape[1:]) - 1) // 2**SCALES  # of the window, which must fit five times halved
+    if half < 1:
+        return float("nan")
+    size = min(11, 2 * half + 1)
+    found = ms_ssim(rebuilt[None], truth[None], data_range=1.0, win_size=size)
+    return float(found)

@@ -1,0 +1,302 @@
+"""Training an attacker from scratch on what a thief has collected.
+
+The loss is the squared error, of which the PSNR is the logarithm. Every twentieth photograph is held out: how
+the PSNR on those rises with the steps is the learning curve, and a shorter budget with a schedule of its own
+beside the full one tells whether more would change the verdict.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from featcodec.attacks.attackers import Attacker, Kind
+from featcodec.attacks.observations import Observations
+from featcodec.errors import FitError, InputError
+from featcodec.files import make_folder, write_atomic
+from featcodec.fit.optimizer import Optimizer, follow, learning_rate
+from featcodec.terminal import Progress
+
+__all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train"]
+
+HOLD_OUT = 20  # one photograph of so many
+MOST_HELD = 96  # observations of those
+GRID = 16  # pixels: positions of crops, which every stride divides
+WARM_UP, TIMED = 4, 12  # steps
+STATISTICS = 64  # crops that the channel statistics are taken from
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an attacker is trained.
+
+    Attributes:
+        steps: the budget.
+        batch: crops a step.
+        crop: side of a crop in pixels of the canvas, a multiple of 16.
+        lr: peak learning rate; linear warm-up, then a cosine.
+        seed: of weights and crops.
+        curve: times that the PSNR on held-out photographs is taken, at equal distances.
+    """
+
+    steps: int = 1500
+    batch: int = 8
+    crop: int = 192
+    lr: float = 2e-3
+    seed: int = 1
+    curve: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished attacker.
+
+    Attributes:
+        kind: ``"invnet"`` or ``"unet"``.
+        network: in evaluation mode; the average of the weights.
+        points: of the target.
+        recipe: how it was trained, and for how long.
+        curve: (step, PSNR in dB on crops of held-out training photographs), rising.
+    """
+
+    kind: Kind
+    network: Attacker
+    points: tuple[float, ...]
+    recipe: Recipe
+    curve: tuple[tuple[int, float], ...]
+
+
+@dataclass(slots=True)
+class _Run:
+    """A training under way: all that a checkpoint holds."""
+
+    network: Attacker
+    average: Attacker
+    optimizer: Optimizer
+    step: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+def train(
+    kind: Kind, seen: Observations, recipe: Recipe, *, checkpoint: Path, save_every: float = 60.0
+) -> Trained:
+    """Trains an attacker, or goes on with an interrupted training, to the same weights bit for bit on a CPU.
+
+    Args:
+        kind: ``"invnet"`` or ``"unet"``.
+        seen: what the thief has collected; photographs smaller than a crop are left out.
+        recipe: budget and settings.
+        checkpoint: where the state goes, and where an interrupted training goes on from.
+        save_every: seconds between checkpoints.
+
+    Raises:
+        InputError: fewer than two photographs as large as a crop.
+        FitError: the loss is not finite; the last checkpoint is kept.
+    """
+    learned, held = _divided(seen, recipe)
+    run = _start(kind, seen, learned, recipe)
+    if checkpoint.exists():
+        _resume(run, checkpoint)
+    _loop(run, seen, learned, held, recipe, checkpoint, save_every)
+    return Trained(kind, run.average.eval(), seen.points, recipe, tuple(run.curve))
+
+
+def load_trained(checkpoint: Path) -> Trained:
+    """A finished attacker from its checkpoint.
+
+    Raises:
+        InputError: it is not finished, or no checkpoint.
+    """
+    kept = _load(checkpoint)
+    if kept["step"] < kept["recipe"]["steps"]:
+        raise InputError(f"{checkpoint}: got step {kept['step']}, expected {kept['recipe']['steps']}")
+    network = Attacker(kept["kind"], channels=kept["channels"], stride=kept["stride"], points=kept["points"])
+    network.load_state_dict(kept["average"])
+    curve = tuple((int(s), float(p)) for s, p in kept["curve"])
+    return Trained(kept["kind"], network.eval(), tuple(kept["points"]), Recipe(**kept["recipe"]), curve)
+
+
+def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe, *, kept: Path) -> int:
+    """How many steps a training does in so many minutes here, in hundreds.
+
+    It is measured once and then kept: an attack that goes on has to go on with the same budget.
+
+    Args:
+        minutes: of one training.
+        kind, seen, recipe: as `train`.
+        kept: the file where the answer is kept.
+    """
+    key = f"{kind} {seen.shape} {minutes:g} {recipe.batch} {recipe.crop}"
+    known: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
+    if key not in known:
+        learned, _ = _divided(seen, recipe)
+        run = _start(kind, seen, learned, recipe)
+        for n in range(WARM_UP + TIMED):
+            if n == WARM_UP:
+                began = time.monotonic()
+            _step(run, *_batch(seen, learned, recipe.batch, recipe, step=n), recipe)
+        each = (time.monotonic() - began) / TIMED
+        known[key] = max(100, int(minutes * 60 / each) // 100 * 100)
+        write_atomic(kept, json.dumps(known).encode())
+    return known[key]
+
+
+def _divided(seen: Observations, recipe: Recipe) -> tuple[list[int], list[int]]:
+    """Observations to learn from, and some held out; of photographs as large as a crop."""
+    usable = [i for i in range(len(seen)) if min(_canvas(seen, i)) >= recipe.crop]
+    learned = [i for i in usable if seen.photograph(i) % HOLD_OUT != 0]
+    held = [i for i in usable if seen.photograph(i) % HOLD_OUT == 0][:MOST_HELD]
+    if not held or not learned:
+        raise InputError(
+            f"attack: got {len(usable)} pictures of {recipe.crop} x {recipe.crop} px or more to train on, "
+            f"expected at least {HOLD_OUT}"
+        )
+    return learned, held
+
+
+def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe) -> _Run:
+    channels, stride = seen.shape
+    with torch.random.fork_rng([]):
+        torch.manual_seed(recipe.seed)
+        network = Attacker(kind, channels=channels, stride=stride, points=seen.points)
+    crops = _batch(seen, learned, STATISTICS, recipe, step=-1)[0]
+    network.mean.copy_(crops.mean((0, 2, 3)))
+    network.deviation.copy_(crops.std((0, 2, 3)).clamp(min=1e-6))
+    network.to(memory_format=torch.channels_last)
+    return _Run(network, copy.deepcopy(network).requires_grad_(False), _optimizer(network, recipe.lr))
+
+
+def _optimizer(network: nn.Module, lr: float) -> Optimizer:
+    """Muon for all convolutions, those at both ends included: AdamW's steps, in which all of the many inputs
+    of an output count alike, are too large there for the learning rate that the others take."""
+    inner = [p for p in network.parameters() if p.ndim == 4]
+    inside = {id(p) for p in inner}
+    return Optimizer(inner, [p for p in network.parameters() if id(p) not in inside], lr)
+
+
+def _loop(
+    run: _Run, seen: Observations, learned: Sequence[int], held: Sequence[int], recipe: Recipe,
+    checkpoint: Path, save_every: float,
+) -> None:  # fmt: skip
+    began = saved = time.monotonic()
+    first, recent = run.step, 0.0
+    readings = {round(recipe.steps * (k + 1) / recipe.curve) for k in range(recipe.curve)}
+    with Progress(recipe.steps) as progress:
+        while run.step < recipe.steps:
+            loss = _step(run, *_batch(seen, learned, recipe.batch, recipe, step=run.step), recipe)
+            if not math.isfinite(loss):
+                raise FitError(f"attack, step {run.step}: the loss is not finite; see {checkpoint}")
+            recent = loss if run.step == first + 1 else 0.98 * recent + 0.02 * loss
+            if run.step in readings:
+                run.curve.append((run.step, _held_out(run.average, seen, held, recipe)))
+            left = (time.monotonic() - began) / (run.step - first) * (recipe.steps - run.step)
+            progress.show(run.step, _said(recent, run.curve, left))
+            if time.monotonic() - saved > save_every or run.step == recipe.steps:
+                _save(run, seen, recipe, checkpoint)
+                saved = time.monotonic()
+
+
+def _said(mse: float, curve: Sequence[tuple[int, float]], left: float) -> str:
+    held = f", held out {curve[-1][1]:.2f} dB" if curve else ""
+    return f"steps, {-10 * math.log10(mse + 1e-12):.2f} dB{held}, {left / 60:.0f} min left"
+
+
+def _step(run: _Run, crops: Tensor, points: Tensor, pictures: Tensor, recipe: Recipe) -> float:
+    with torch.autocast("cpu", torch.bfloat16):
+        rebuilt = run.network(crops.contiguous(memory_format=torch.channels_last), points)
+    loss = F.mse_loss(rebuilt.float(), pictures)
+    run.optimizer.set_rate(learning_rate((run.step + 1) / recipe.steps, recipe.lr))
+    run.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+    run.optimizer.step()
+    run.step += 1
+    follow(run.average, run.network, min(0.995, run.step / (run.step + 10)))
+    return float(loss.detach())
+
+
+def _batch(
+    seen: Observations, among: Sequence[int], size: int, recipe: Recipe, *, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Random crops that depend on (seed, step) alone: observations, points, pictures."""
+    random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    crops, points, pictures = [], [], []
+    for k in torch.randint(len(among), (size,), generator=random).tolist():
+        i = among[k]
+        top, left = (
+            GRID * int(torch.randint((side - recipe.crop) // GRID + 1, (1,), generator=random))
+            for side in _canvas(seen, i)
+        )
+        crop, picture = seen.crop(i, top, left, recipe.crop)
+        crops.append(crop)
+        points.append(seen.point(i))
+        pictures.append(picture.float() / 255)
+    return torch.stack(crops), torch.tensor(points), torch.stack(pictures)
+
+
+@torch.no_grad()
+def _held_out(network: Attacker, seen: Observations, held: Sequence[int], recipe: Recipe) -> float:
+    """Mean PSNR over the middle crops of held-out photographs."""
+    found = []
+    for i in held:
+        top, left = ((side - recipe.crop) // 2 // GRID * GRID for side in _canvas(seen, i))
+        crop, picture = seen.crop(i, top, left, recipe.crop)
+        rebuilt = network(crop[None], torch.tensor([seen.point(i)]))[0].clamp(0, 1)
+        found.append(-10 * math.log10(float((rebuilt - picture / 255).square().mean()) + 1e-10))
+    return sum(found) / len(found)
+
+
+def _canvas(seen: Observations, i: int) -> tuple[int, int]:
+    g = seen.geometry(i)
+    return g.canvas_height, g.canvas_width
+
+
+# ---- checkpoints
+
+
+def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
+    channels, stride = seen.shape
+    kept = {
+        "network": run.network.state_dict(),
+        "average": run.average.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "step": run.step,
+        "curve": run.curve,
+        "recipe": asdict(recipe),
+        "kind": run.network.kind,
+        "channels": channels,
+        "stride": stride,
+        "points": list(seen.points),
+    }
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    make_folder(str(path.parent), parents=True)
+    write_atomic(path, buffer.getvalue())
+
+
+def _resume(run: _Run, path: Path) -> None:
+    kept = _load(path)
+    run.network.load_state_dict(kept["network"])
+    run.average.load_state_dict(kept["average"])
+    run.optimizer.load_state_dict(kept["optimizer"])
+    run.step = kept["step"]
+    run.curve = [(int(s), float(p)) for s, p in kept["curve"]]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = torch.load(path, weights_only=True)
+        return kept
+    except Exception as error:  # torch.load names a damaged file in many ways
+        raise InputError(f"{path}: no checkpoint of an attack: {type(error).__name__}; remove it") from error

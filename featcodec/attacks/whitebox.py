@@ -1,0 +1,106 @@
+"""The white-box attack: no training, but the public weights and the gradient through them.
+
+The picture itself is optimised until head and g_a make of it what was observed:
+
+    min over x   mean ((g_a(head(x)) - ŷ) / gain)²  +  tv · TV(x)  +  near · mean (x - x₀)²
+
+x₀ is where the search starts, the picture of the best network attacker. Differences of latents count in units
+of their quantization step, in which a perfect picture leaves an error of about 1/12. TV is the mean absolute
+difference of neighbouring pixels.
+
+Source: Mahendran and Vedaldi 2015 (arXiv:1412.0035), eq. 1 and section 3: inversion of a representation by
+optimisation with a total-variation prior.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from featcodec.attacks.observations import Seen
+from featcodec.attacks.targets import CodecTarget, RawTarget, Target, window
+from featcodec.errors import InputError
+from featcodec.header import quality_to_step
+
+__all__ = ["Search", "open_to_search", "search"]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the picture is searched for.
+
+    Attributes:
+        steps: of Adam, the budget.
+        lr: of pixels in [0, 1]; a cosine takes it to a hundredth.
+        tv: weight of the total variation.
+        near: weight of the distance to the start.
+        pictures: how many photographs are attacked at each point: the first of those evaluated.
+    """
+
+    steps: int = 200
+    lr: float = 0.01
+    tv: float = 1.0
+    near: float = 30.0
+    pictures: int = 16
+
+
+def open_to_search(target: Target) -> bool:
+    """Whether there is a gradient from what is observed to the picture."""
+    return isinstance(target, CodecTarget | RawTarget)
+
+
+def search(target: Target, seen: Seen, start: Tensor, options: Search) -> Tensor:
+    """The picture (3, H, W) in [0, 1] that explains an observation best.
+
+    Args:
+        target: what the photograph crossed: a codec, or the cut alone.
+        seen: the observation.
+        start: (3, H, W) in [0, 1].
+        options: budget and weights.
+
+    Raises:
+        InputError: a target without a gradient.
+    """
+    observe = _differentiable(target, seen)
+    observed = observe(None)
+    here = (..., *window(seen.geometry)[1:])
+    canvas = torch.full_like(start, 114 / 255)[None]  # the borders are known
+    first = start[here].clamp(0, 1)[None].contiguous()
+    x = first.clone().requires_grad_()
+    optimizer = torch.optim.Adam([x], lr=options.lr, betas=(0.9, 0.99))
+    for step in range(options.steps):
+        whole = canvas.clone()
+        whole[here] = x
+        loss = (observe(whole) - observed).square().mean()
+        loss = loss + options.tv * _total_variation(x) + options.near * (x - first).square().mean()
+        (x.grad,) = torch.autograd.grad(loss, [x])
+        for group in optimizer.param_groups:
+            group["lr"] = options.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / options.steps)))
+        optimizer.step()
+        with torch.no_grad():
+            x.clamp_(0, 1)
+    canvas[here] = x.detach()
+    return canvas[0]
+
+
+def _differentiable(target: Target, seen: Seen) -> Callable[[Tensor | None], Tensor]:
+    """Canvas (1, 3, H, W) to what is compared; without a canvas, what was observed in the same units."""
+    observed = seen.tensor.float()
+    if isinstance(target, CodecTarget):
+        file = target.codec.file
+        unit = file.inverse_gain(quality_to_step(seen.point))[:, None, None]
+        head = target.detector.network.head
+        return lambda x: (observed if x is None else file.g_a(head(x)[0])[0]) / unit
+    if isinstance(target, RawTarget):
+        unit = observed.std((1, 2), keepdim=True).clamp(min=1e-3)
+        head = target.detector.network.head
+        return lambda x: (observed if x is None else head(x)[0][0]) / unit
+    raise InputError(f"white-box: got target {target.name!r}, expected a codec or the features themselves")
+
+
+def _total_variation(x: Tensor) -> Tensor:
+    return x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()
