@@ -38,6 +38,7 @@ from featcodec.errors import (
 if TYPE_CHECKING:
     from featcodec import zoo
     from featcodec.api import decode, encode
+    from featcodec.backbones.cut import split
     from featcodec.backbones.detection import Box, Boxes
     from featcodec.bitstream import Limits
     from featcodec.codec import FeatureCodec, Features
@@ -54,6 +55,7 @@ _HOMES = {
     "decode": "featcodec.api",
     "encode": "featcodec.api",
     "load": "featcodec.zoo",
+    "split": "featcodec.backbones.cut",
 }
 
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "decode",
     "encode",
     "load",
+    "split",
     "zoo",
 ]
 

@@ -126,6 +126,15 @@ class CodecFile:
         return digest.digest()[:16]
 
     @cached_property
+    def encoder_digest(self) -> str:
+        """16 hexadecimal digits over what only the encoder needs; with the fingerprint, the whole codec."""
+        digest = hashlib.sha256()
+        for name in sorted(self.tensors):
+            if name.startswith(("g_a.", "h_a.")):
+                _update(digest, name, self.tensors[name])
+        return digest.hexdigest()[:16]
+
+    @cached_property
     def g_a(self) -> nn.Module:
         w = self.config.widths
         return self._module("g_a.", AnalysisTransform, w.features, w.latents, w.analysis)

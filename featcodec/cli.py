@@ -3,7 +3,7 @@
     featcodec encode street.jpg -o street.plf          featcodec encode photos/ -o coded/
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
     featcodec attack street --train photos/ --eval other-photos/ --work attack/
-    featcodec zoo
+    featcodec layers torchvision:resnet18              featcodec zoo
 
 Exit codes as `featcodec.terminal` says. Here is the command line; `featcodec.commands` does the work.
 """
@@ -16,7 +16,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from featcodec import __version__, batch, commands
+from featcodec import __version__, batch, commands, layers
 from featcodec.attacks import ATTACKERS
 from featcodec.bitstream import VERSION
 from featcodec.header import quality_to_step
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_encode, _add_decode, _add_detect, _add_attack, _add_zoo):
+    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_attack, _add_zoo):
         add(subparsers)
     return parser
 
@@ -172,6 +172,34 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     add_limits(command)
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(run=commands.detect)
+
+
+def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser(
+        "layers",
+        help="list where a network can be cut",
+        description="Runs a network once on a picture of noise and lists the layers after which it can be "
+        "cut: what crosses there, its stride in pixels, what the part before it computes (multiplying and "
+        "adding are two operations), and the bytes of the uncoded features at 8 bit, beside the input's.",
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or "
+        "MODULE:CALLABLE of your own, which imports and thereby runs MODULE",
+    )
+    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of the network, by name")
+    command.add_argument(
+        "--size", type=positive, default=224, metavar="N", help="sides of the picture; default 224"
+    )
+    command.add_argument(
+        "--all",
+        action="store_true",
+        help="every layer; without it one for each cut where a single tensor of 4 dimensions crosses",
+    )
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    command.set_defaults(run=layers.layers)
 
 
 def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -279,6 +279,7 @@ class TestSurface:
             "decode",
             "encode",
             "load",
+            "split",
             "zoo",
         ]
         assert all(getattr(featcodec, name) is not None for name in featcodec.__all__)

@@ -17,7 +17,7 @@ from featcodec.attacks.attack import Plan, attack, rebuild, train_attackers
 from featcodec.attacks.attackers import KINDS, Attacker
 from featcodec.attacks.measures import blind_psnr, closeness, interval, mean
 from featcodec.attacks.observations import collect
-from featcodec.attacks.outcomes import Outcome, strongest
+from featcodec.attacks.outcomes import Outcome, mark_strongest
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, as_observation, shoot, window
 from featcodec.attacks.training import Recipe, load_trained, steps_within, train
 from featcodec.attacks.whitebox import Search, search
@@ -139,7 +139,7 @@ def test_raw_features_and_decoded_pictures_are_targets_like_latents(codec, other
     raw = collect(RawTarget(codec.detector), others, work=work, training=False)
     assert raw.shape == (64, 8)
     assert torch.equal(raw[0].tensor, shoot(codec.detector, others[0]).f[0].half())
-    decoded = collect(CoderTarget(Lossless(), codec.detector), others, work=work, training=False)
+    decoded = collect(CoderTarget(Lossless(), codec.detector, (1.0,)), others, work=work, training=False)
     assert decoded.shape == (192, 8)
     assert torch.equal(decoded[0].tensor, decoded[0].picture)
     assert torch.equal(as_observation(decoded[0].tensor)[0, 1, 2], decoded[0].picture[0, 8, 16] / 255)
@@ -184,7 +184,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(kind, seen
 
 
 def test_training_learns_what_can_be_known(codec, photographs, work, tmp_path):
-    pixels = CoderTarget(Lossless(), codec.detector)
+    pixels = CoderTarget(Lossless(), codec.detector, (1.0,))
     seen = collect(pixels, photographs, work=work, training=True)
     curve = train("unet", seen, replace(QUICK, steps=30, curve=3), checkpoint=tmp_path / "c.pt").curve
     assert curve[-1][1] > curve[0][1] + 1
@@ -209,6 +209,16 @@ def test_minutes_become_steps_once_and_stay_those(seen, tmp_path):
     assert steps_within(0.1, "invnet", seen, QUICK, kept=kept) == 1234
 
 
+def test_an_attacker_of_decoded_pictures_begins_with_the_picture():
+    attacker = Attacker("unet", channels=192, stride=8, points=(1,), picture=True)
+    with torch.no_grad():
+        for p in attacker.body.paint.parameters():
+            p.zero_()
+        picture = torch.rand(1, 3, 64, 64)
+        rebuilt = attacker(torch.nn.functional.pixel_unshuffle(picture, 8), torch.ones(1))
+    assert torch.allclose(rebuilt, picture, atol=1e-6)
+
+
 # ---- white-box
 
 
@@ -228,7 +238,7 @@ def test_a_search_explains_the_observation_better_than_its_start(codec, target, 
 
 
 def test_a_decoded_picture_has_no_gradient_to_search_by(codec, others, work):
-    blind = CoderTarget(Lossless(), codec.detector)
+    blind = CoderTarget(Lossless(), codec.detector, (1.0,))
     one = collect(blind, others, work=work, training=False)[0]
     with pytest.raises(InputError, match="pixels"):
         search(blind, one, one.picture / 255, Search(steps=1))
@@ -286,7 +296,7 @@ def plan():
 def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
     codec, target, photographs, others, work, plan
 ):
-    targets = [target, CoderTarget(Lossless(), codec.detector)]
+    targets = [target, CoderTarget(Lossless(), codec.detector, (1.0,))]
     report = attack(targets, training=photographs, evaluation=others, work=work, plan=plan)
     met = [(r.target, r.point, r.attacker, r.budget, r.pictures) for r in report.rows]
     of_codec = [
@@ -301,7 +311,7 @@ def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
         ("tiny", "invnet", 4),
     ]
     assert report.outcomes[0].rebuilt[0].shape == (100, 135, 3)
-    assert [o.row.attacker for o in strongest(report.outcomes)][-1] == "as decoded"
+    assert [r.attacker for r in report.rows if r.strongest][-1] == "as decoded"
     files = {f: f.stat().st_mtime_ns for f in work.rglob("*") if f.is_file()}
     again = attack(targets, training=photographs, evaluation=others, work=work, plan=plan)
     assert again.rows == report.rows
@@ -329,11 +339,11 @@ def test_faces_are_verified_on_what_the_strongest_network_rebuilt(target, photog
 
 def test_attackers_are_compared_on_the_photographs_that_all_of_them_attacked():
     def outcome(attacker, psnr):
-        row = Attacked("t", 4.0, 9.0, attacker, 1, len(psnr), mean(psnr), (0, 0), 0, 0, 0, None, None)
-        return Outcome(row, psnr, 10.0, ())
+        figures = (mean(psnr), (0, 0), 0, 0, 0, None, None, False)
+        return Outcome(Attacked("t", 4.0, 9.0, attacker, 1, len(psnr), *figures), psnr, 10.0, ())
 
-    search_wins = strongest([outcome("unet", (14.0, 20.0)), outcome("white-box", (15.0,))])
-    assert [o.row.attacker for o in search_wins] == ["white-box"]
+    marked = mark_strongest([outcome("unet", (14.0, 20.0)), outcome("white-box", (15.0,))])
+    assert [o.row.strongest for o in marked] == [False, True]
 
 
 def test_a_photograph_must_not_be_trained_on_and_evaluated(target, photographs, work):

@@ -506,13 +506,6 @@ class TestCommandLine:
         assert caught.value.code == 0
         assert f" {featcodec.__version__}" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("arguments", [[], ["--data", "coco.json"], ["raw-vvc"]])
-    def test_the_benchmark_is_still_to_come(self, arguments, capsys):
-        assert bench_cli.main(arguments) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err == "featcodec-bench: comes in a later release; --help says what it will do\n"
-
 
 @pytest.mark.usefixtures("here")
 class TestExitCodes:

@@ -20,15 +20,15 @@ from featcodec.attacks import ATTACKERS
 from featcodec.attacks.attackers import KINDS, Kind
 from featcodec.attacks.measures import check_packages
 from featcodec.attacks.observations import Observations, Seen, collect
-from featcodec.attacks.outcomes import Outcome, Pixels, measure, pixels
+from featcodec.attacks.outcomes import Outcome, Pixels, mark_strongest, measure, pixels
 from featcodec.attacks.targets import Target, as_observation, shoot, window
 from featcodec.attacks.training import Recipe, Trained, train
 from featcodec.attacks.whitebox import Search, open_to_search, search
-from featcodec.bench.results import Attacked
+from featcodec.bench.results import Attacked, Learned
 from featcodec.detector import inference
 from featcodec.errors import InputError
 
-__all__ = ["Curve", "Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
+__all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
 
 AS_DECODED = "as decoded"
 GREY = 114 / 255
@@ -56,16 +56,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """A training's PSNR, dB, on held-out training photographs: (step, PSNR), of one target and budget."""
-
-    target: str
-    attacker: str
-    budget: int
-    readings: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """What an attack found.
 
@@ -75,11 +65,11 @@ class Report:
     """
 
     outcomes: tuple[Outcome, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[Learned, ...]
 
     @property
     def rows(self) -> tuple[Attacked, ...]:
-        """The outcomes as the bench reports them."""
+        """The outcomes as they are reported."""
         return tuple(outcome.row for outcome in self.outcomes)
 
 
@@ -117,7 +107,7 @@ def attack(
     if not evaluation:
         raise InputError("attack: got no photographs to evaluate, expected some")
     outcomes: list[Outcome] = []
-    curves: list[Curve] = []
+    curves: list[Learned] = []
     for target in targets:
         trained, learned = train_attackers(target, training, work=work, plan=plan)
         curves += learned
@@ -129,7 +119,7 @@ def attack(
 
 def train_attackers(
     target: Target, training: Sequence[Path], *, work: Path, plan: Plan
-) -> tuple[tuple[Trained, ...], tuple[Curve, ...]]:
+) -> tuple[tuple[Trained, ...], tuple[Learned, ...]]:
     """The network attackers of one target, at the full budget, and the learning curves of all budgets.
 
     Arguments and errors as `attack`; finished ones are read from the work folder.
@@ -144,7 +134,7 @@ def train_attackers(
             recipe = replace(full, steps=steps)
             name = f"{target.name}-{kind}-{steps}-{_digest(seen.identity, recipe)}.pt"
             one = train(kind, seen, recipe, checkpoint=work / "attackers" / name)
-            curves.append(Curve(target.name, kind, steps, one.curve))
+            curves.append(Learned(target.name, kind, steps, one.curve))
         trained.append(one)
     return tuple(trained), tuple(curves)
 
@@ -196,7 +186,7 @@ class _Aim:
     def outcomes(self, trained: Sequence[Trained], verify: Verify | None) -> list[Outcome]:
         """Of all attackers: networks, the picture as it is decoded, the search from the best network's."""
         attackers: dict[str, Trained | None] = {one.kind: one for one in trained}
-        if self.seen[0].tensor.dtype == torch.uint8:
+        if self.seen.picture:
             attackers[AS_DECODED] = None
         found = [self._network(name, one) for name, one in attackers.items()]
         best = max(found, key=lambda o: o.row.psnr, default=None)
@@ -207,7 +197,7 @@ class _Aim:
             found[found.index(best)] = faces
         if "white-box" in self.plan.attackers and open_to_search(self.target):
             found.append(self._search(attackers[best.row.attacker] if best else None))
-        return found
+        return mark_strongest(found)
 
     def _network(self, name: str, one: Trained | None) -> Outcome:
         state = (one.recipe, one.curve) if one else None

@@ -32,6 +32,7 @@ class Attacker(nn.Module):
         kind: ``"invnet"`` or ``"unet"``.
         channels, stride: of the observations.
         points: of the target.
+        picture: the observation is a decoded picture, block by block: what is learned is what to add to it.
 
     Example:
         >>> attacker = Attacker("unet", channels=8, stride=16, points=(2, 4, 8))
@@ -42,11 +43,13 @@ class Attacker(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, kind: Kind, *, channels: int, stride: int, points: Sequence[float]):
+    def __init__(
+        self, kind: Kind, *, channels: int, stride: int, points: Sequence[float], picture: bool = False
+    ):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
-        self.kind: Kind = kind
+        self.kind, self.stride, self.picture = kind, stride, picture
         self.low, self.high = min(points), max(points)
         self.body: nn.Module
         if kind == "invnet":
@@ -60,7 +63,7 @@ class Attacker(nn.Module):
         middle, reach = (self.low + self.high) / 2, max((self.high - self.low) / 2, 1e-9)
         plane = ((point - middle) / reach).view(-1, 1, 1, 1).expand(-1, 1, *seen.shape[2:])
         rebuilt: Tensor = self.body(torch.cat((normal, plane), 1))
-        return rebuilt
+        return rebuilt - MEAN_COLOUR + F.pixel_shuffle(seen, self.stride) if self.picture else rebuilt
 
 
 class ResidualUNet(nn.Module):

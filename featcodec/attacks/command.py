@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featcodec.files import check_target, make_folder, pictures_in, printable
+from featcodec.files import check_target, list_pictures, make_folder, printable
 from featcodec.terminal import show, show_json, write_output
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Attack codecs; show what was reached, the strongest attacker of each quality marked."""
     if arguments.gallery is not None:
         check_target(arguments.gallery)
-    training = [Path(p) for folder in arguments.train for p, _ in pictures_in(folder)]
-    evaluation = [Path(p) for p, _ in pictures_in(arguments.eval)]
+    training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
+    evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)]
     make_folder(arguments.work)
     from featcodec.attacks.attack import attack  # takes seconds
     from featcodec.attacks.targets import CodecTarget
@@ -75,24 +75,18 @@ def _within(
 
 def _as_json(report: Report) -> dict[str, object]:
     """What ``attack --json`` shows; names and units here are an interface."""
-    from featcodec.attacks.outcomes import strongest
-
-    best = {id(outcome) for outcome in strongest(report.outcomes)}
-    rows = [asdict(o.row) | {"blind_psnr": o.blind, "strongest": id(o) in best} for o in report.outcomes]
+    rows = [asdict(o.row) | {"blind_psnr": o.blind} for o in report.outcomes]
     return {"attacks": rows, "curves": [asdict(curve) for curve in report.curves]}
 
 
 def _show(report: Report) -> None:
-    from featcodec.attacks.outcomes import strongest
-
-    best = {id(outcome) for outcome in strongest(report.outcomes)}
     titles = ("target", "quality", "bytes", "attacker", "steps", "pictures", "PSNR, dB", "95 %", "MS-SSIM")
     table = [(*titles, "near edges", "elsewhere", "")]
     for o in report.outcomes:
         r = o.row
         low, high = r.psnr_interval
         numbers = (f"{r.psnr:.2f}", f"{low:.2f} to {high:.2f}", f"{r.ms_ssim:.3f}")
-        near = (f"{r.psnr_edges:.2f}", f"{r.psnr_flat:.2f}", "strongest" if id(o) in best else "")
+        near = (f"{r.psnr_edges:.2f}", f"{r.psnr_flat:.2f}", "strongest" if r.strongest else "")
         what = (printable(r.target), f"{r.point:g}", f"{r.bytes:,.0f}", r.attacker, f"{r.budget}")
         table.append((*what, f"{r.pictures}", *numbers, *near))
     widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
@@ -109,10 +103,9 @@ def _gallery(report: Report, evaluation: Sequence[Path]) -> bytes:
     import numpy as np
 
     from featcodec.attacks.gallery import sheet
-    from featcodec.attacks.outcomes import strongest
     from featcodec.images import open_picture
 
-    best = strongest(report.outcomes)
+    best = [o for o in report.outcomes if o.row.strongest]
     count = max(len(outcome.rebuilt) for outcome in best)
     photographs = [np.asarray(open_picture(path)) for path in evaluation[:count]]
     rows = [("photographs", photographs)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from featcodec.bench.results import Attacked
 from featcodec.files import make_folder, write_atomic
 from featcodec.terminal import Progress
 
-__all__ = ["Outcome", "Pixels", "measure", "pixels", "strongest"]
+__all__ = ["Outcome", "Pixels", "mark_strongest", "measure", "pixels"]
 
 Pixels = NDArray[np.uint8]
 
@@ -111,21 +111,18 @@ def _read(kept: Path, target: str, point: float, attacker: str, budget: int) -> 
         psnr_flat=mean([r.psnr_flat for r in table]),
         face_accuracy=None,
         face_tar=None,
+        strongest=False,
     )
     return Outcome(row, psnr, mean([r.blind for r in table]), rebuilt)
 
 
-def strongest(outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
-    """Of each target and point the attacker that reached the greatest mean PSNR.
+def mark_strongest(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes of one target and point, the one of greatest mean PSNR marked.
 
     Attackers are compared on the photographs that all of them attacked: an optimisation is measured on fewer.
     """
-    groups: dict[tuple[str, float], list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault((outcome.row.target, outcome.row.point), []).append(outcome)
-    return tuple(max(group, key=_on_common(group)) for group in groups.values())
-
-
-def _on_common(group: Sequence[Outcome]) -> Callable[[Outcome], float]:
-    common = min(len(o.psnr) for o in group)
-    return lambda o: mean(o.psnr[:common])
+    if not outcomes:
+        return []
+    common = min(len(o.psnr) for o in outcomes)
+    best = max(outcomes, key=lambda o: mean(o.psnr[:common]))
+    return [replace(o, row=replace(o.row, strongest=o is best)) for o in outcomes]

@@ -126,15 +126,12 @@ class CoderTarget:
 
     coder: Coder
     detector: Detector
+    points: tuple[float, ...]
     views: int = 1
 
     @property
     def name(self) -> str:
         return self.coder.name
-
-    @property
-    def points(self) -> tuple[float, ...]:
-        return self.coder.points
 
     @property
     def identity(self) -> str:

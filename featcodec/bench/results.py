@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 
 from featcodec.bench.coder import Kind
+from featcodec.bench.records import from_plain, to_plain
+from featcodec.errors import InputError
+from featcodec.files import printable
 
-__all__ = ["BD", "Attacked", "Entry", "Interval", "Made", "Point", "Result"]
+__all__ = [
+    "BD",
+    "Attacked",
+    "Entry",
+    "Interval",
+    "Learned",
+    "Made",
+    "Point",
+    "Reference",
+    "Result",
+    "from_json",
+    "to_json",
+]
+
+FORMAT = 1  # of the json files
 
 Interval = tuple[float, float]  # 95 %, by bootstrap over the pictures
 
@@ -80,11 +99,13 @@ class BD:
         method: ``"pchip"`` or ``"akima"``.
         value: None where it was refused.
         interval: of the value; None where it was refused, or too often in the bootstrap.
-        overlap: of the two curves, in the unit that is integrated over; None where there is none.
-        fraction: of the narrower curve's range that the overlap covers.
+        overlap: of the two curves, in mAP, or in bytes for ``"map"``; None where there is none.
+        fraction: of the narrower curve's range that the overlap covers (of its logarithm, for bytes).
         refused: why there is no value.
         dropped: points left out (``"raw-vvc@22"``) because another of the same entry has at least their mAP
-            for fewer bytes; empty where the curve was taken as it is.
+            for no more bytes (attack PSNR); empty where the curve was taken as it is.
+        refused_resamples: 0 to 1, share of the bootstrap in which the value was refused; where it is above
+            0.05, `interval` is None for that reason.
     """
 
     test: str
@@ -97,6 +118,7 @@ class BD:
     fraction: float
     refused: str | None
     dropped: tuple[str, ...]
+    refused_resamples: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +137,8 @@ class Attacked:
         psnr_edges, psnr_flat: dB within 3 px of the picture's edges, and elsewhere.
         face_accuracy, face_tar: verification of what was rebuilt: accuracy and TAR at FAR 1 %, percent;
             None where no faces were given.
+        strongest: whether it counts: no other attacker of this target and point reached more on the
+            pictures that all of them attacked.
     """
 
     target: str
@@ -130,6 +154,37 @@ class Attacked:
     psnr_flat: float
     face_accuracy: float | None
     face_tar: float | None
+    strongest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How an attacker learned: where the curve still rises, a longer attack would rebuild more.
+
+    Attributes:
+        target, attacker: as in `Attacked`; one training serves all points.
+        budget: training steps, with a schedule of learning rates for just so many.
+        readings: (step, dB) on training photographs that are held out.
+    """
+
+    target: str
+    attacker: str
+    budget: int
+    readings: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the figures of the attacks are read against; None where it was not measured.
+
+    Attributes:
+        blind_psnr: dB of painting every picture in its own mean colour.
+        face_accuracy, face_tar: verification of the undisturbed photographs, percent.
+    """
+
+    blind_psnr: float | None = None
+    face_accuracy: float | None = None
+    face_tar: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +201,10 @@ class Result:
         uncoded_map, uncoded_ap50: accuracy of the network without coding.
         entries: what was compared.
         bd: deltas.
-        attacks: empty unless asked for; the strongest attacker of a target and point counts.
+        attacks: empty unless asked for.
+        learning: of the attackers that were trained.
         notes: what a reader has to know, such as an encoder that is missing here.
+        reference: for the attacks.
     """
 
     made: Made
@@ -161,4 +218,55 @@ class Result:
     entries: tuple[Entry, ...]
     bd: tuple[BD, ...]
     attacks: tuple[Attacked, ...]
+    learning: tuple[Learned, ...]
     notes: tuple[str, ...]
+    reference: Reference = Reference()
+
+
+# ---- json
+
+_DECIMALS = {
+    "bytes": 1, "bpp": 4, "encode_ms": 2, "decode_ms": 2,
+    "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
+    "uncoded_map": 3, "uncoded_ap50": 3,
+    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
+    "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "readings": 3,
+    "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
+}  # fmt: skip
+_SHORT_LIST = re.compile(r"\[\s*\n\s*([^\[\]{}\"\n]+),\n\s*([^\[\]{}\"\n]+)\n\s*\]")  # two numbers
+
+
+def to_json(result: Result) -> str:
+    """A result as it is committed: fields in their order, figures rounded, an interval on one line.
+
+    Raises:
+        InputError: a figure is NaN, infinite or of another type than its field; the message names it.
+    """
+    readable = from_plain(Result, to_plain(result, _DECIMALS))
+    text = json.dumps({"format": FORMAT, **to_plain(readable, {})}, indent=1)
+    return _SHORT_LIST.sub(r"[\1, \2]", text) + "\n"
+
+
+def from_json(text: str, path: str) -> Result:
+    """Reads what `to_json` wrote.
+
+    Args:
+        text: content of a json file.
+        path: of the file, for messages.
+
+    Raises:
+        InputError: not JSON, of another format, or a field is missing, unknown, of another type or not
+            finite; the message names the file and the field.
+    """
+    try:
+        content = json.loads(text)
+        if not isinstance(content, dict) or "format" not in content:
+            raise InputError("format: got no such field, expected a result of featcodec-bench")
+        number = content.pop("format")
+        if type(number) is not int or number != FORMAT:
+            raise InputError(f"format: got {number!r}, expected {FORMAT}")
+        return from_plain(Result, content)
+    except InputError as error:
+        raise InputError(f"{printable(path)}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{printable(path)}: expected JSON, got {printable(str(error))}") from error

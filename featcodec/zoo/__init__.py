@@ -53,7 +53,7 @@ def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> Featu
         >>> featcodec.load("street").name
         'street'
     """
-    if isinstance(codec, str) and codec in names():
+    if isinstance(codec, str) and codec in names() and network is None:
         return _embedded(codec)
     file = _read(codec)
     return _remember(FeatureCodec(file, network_of(file, network)))

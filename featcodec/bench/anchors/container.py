@@ -1,0 +1,129 @@
+"""Files of the anchors: a header with all that a decoder must know, then what an encoder made.
+
+    tag            1 byte    which anchor made the file
+    width, height  varints   of the original photograph, in pixels
+    size, stride   varints   of the canvas, as in `Geometry`
+    channels, h, w varints   shape of the tensor           ┐
+    columns        varint    tiles in a row of the picture │ features only
+    low, high      float32   what 0 and 255 stand for      ┘
+    payload        the rest
+
+At most 22 bytes precede the payload of features (8 of an image) where sides are below 16,384 pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+from featcodec.binary import Cursor, varint
+from featcodec.errors import CoderError, FeatcodecError, TruncatedError
+from featcodec.geometry import Geometry
+
+__all__ = ["LARGEST", "TAGS", "Tiles", "read_features", "read_image", "write_features", "write_image"]
+
+LARGEST = 2**24  # pixels of a canvas or of a coded picture, and values of a tensor: checked before allocation
+TAGS = {
+    "raw-vvc": 0xA0,
+    "raw-hevc": 0xA1,
+    "raw-zstd": 0xA2,
+    "bottleneck-vvc": 0xA3,
+    "image-vvc": 0xA4,
+    "image-hevc": 0xA5,
+    "image-jpeg": 0xA6,
+    "image-webp": 0xA7,
+    "image-avif": 0xA8,
+}
+_RANGE = struct.Struct("<ff")
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A tensor of 8-bit values, laid out as one grey picture.
+
+    Attributes:
+        channels, height, width: of the tensor (C, h, w).
+        columns: channels side by side; ``channels / columns`` rows of them.
+        low, high: what 0 and 255 stand for; float32 values, `low` below `high`.
+    """
+
+    channels: int
+    height: int
+    width: int
+    columns: int
+    low: float
+    high: float
+
+
+def write_image(name: str, geometry: Geometry, payload: bytes) -> bytes:
+    """The file of an image anchor.
+
+    Example:
+        >>> write_image("image-jpeg", Geometry(640, 480, 448, 32), b"...").hex(" ")
+        'a6 80 05 e0 03 c0 03 20 2e 2e 2e'
+    """
+    return _start(name, geometry) + payload
+
+
+def write_features(name: str, geometry: Geometry, tiles: Tiles, payload: bytes) -> bytes:
+    """The file of an anchor that codes features or latents."""
+    numbers = (tiles.channels, tiles.height, tiles.width, tiles.columns)
+    shape = b"".join(varint(n) for n in numbers)
+    return _start(name, geometry) + shape + _RANGE.pack(tiles.low, tiles.high) + payload
+
+
+def read_image(name: str, data: bytes) -> tuple[Geometry, bytes]:
+    """What `write_image` wrote.
+
+    Raises:
+        CoderError: another anchor's file, a damaged header, or sizes beyond `LARGEST`.
+    """
+    try:
+        cursor, geometry = _open(name, data)
+    except FeatcodecError as error:
+        raise CoderError(f"{name}: {error}") from error
+    return geometry, bytes(cursor.view[cursor.position :])
+
+
+def read_features(name: str, data: bytes) -> tuple[Geometry, Tiles, bytes]:
+    """What `write_features` wrote; errors as `read_image`."""
+    try:
+        cursor, geometry = _open(name, data)
+        channels, height, width, columns = [cursor.varint(n) for n in ("channels", "h", "w", "columns")]
+        low, high = _RANGE.unpack(cursor.take(_RANGE.size, "range"))
+        tiles = Tiles(channels, height, width, columns, low, high)
+        _check(tiles, geometry)
+    except FeatcodecError as error:
+        raise CoderError(f"{name}: {error}") from error
+    return geometry, tiles, bytes(cursor.view[cursor.position :])
+
+
+def _start(name: str, geometry: Geometry) -> bytes:
+    numbers = (geometry.width, geometry.height, geometry.size, geometry.stride)
+    return bytes([TAGS[name]]) + b"".join(varint(n) for n in numbers)
+
+
+def _open(name: str, data: bytes) -> tuple[Cursor, Geometry]:
+    cursor = Cursor(memoryview(data), 0, len(data), "the file", TruncatedError)
+    tag = cursor.take(1, "tag")[0]
+    if tag != TAGS[name]:
+        raise CoderError(f"tag: got {tag:02x}, expected {TAGS[name]:02x}: another anchor's file, or none")
+    geometry = Geometry(*(cursor.varint(n) for n in ("width", "height", "size", "stride")))
+    pixels = geometry.canvas_width * geometry.canvas_height
+    if pixels > LARGEST:
+        raise CoderError(f"canvas: got {pixels} pixels, expected at most {LARGEST}")
+    return cursor, geometry
+
+
+def _check(tiles: Tiles, geometry: Geometry) -> None:
+    shape = (tiles.channels, tiles.height, tiles.width)
+    canvas = (geometry.canvas_height, geometry.canvas_width)
+    if min(shape) < 1 or math.prod(shape) > LARGEST:
+        raise CoderError(f"shape: got {shape}, expected 1 to {LARGEST} values")
+    if canvas[0] * tiles.width != canvas[1] * tiles.height or canvas[0] % tiles.height:
+        raise CoderError(f"shape: got {shape[1:]}, expected a fraction of the canvas, {canvas}")
+    if tiles.columns < 1 or tiles.channels % tiles.columns:
+        raise CoderError(f"columns: got {tiles.columns}, expected a divisor of {tiles.channels}")
+    if not (math.isfinite(tiles.low) and math.isfinite(tiles.high) and tiles.low < tiles.high):
+        raise CoderError(f"range: got {tiles.low} to {tiles.high}, expected finite and rising")

@@ -1,0 +1,140 @@
+"""From the records of a run to its result: accuracy with intervals, times, Bjøntegaard deltas."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featcodec.bench.bd import Curve, Measure, Method, delta
+from featcodec.bench.bootstrap import centred, resampled_map, resampled_mean, resamples
+from featcodec.bench.coder import Coder
+from featcodec.bench.datasets import CocoSet, label_by
+from featcodec.bench.metrics import Accuracy, match
+from featcodec.bench.results import BD, Entry, Point
+from featcodec.bench.runner import UNCODED, Finished
+
+__all__ = ["Measured", "Scores", "deltas", "deltas_of", "entries", "score"]
+
+Floats = NDArray[np.float64]
+MEASURES: tuple[Measure, ...] = ("rate", "map")
+METHODS: tuple[Method, ...] = ("pchip", "akima")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Accuracy and size of one entry at one point, over all pictures and over each resample of them.
+
+    Attributes:
+        accuracy: by pycocotools.
+        maps: (resamples,) mAP.
+        bytes: (resamples,) mean size.
+    """
+
+    accuracy: Accuracy
+    maps: Floats
+    bytes: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of a run.
+
+    Attributes:
+        data: the pictures with the boxes that accuracy is measured against.
+        scores: by entry and point, the uncoded network among them.
+    """
+
+    data: CocoSet
+    scores: dict[tuple[str, float], Scores]
+
+
+def score(data: CocoSet, finished: Finished, *, confidence: float, resampled: int, seed: int) -> Measured:
+    """Accuracy of every entry at every point, and of the same resamples of the pictures for all of them.
+
+    Args:
+        data: the pictures; without any label, the uncoded network's detections become the reference.
+        finished: the records.
+        confidence: score from which such a detection counts as an object.
+        resampled: number of resamples.
+        seed: of the draws.
+    """
+    names = data.names
+    if not any(data.labelled):
+        data = label_by(data, [r.found(names) for r in finished.records[UNCODED]], confidence=confidence)
+    draws = resamples(len(data.pictures), count=resampled, seed=seed)
+    scores = {}
+    for step, records in finished.records.items():
+        matches = match(data, [r.found(names) for r in records])
+        sizes = np.array([float(r.bytes) for r in records])
+        scores[step] = Scores(matches.accuracy, resampled_map(matches, draws), resampled_mean(sizes, draws))
+    return Measured(data, scores)
+
+
+def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> tuple[Entry, ...]:
+    """Each coder at its points, from few bytes to many; one that failed at all of them is left out."""
+    out = []
+    for coder in coders:
+        done = [p for p in coder.points if (coder.name, p) in measured.scores]
+        points = [_point((coder.name, p), finished, measured) for p in done]
+        if points:
+            points.sort(key=lambda p: p.bytes)
+            out.append(Entry(coder.name, coder.kind, coder.identity, tuple(points)))
+    return tuple(out)
+
+
+def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> Point:
+    records, scores, uncoded = finished.records[step], measured.scores[step], measured.scores[UNCODED]
+    areas = [p.width * p.height for p in measured.data.pictures]
+    lost = uncoded.accuracy.map - scores.accuracy.map
+    return Point(
+        point=step[1],
+        bytes=statistics.fmean(r.bytes for r in records),
+        bpp=statistics.fmean(8 * r.bytes / area for r, area in zip(records, areas, strict=True)),
+        map=scores.accuracy.map,
+        ap50=scores.accuracy.ap50,
+        map_interval=centred(scores.maps, scores.accuracy.map),
+        lost=lost,
+        lost_interval=centred(uncoded.maps - scores.maps, lost),
+        encode_ms=1000 * statistics.median(r.encode_s for r in records),
+        decode_ms=1000 * statistics.median(r.decode_s for r in records),
+    )
+
+
+def deltas(found: Sequence[Entry], measured: Measured, against: Sequence[str]) -> tuple[BD, ...]:
+    """BD-rate and BD-mAP of every entry against those named.
+
+    Where a curve cannot be taken as it is, the refusal is followed by the delta of the Pareto fronts.
+    """
+    curves = {e.name: _curve(e, measured) for e in found}
+    out: list[BD] = []
+    for name in against:
+        for test in curves if name in curves else ():
+            for measure, method in product(MEASURES, METHODS) if test != name else ():
+                out += deltas_of(curves[test], curves[name], measure, method)
+    return tuple(out)
+
+
+def deltas_of(test: Curve, anchor: Curve, measure: Measure, method: Method) -> list[BD]:
+    """The delta, and where it is refused that of the Pareto fronts behind it."""
+    found = delta(test, anchor, measure=measure, method=method)
+    return [
+        found,
+        *([delta(test, anchor, measure=measure, method=method, pareto=True)] if found.refused else []),
+    ]
+
+
+def _curve(entry: Entry, measured: Measured) -> Curve:
+    scores = [measured.scores[entry.name, p.point] for p in entry.points]
+    return Curve(
+        entry.name,
+        tuple(f"{p.point:g}" for p in entry.points),
+        np.array([p.bytes for p in entry.points]),
+        np.array([p.map for p in entry.points]),
+        np.stack([s.bytes for s in scores], 1),
+        np.stack([s.maps for s in scores], 1),
+    )

@@ -1,0 +1,152 @@
+"""The privacy part of a run: what attackers rebuild of the pictures that crossed each codec.
+
+Beside the codecs the same attackers are run against what they are compared with: the features as they are,
+and the picture sent by image-vvc at points whose bytes are about the codecs'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featcodec.attacks.attack import Plan, Report, Verify, attack
+from featcodec.attacks.faces import Embedder, Faces, embed, photograph, verify
+from featcodec.attacks.outcomes import Outcome
+from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
+from featcodec.bench.assemble import METHODS, Measured, deltas_of
+from featcodec.bench.bd import Curve
+from featcodec.bench.bootstrap import resampled_mean, resamples
+from featcodec.bench.coder import Coder
+from featcodec.bench.results import BD, Reference
+from featcodec.bench.subject import Subject
+from featcodec.files import list_pictures
+
+__all__ = ["Attacking", "Privacy", "attack_deltas", "run_attacks"]
+
+PICTURE = "image-vvc"  # the picture sent, to compare with
+
+
+@dataclass(frozen=True, slots=True)
+class Attacking:
+    """What to attack, and how.
+
+    Attributes:
+        training: folders of photographs that the attackers train on, none of which is evaluated.
+        qualities: of the codecs; a curve of accuracy against privacy takes three at least.
+        picture_points: of image-vvc.
+        attackers: of `featcodec.attacks.attack.ATTACKERS`.
+        steps: of each training; 0 for the default.
+        seed: of the trainings.
+        faces, face_model: folder of verification pairs, and the network that recognises; both or none.
+    """
+
+    training: tuple[Path, ...]
+    qualities: tuple[float, ...]
+    picture_points: tuple[float, ...]
+    attackers: tuple[str, ...]
+    steps: int
+    seed: int
+    faces: Path | None
+    face_model: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What the attacks found.
+
+    Attributes:
+        report: of all targets.
+        reference: what its figures are read against.
+    """
+
+    report: Report
+    reference: Reference
+
+
+def run_attacks(
+    wanted: Attacking, subject: Subject, coders: Sequence[Coder], evaluation: Sequence[Path], work: Path
+) -> Privacy:
+    """Attacks the codecs, the features as they are, and the picture where image-vvc takes part.
+
+    Raises:
+        FeatcodecError: as `featcodec.attacks.attack.attack`; what was finished is kept.
+    """
+    targets: list[Target] = [CodecTarget(codec, wanted.qualities) for codec in subject.codecs]
+    targets.append(RawTarget(subject.detector))
+    targets += [
+        CoderTarget(coder, subject.detector, wanted.picture_points)
+        for coder in coders
+        if coder.name == PICTURE
+    ]
+    training = [Path(p) for folder in wanted.training for p, _ in list_pictures(folder, recursive=True)]
+    judge, faces = _judge(wanted)
+    plan = Plan(attackers=wanted.attackers)
+    recipes = {k: replace(getattr(plan, k), seed=wanted.seed) for k in ("invnet", "unet")}
+    if wanted.steps:
+        recipes = {k: replace(recipe, steps=wanted.steps) for k, recipe in recipes.items()}
+    report = attack(
+        targets,
+        training=training,
+        evaluation=evaluation,
+        work=work / "attacks",
+        plan=replace(plan, **recipes),
+        verify=judge,
+    )
+    return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))
+
+
+def _judge(wanted: Attacking) -> tuple[Verify | None, Reference]:
+    """What recognises faces, and what it reaches on undisturbed photographs."""
+    if wanted.faces is None or wanted.face_model is None:
+        return None, Reference()
+    faces, embedder = Faces.read(wanted.faces), Embedder(wanted.face_model)
+    known = embed(photograph, faces, embedder)
+
+    def judge(rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
+        found = verify(rebuilt, faces, embedder, known=known, seed=wanted.seed)
+        return found.face_accuracy, found.face_tar
+
+    undisturbed = verify(photograph, faces, embedder, known=known, seed=wanted.seed)
+    return judge, Reference(face_accuracy=undisturbed.face_accuracy, face_tar=undisturbed.face_tar)
+
+
+def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: int) -> tuple[BD, ...]:
+    """BD-PSNR of the strongest attack at equal mAP, of every target against those that follow it.
+
+    Attackers that were measured on some of the pictures only, as the search is, do not take part: their mean
+    is of other pictures.
+    """
+    draws = resamples(len(measured.data.pictures), count=resampled, seed=seed)  # those of the accuracies
+    best: dict[tuple[str, float], Outcome] = {}
+    for o in report.outcomes:
+        step = o.row.target, o.row.point
+        whole = step in measured.scores and len(o.psnr) == draws.shape[1]
+        if whole and (step not in best or o.row.psnr > best[step].row.psnr):
+            best[step] = o
+    curves = {
+        target: _curve([o for (name, _), o in best.items() if name == target], measured, draws)
+        for target in dict.fromkeys(name for name, _ in best)
+    }
+    names = list(curves)
+    out: list[BD] = []
+    for i, test in enumerate(names):
+        for anchor in names[i + 1 :]:
+            for method in METHODS:
+                out += deltas_of(curves[test], curves[anchor], "attack-psnr", method)
+    return tuple(out)
+
+
+def _curve(outcomes: Sequence[Outcome], measured: Measured, draws: NDArray[np.int64]) -> Curve:
+    scores = [measured.scores[o.row.target, o.row.point] for o in outcomes]
+    return Curve(
+        outcomes[0].row.target,
+        tuple(f"{o.row.point:g}" for o in outcomes),
+        np.array([o.row.psnr for o in outcomes]),
+        np.array([s.accuracy.map for s in scores]),
+        np.stack([resampled_mean(np.array(o.psnr), draws) for o in outcomes], 1),
+        np.stack([s.maps for s in scores], 1),
+    )

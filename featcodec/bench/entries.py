@@ -1,0 +1,102 @@
+"""Which entries a run has, and the value ranges that some of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from featcodec.bench.anchors import ANCHORS, anchor, available, measure_range
+from featcodec.bench.coder import Coder
+from featcodec.bench.journal import picture_key
+from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
+from featcodec.detector import inference
+from featcodec.errors import InputError
+
+__all__ = ["BOTTLENECK", "CALIBRATION", "Plan", "build", "measure_ranges", "present"]
+
+CALIBRATION = 64  # photographs on which ranges are measured
+BOTTLENECK = "bottleneck-vvc"  # once for each codec
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a worker needs to make the entries for itself.
+
+    Attributes:
+        wanted: network and codecs.
+        anchors: names from `ANCHORS`; all of them work here.
+        qualities: of the codecs.
+        ranges: least and largest value of the features (``"features"``) and of each codec's latents (by the
+            codec's name), measured on photographs that are not evaluated.
+    """
+
+    wanted: Wanted
+    anchors: tuple[str, ...] = ()
+    qualities: tuple[float, ...] = QUALITIES
+    ranges: dict[str, Range] = field(default_factory=dict)
+
+
+def build(subject: Subject, plan: Plan) -> list[Coder]:
+    """The entries, codecs first.
+
+    Raises:
+        InputError: two of the same name.
+    """
+    coders: list[Coder] = [CodecCoder(codec, plan.qualities) for codec in subject.codecs]
+    for name in plan.anchors:
+        if name == BOTTLENECK:
+            coders += [anchor(name, latent_range=plan.ranges[c.name], codec=c) for c in subject.codecs]
+        else:
+            coders.append(anchor(name, feature_range=plan.ranges.get("features")))
+    names = [c.name for c in coders]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"entry {name!r}: got it twice, expected different names")
+    return coders
+
+
+def present(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Anchors that work here, and for each of the others a line that says why not.
+
+    Raises:
+        InputError: no such anchor.
+    """
+    for name in names:
+        if name not in ANCHORS:
+            raise InputError(f"anchor: got {name!r}, expected one of {', '.join(ANCHORS)}")
+    reasons = {name: available(name) for name in dict.fromkeys(names)}
+    return (
+        tuple(name for name, why in reasons.items() if why is None),
+        tuple(f"{name} is left out: {why}" for name, why in reasons.items() if why is not None),
+    )
+
+
+def needs_ranges(names: Sequence[str]) -> bool:
+    """Whether some of these anchors code values whose range has to be measured."""
+    return any(name.startswith(("raw-", "bottleneck-")) for name in names)
+
+
+def measure_ranges(subject: Subject, paths: Sequence[Path], evaluated: Sequence[Path]) -> dict[str, Range]:
+    """Ranges of features and latents, on photographs that the run does not evaluate.
+
+    Raises:
+        InputError: one of the photographs is evaluated, too.
+    """
+    measured = {picture_key(p) for p in evaluated}
+    for path in paths:
+        if picture_key(path) in measured:
+            raise InputError(f"{path}: is among the pictures to evaluate, expected others to calibrate on")
+    features: list[Tensor] = []
+    latents: dict[str, list[Tensor]] = {codec.name: [] for codec in subject.codecs}
+    for path in paths:
+        x, _ = subject.detector.canvas(path)
+        f = subject.detector.features(x)
+        features.append(f)
+        with inference():
+            for codec in subject.codecs:
+                latents[codec.name].append(codec.file.g_a(f))
+    return {"features": measure_range(features)} | {name: measure_range(ys) for name, ys in latents.items()}

@@ -1,0 +1,341 @@
+"""A result as plots: rate against accuracy, what attackers rebuild against accuracy, how attackers learn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from featcodec.bench.results import Attacked, Entry, Result
+from featcodec.errors import InputError, MissingExtraError
+from featcodec.files import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Form", "Panel", "draw", "form_of", "panels"]
+
+Form = Literal["png", "svg"]
+
+# that the colour-blind tell apart (Okabe and Ito 2008), without yellow and black; lighter on dark paper
+_LIGHT = ("#0072B2", "#D55E00", "#009E73", "#B0508A", "#56B4E9", "#E69F00")
+_DARK = ("#4FA8E0", "#F08A4B", "#2FC79A", "#E08CC0", "#9AD4F7", "#F2BF4F")
+_STYLES = {  # line, marker, and where in the colours the kind begins
+    "codec": ("-", "o", 0),
+    "features": ("--", "s", 2),
+    "bottleneck": ("--", "^", 4),
+    "image": (":", "D", 1),
+}
+_KIND_NAMES = {
+    "codec": "codec",
+    "features": "features coded",
+    "bottleneck": "latents coded",
+    "image": "picture sent",
+}
+_SIZE = (7.2, 5.6)  # inches of a panel; narrow, so that it can be read on a phone
+_BELOW: dict[str, Any] = {  # of a legend
+    "loc": "upper left",
+    "bbox_to_anchor": (-0.02, -0.13),
+    "frameon": False,
+    "fontsize": 9,
+    "handlelength": 2.4,
+    "columnspacing": 1.4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One plot of a result.
+
+    Attributes:
+        name: short, for file names: ``"rate"``, ``"privacy"`` or ``"learning"``.
+        title: what it shows.
+        caption: how to read it, and the figures' meaning.
+    """
+
+    name: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Colours of a plot."""
+
+    ink: str
+    faint: str
+    paper: str
+    colours: tuple[str, ...]
+
+
+_LOOKS = {
+    False: _Look("#1d2430", "#c9ced6", "#ffffff", _LIGHT),
+    True: _Look("#e4e8ee", "#444c59", "#161a21", _DARK),
+}
+
+
+def panels(result: Result) -> tuple[Panel, ...]:
+    """The plots that a result has figures for."""
+    found = []
+    if any(e.points for e in result.entries):
+        found.append(
+            Panel(
+                "rate",
+                "Rate against accuracy",
+                "Up and to the left is better. The line across is the network without coding; bars are 95 % "
+                "intervals of what is lost against it, pictures drawn alike for both.",
+            )
+        )
+    if _attacked(result):
+        found.append(
+            Panel(
+                "privacy",
+                "What the strongest attacker rebuilds, against accuracy",
+                "Down and to the right is better: the pictures better hidden at more accuracy. Bars are 95 % "
+                "intervals. At a line across, an attacker does no better than what is written at it.",
+            )
+        )
+    if any(len(one.readings) > 1 for one in result.learning):
+        found.append(
+            Panel(
+                "learning",
+                "Longer attacks",
+                "PSNR of what an attacker rebuilds of held-out training photographs, by its training steps; "
+                "dotted with a quarter of the budget and a schedule of its own. What the full budget "
+                "adds to the shorter one says how much a longer attack would still add.",
+            )
+        )
+    return tuple(found)
+
+
+def form_of(path: str) -> Form:
+    """The form that a file's ending stands for.
+
+    Raises:
+        InputError: neither ``.png`` nor ``.svg``.
+
+    Example:
+        >>> form_of("rd.PNG")
+        'png'
+    """
+    ending = PurePath(path).suffix.lower().removeprefix(".")
+    for form in get_args(Form):
+        if ending == form:
+            return form  # type: ignore[no-any-return]
+    raise InputError(f"{printable(path)}: got the ending {ending!r}, expected .png or .svg")
+
+
+def draw(result: Result, which: Sequence[Panel], form: Form, *, dark: bool = False) -> bytes:
+    """Draw plots, one above the other.
+
+    Args:
+        result: what to draw.
+        which: of `panels`, at least one.
+        form: of the file.
+        dark: light ink on dark paper.
+
+    Returns:
+        A PNG or SVG file. The same result gives the same SVG with the same release of matplotlib.
+
+    Raises:
+        InputError: there is nothing to draw.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if not which:
+        raise InputError("plot: got a result without figures, expected at least one entry")
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib is missing: pip install 'featcodec[bench]'") from error
+    look = _LOOKS[dark]
+    with matplotlib.rc_context(_settings(look)):
+        figure = Figure((_SIZE[0], _SIZE[1] * len(which)), layout="constrained", facecolor=look.paper)
+        figure.get_layout_engine().set(h_pad=0.12, w_pad=0.08)  # type: ignore[union-attr,call-arg]
+        for panel, axes in zip(which, figure.subplots(len(which), squeeze=False)[:, 0], strict=True):
+            _frame(axes, look)
+            _PAINTERS[panel.name](axes, result, look)
+            axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold", pad=10)
+        return _saved(figure, form)
+
+
+def _settings(look: _Look) -> Any:
+    ink = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    font = {"font.family": "DejaVu Sans", "font.size": 9.5, "text.parse_math": False}  # names may have a $
+    return {"svg.hashsalt": "featcodec", **font, **dict.fromkeys(ink, look.ink)}
+
+
+def _saved(figure: Figure, form: Form) -> bytes:
+    file = io.BytesIO()
+    unchanging: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
+    figure.savefig(file, format=form, dpi=150, metadata=unchanging)
+    return file.getvalue()
+
+
+def _frame(axes: Axes, look: _Look) -> None:
+    axes.set_facecolor(look.paper)
+    axes.grid(color=look.faint, linewidth=0.6, alpha=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(look.faint)
+    axes.tick_params(which="both", length=0)
+
+
+# ---- rate
+
+
+def _rate(axes: Axes, result: Result, look: _Look) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for entry in (e for e in result.entries if e.points):
+        x, y = [p.bytes for p in entry.points], [p.map for p in entry.points]
+        low = [max(0.0, p.lost_interval[1] - p.lost) for p in entry.points]
+        high = [max(0.0, p.lost - p.lost_interval[0]) for p in entry.points]
+        _curve(axes, x, y, (low, high), _paint(result, entry, look), entry.name)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _across(axes, look, result.uncoded_map, "uncoded")
+    axes.set_xlabel("bytes a picture (whole files)")
+    axes.set_ylabel("mAP, %" if result.labelled else "mAP against the uncoded detections, %")
+    _legend(axes, result.entries, look)
+
+
+def _paint(result: Result, entry: Entry, look: _Look) -> dict[str, Any]:
+    """Line, marker and colour of an entry: the kind says the style, the place among its kind the colour."""
+    line, marker, first = _STYLES[entry.kind]
+    place = [e.name for e in result.entries if e.kind == entry.kind].index(entry.name)
+    colour = look.colours[(first + place) % len(look.colours)]
+    width = 2.2 if entry.kind == "codec" else 1.5
+    return {"linestyle": line, "marker": marker, "color": colour, "linewidth": width, "markersize": 4.5}
+
+
+def _curve(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    spread: tuple[list[float], list[float]],
+    paint: dict[str, Any],
+    label: str,
+) -> None:
+    above = 4 if paint["linestyle"] == "-" else 3  # codecs on top of what they are compared with
+    axes.errorbar(
+        x, y, yerr=spread, fmt="none", ecolor=paint["color"], elinewidth=1, alpha=0.45, zorder=above - 2
+    )
+    axes.plot(x, y, label=_shown(label), zorder=above, **paint)
+
+
+def _shown(name: str) -> str:
+    """What the font has; matplotlib leaves names that begin with _ out of legends."""
+    text = "".join(c if " " <= c <= "~" else "?" for c in name)
+    return f" {text}" if text.startswith("_") else text
+
+
+def _across(axes: Axes, look: _Look, height: float, text: str) -> None:
+    axes.axhline(height, color=look.ink, linewidth=0.9, zorder=1)
+    at = axes.get_yaxis_transform()
+    axes.text(0.005, height, text, transform=at, ha="left", va="bottom", fontsize=8.5, color=look.ink)
+
+
+def _legend(axes: Axes, entries: Sequence[Entry], look: _Look) -> None:
+    """Entries below the plot, a column with a heading for each kind."""
+    from matplotlib.lines import Line2D
+
+    drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    kinds = {_shown(e.name): e.kind for e in entries}
+    columns = []
+    for kind, heading in (*_KIND_NAMES.items(), (None, "not coded")):
+        names = [name for name in drawn if kinds.get(name) == kind]
+        if names:
+            columns.append([heading, *names])
+    rows = max(map(len, columns))
+    labels = [label for column in columns for label in column + [""] * (rows - len(column))]
+    nothing = Line2D([], [], linestyle="none")
+    legend = axes.legend([drawn.get(n, nothing) for n in labels], labels, ncols=len(columns), **_BELOW)
+    for text in legend.get_texts():
+        text.set_color(look.ink)
+        text.set_fontweight("normal" if text.get_text() in drawn else "bold")
+
+
+# ---- privacy
+
+
+def _attacked(result: Result) -> dict[str, list[tuple[float, tuple[float, float], Attacked]]]:
+    """By target: accuracy, its interval and the strongest attack, from little accuracy to much."""
+    accuracy = {
+        (e.name, p.point): (
+            p.map,
+            (result.uncoded_map - p.lost_interval[1], result.uncoded_map - p.lost_interval[0]),
+        )
+        for e in result.entries
+        for p in e.points
+    }
+    found: dict[str, list[tuple[float, tuple[float, float], Attacked]]] = {}
+    for attack in (a for a in result.attacks if a.strongest):
+        target, point = attack.target, attack.point
+        uncoded = (result.uncoded_map, (result.uncoded_map,) * 2) if target == "raw" else None
+        known = uncoded or accuracy.get((target, point))
+        if known is not None:
+            found.setdefault(target, []).append((*known, attack))
+    return {target: sorted(points, key=lambda p: p[0]) for target, points in found.items()}
+
+
+def _privacy(axes: Axes, result: Result, look: _Look) -> None:
+    entries = {e.name: e for e in result.entries}
+    for target, points in _attacked(result).items():
+        raw: dict[str, Any] = {"linestyle": "none", "marker": "*", "color": look.ink, "markersize": 11}
+        paint = _paint(result, entries[target], look) if target in entries else raw
+        x, y = [p[0] for p in points], [p[2].psnr for p in points]
+        sides = [(max(0.0, p[0] - p[1][0]), max(0.0, p[1][1] - p[0])) for p in points]
+        axes.errorbar(
+            x,
+            y,
+            xerr=list(zip(*sides, strict=True)),
+            fmt="none",
+            ecolor=paint["color"],
+            elinewidth=1,
+            alpha=0.3,
+        )
+        low = [max(0.0, p[2].psnr - p[2].psnr_interval[0]) for p in points]
+        high = [max(0.0, p[2].psnr_interval[1] - p[2].psnr) for p in points]
+        _curve(axes, x, y, (low, high), paint, target)
+    if result.reference.blind_psnr is not None:
+        _across(axes, look, result.reference.blind_psnr, "each in its mean colour")
+    axes.set_xlabel("mAP, %" if result.labelled else "mAP against the uncoded detections, %")
+    axes.set_ylabel("PSNR of the rebuilt pictures, dB")
+    _legend(axes, result.entries, look)
+
+
+# ---- learning
+
+
+def _learning(axes: Axes, result: Result, look: _Look) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    full: dict[tuple[str, str], int] = {}
+    for one in result.learning:
+        key = one.target, one.attacker
+        full[key] = max(one.budget, full.get(key, 0))
+    for one in result.learning:
+        number = list(full).index((one.target, one.attacker))
+        longest = one.budget == full[one.target, one.attacker]
+        label = _shown(f"{one.target}, {one.attacker}") if longest else None
+        line = "-" if longest else ":"
+        paint: dict[str, Any] = {"color": look.colours[number % len(look.colours)], "linestyle": line}
+        axes.plot(*zip(*one.readings, strict=True), label=label, marker="o", markersize=3.5, **paint)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes.set_xlabel("steps")
+    axes.set_ylabel("PSNR, dB")
+    axes.legend(ncols=2, labelcolor=look.ink, **_BELOW)
+
+
+_PAINTERS: dict[str, Callable[[Axes, Result, _Look], None]] = {
+    "rate": _rate,
+    "privacy": _privacy,
+    "learning": _learning,
+}

@@ -1,0 +1,263 @@
+"""The tables of a result, as text cells: what the terminal, Markdown and the page show alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from featcodec.bench.results import BD, Attacked, Entry, Interval, Result
+
+__all__ = ["Column", "Group", "Table", "facts", "tables"]
+
+_KINDS = {"codec": "codec", "features": "features", "bottleneck": "latents", "image": "picture"}
+_BD_TITLES = {
+    "rate": ("BD-rate", "Percent of bytes at equal mAP; negative: the entry needs fewer than its anchor."),
+    "map": ("BD-mAP", "Percent points of mAP at equal bytes; positive: the entry is better than its anchor."),
+    "attack-psnr": (
+        "BD-PSNR of the attack",
+        "dB of the strongest attacker at equal mAP; negative: the entry hides more than its anchor.",
+    ),
+}
+_METHODS = ("pchip", "akima")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Head of a column; `left`: of text, not of numbers."""
+
+    head: str
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that belong to one name, each with a cell a column."""
+
+    name: str
+    note: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; `label` is the head of the column of the groups' names, where there is one."""
+
+    title: str
+    lead: str
+    label: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+    footnotes: tuple[str, ...] = ()
+
+
+def facts(result: Result) -> tuple[tuple[str, str], ...]:
+    """What was measured and how it was made: names and texts."""
+    made = result.made
+    demo = (("Demo", "a quick run on a few photographs: it shows what the bench does, and decides nothing"),)
+    uncoded = f"mAP {result.uncoded_map:.1f}, AP50 {result.uncoded_ap50:.1f}"
+    if not result.labelled:
+        uncoded += "; accuracy is agreement with the uncoded network's own detections, as there are no labels"
+    return (
+        *(demo if result.demo else ()),
+        ("Data", f"{result.data}; {_count(result.pictures, 'picture')}"),
+        ("Network", result.network),
+        ("Uncoded", uncoded),
+        ("Command", made.command),
+        ("Commit", made.commit),
+        ("Date", made.date),
+        ("Machine", made.machine),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in made.versions.items())),
+        ("Seeds", ", ".join(f"{k} {v}" for k, v in made.seeds.items())),
+    )
+
+
+def tables(result: Result) -> tuple[Table, ...]:
+    """All tables of a result that have rows: rate and accuracy, the Bjøntegaard deltas, privacy."""
+    measures = list(dict.fromkeys(d.measure for d in result.bd))
+    return (
+        _accuracy(result),
+        *(_deltas(m, [d for d in result.bd if d.measure == m]) for m in measures),
+        *([_privacy(result)] if result.attacks else []),
+    )
+
+
+def _accuracy(result: Result) -> Table:
+    heads = ("point", "bytes", "bpp", "mAP [95 %]", "AP50", "lost [95 %]", "encode ms", "decode ms")
+    return Table(
+        "Rate and accuracy",
+        f"Means over {_count(result.pictures, 'picture')}; bytes and bpp are of whole files, decoded again "
+        f"from nothing else. Lost: mAP below the uncoded {result.uncoded_map:.1f}, the same pictures drawn "
+        "for both. Times are medians and include the network's halves.",
+        "entry",
+        tuple(Column(h) for h in heads),
+        tuple(_entry(e) for e in result.entries),
+    )
+
+
+def _entry(entry: Entry) -> Group:
+    rows = tuple(
+        (
+            f"{p.point:g}",
+            f"{p.bytes:,.0f}",
+            f"{p.bpp:.3f}",
+            _with_interval(p.map, p.map_interval, 1),
+            f"{p.ap50:.1f}",
+            _with_interval(p.lost, p.lost_interval, 2),
+            f"{p.encode_ms:,.1f}",
+            f"{p.decode_ms:,.1f}",
+        )
+        for p in entry.points
+    )
+    return Group(entry.name, "; ".join(filter(None, (_KINDS[entry.kind], entry.note))), rows)
+
+
+class _Footnotes:
+    """Numbers texts as they come, the same text only once."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def mark(self, text: str) -> str:
+        if text not in self._texts:
+            self._texts.append(text)
+        return f"[{self._texts.index(text) + 1}]"
+
+    def lines(self) -> tuple[str, ...]:
+        return tuple(f"[{i}] {text}" for i, text in enumerate(self._texts, 1))
+
+
+def _deltas(measure: str, deltas: Sequence[BD]) -> Table:
+    title, lead = _BD_TITLES.get(measure, (f"BD of {measure}", ""))
+    notes = _Footnotes()
+    by_test: dict[str, dict[tuple[str, tuple[str, ...]], dict[str, BD]]] = {}
+    for d in deltas:
+        by_test.setdefault(d.test, {}).setdefault((d.anchor, d.dropped), {})[d.method] = d
+    groups = tuple(
+        Group(test, "", tuple(_delta_row(anchor, d, dropped, notes) for (anchor, dropped), d in rows.items()))
+        for test, rows in by_test.items()
+    )
+    columns = (
+        Column("anchor", left=True),
+        *(Column(f"{m} [95 %]") for m in _METHODS),
+        Column("overlap"),
+        Column("covers"),
+        Column("points", left=True),
+    )
+    return Table(title, lead, "entry", columns, groups, notes.lines())
+
+
+def _delta_row(
+    anchor: str, methods: dict[str, BD], dropped: tuple[str, ...], notes: _Footnotes
+) -> tuple[str, ...]:
+    one = next(iter(methods.values()))
+    points = "all"
+    if dropped:
+        cost = "attack PSNR" if one.measure == "attack-psnr" else "bytes"
+        why = f"without {', '.join(dropped)}: others of the entry have at least their mAP for no more {cost}"
+        points = f"Pareto {notes.mark(why)}"
+    overlap = "none" if one.overlap is None else _span(one.overlap, 0 if one.measure == "map" else 1)
+    cells = (_delta(methods.get(m), notes) for m in _METHODS)
+    return (anchor, *cells, overlap, f"{100 * one.fraction:.0f} %", points)
+
+
+def _delta(d: BD | None, notes: _Footnotes) -> str:
+    if d is None:
+        return "-"
+    if d.value is None:
+        return f"refused {notes.mark(d.refused or 'no reason given')}"
+    shown = _signed(d.value, d.interval, 2 if d.measure == "attack-psnr" else 1)
+    if d.interval is None and d.refused_resamples:
+        share = f"refused in {100 * d.refused_resamples:.0f} % of the bootstrap, so without an interval"
+        return f"{shown} {notes.mark(share)}"
+    return shown
+
+
+def _privacy(result: Result) -> Table:
+    faces = any(a.face_accuracy is not None or a.face_tar is not None for a in result.attacks)
+    heads = ["bytes", "attacker", "steps", "PSNR [95 %]", "MS-SSIM", "edges", "flat"]
+    heads += ["faces", "TAR"] if faces else []
+    by_target: dict[str, list[Attacked]] = {}
+    for a in result.attacks:
+        by_target.setdefault(a.target, []).append(a)
+    groups = [
+        Group(
+            target,
+            "features as they are" if target == "raw" else "",
+            tuple(_attack_row(a, faces) for a in attacks),
+        )
+        for target, attacks in by_target.items()
+    ]
+    lead = (
+        "What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is "
+        "better hidden. The strongest of a target and point counts, and is marked *. Edges: within 3 px of "
+        "the picture's edges; flat: elsewhere."
+    )
+    lead += " Faces: accuracy of verification, and TAR at FAR 1 %, in percent." if faces else ""
+    columns = (Column(""), Column("point"), *(Column(h, left=h == "attacker") for h in heads))
+    return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
+
+
+def _attack_row(a: Attacked, faces: bool) -> tuple[str, ...]:
+    row = (
+        "*" if a.strongest else "",
+        "" if a.target == "raw" else f"{a.point:g}",
+        "" if a.target == "raw" else f"{a.bytes:,.0f}",
+        a.attacker,
+        f"{a.budget:,}" if a.budget else "",
+        _with_interval(a.psnr, a.psnr_interval, 2),
+        f"{a.ms_ssim:.3f}",
+        f"{a.psnr_edges:.1f}",
+        f"{a.psnr_flat:.1f}",
+    )
+    return (*row, _optional(a.face_accuracy), _optional(a.face_tar)) if faces else row
+
+
+def _references(result: Result, faces: bool) -> tuple[Group, ...]:
+    """What the figures of the attacks are to be compared with."""
+    r, rows = result.reference, []
+    if r.blind_psnr is not None:
+        rows.append(
+            ("", "", "", "blind", "", f"{r.blind_psnr:.2f}", "", "", "", *(("", "") if faces else ()))
+        )
+    if faces and (r.face_accuracy is not None or r.face_tar is not None):
+        photographs = (
+            "",
+            "",
+            "",
+            "none",
+            "",
+            "",
+            "",
+            "",
+            "",
+            _optional(r.face_accuracy),
+            _optional(r.face_tar),
+        )
+        rows.append(photographs)
+    note = "blind paints each picture in its mean colour, none is the photograph"
+    return (Group("to compare with", note, tuple(rows)),) if rows else ()
+
+
+# ---- cells
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _with_interval(value: float, interval: Interval, digits: int) -> str:
+    low, high = interval
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _signed(value: float, interval: Interval | None, digits: int) -> str:
+    shown = f"{value:+.{digits}f}"
+    return shown if interval is None else f"{shown} [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
+
+
+def _span(interval: Interval, digits: int) -> str:
+    return " to ".join(f"{v:,.{digits}f}" for v in interval)
+
+
+def _optional(percent: float | None) -> str:
+    return "" if percent is None else f"{percent:.1f}"

@@ -1,0 +1,181 @@
+"""Every picture through every entry at every point, on all cores; what is finished is never done again.
+
+A worker takes one picture at a time through all entries that still lack it, so that the network's head runs
+once for all of them and the times of entries are taken side by side.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from featcodec.bench.coder import Coder, Shot
+from featcodec.bench.entries import Plan, build
+from featcodec.bench.journal import Journal, Record, picture_key
+from featcodec.bench.subject import Subject
+from featcodec.errors import CoderError, FeatcodecError
+from featcodec.terminal import Progress
+
+__all__ = ["PROTOCOL", "UNCODED", "Finished", "run"]
+
+PROTOCOL = {"confidence": 0.001, "iou": 0.6, "most": 300}  # as YOLOv5's own evaluation
+UNCODED = ("uncoded", 0.0)
+
+Step = tuple[str, float]  # entry and point
+
+
+@dataclass(slots=True)
+class Finished:
+    """What a run gave.
+
+    Attributes:
+        records: for each entry and point, one record a picture in the order of the pictures.
+        failed: entries and points that are left out, with the reason.
+    """
+
+    records: dict[Step, list[Record]] = field(default_factory=dict)
+    failed: dict[Step, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    path: Path
+    key: str
+    steps: tuple[Step, ...]
+
+
+_Outcome = tuple[Step, Record | str]  # a record, or why there is none
+
+
+def run(plan: Plan, paths: Sequence[Path], *, work: Path, workers: int) -> Finished:
+    """Runs what the work folder does not have yet.
+
+    Args:
+        plan: what is compared.
+        paths: the photographs.
+        work: the folder that keeps what is finished.
+        workers: processes, of one thread each; 1 works in this process.
+
+    Raises:
+        FeatcodecError: a photograph that cannot be read, a full disk; what was finished is kept.
+    """
+    subject = Subject.load(plan.wanted)
+    coders = build(subject, plan)
+    about = {UNCODED: f"{subject.identity}\n{PROTOCOL}\nuncoded"}
+    for c in coders:
+        about |= {(c.name, p): f"{subject.identity}\n{PROTOCOL}\n{c.identity}\n{p}" for p in c.points}
+    kept = {step: Journal(work, text) for step, text in about.items()}
+    keys = [picture_key(path) for path in paths]
+    tasks = []
+    for path, key in dict(zip(paths, keys, strict=True)).items():
+        missing = tuple(step for step, journal in kept.items() if key not in journal)
+        tasks += [_Task(path, key, missing)] if missing else []
+    finished = Finished()
+    for outcome in _outcomes(plan, tasks, workers):
+        for step, got in outcome:
+            if isinstance(got, Record):
+                kept[step].add(got)
+            else:
+                finished.failed.setdefault(step, got)
+    for step, journal in kept.items():
+        if step not in finished.failed:
+            finished.records[step] = [journal[key] for key in keys]
+    return finished
+
+
+def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
+    """Outcomes of the tasks as they come."""
+    if not tasks:
+        return
+    began = time.monotonic()
+    results = _alone(plan, tasks) if workers == 1 else _side_by_side(plan, tasks, min(workers, len(tasks)))
+    with Progress(len(tasks)) as progress:
+        for done, outcome in enumerate(results, 1):
+            yield outcome
+            left = (time.monotonic() - began) / done * (len(tasks) - done)
+            progress.show(done, f"pictures, about {left / 60:.0f} min left")
+
+
+def _alone(plan: Plan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
+    worker = _Worker(plan)
+    return (worker.work(task) for task in tasks)
+
+
+def _side_by_side(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
+    """In processes of one thread each, which end at once when the caller is interrupted."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(plan,))
+    try:
+        for future in as_completed([pool.submit(_work, task) for task in tasks]):
+            yield future.result()
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise CoderError("a worker ended unexpectedly (out of memory?); what was finished is kept") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+# ---- in a worker process
+
+
+class _Worker:
+    """A worker's own copy of network and entries."""
+
+    def __init__(self, plan: Plan):
+        self.detector = (subject := Subject.load(plan.wanted)).detector
+        self.coders: dict[str, Coder] = {c.name: c for c in build(subject, plan)}
+
+    def work(self, task: _Task) -> list[_Outcome]:
+        x, geometry = self.detector.canvas(task.path)
+        began = time.perf_counter()
+        f = self.detector.features(x)
+        head = time.perf_counter() - began
+        shot = Shot(task.path, x, f, geometry)
+        return [(step, self._step(task.key, shot, step, head)) for step in task.steps]
+
+    def _step(self, key: str, shot: Shot, step: Step, head: float) -> Record | str:
+        name, point = step
+        if step == UNCODED:
+            began = time.perf_counter()
+            found = self.detector.boxes(shot.f, shot.geometry, **PROTOCOL)  # type: ignore[arg-type]
+            return Record.of(key, 0, head, time.perf_counter() - began, found)
+        coder = self.coders[name]
+        try:
+            began = time.perf_counter()
+            data = coder.encode(shot, point)
+            encoded = time.perf_counter()
+            f, geometry = coder.decode(data)
+        except CoderError as error:
+            return f"{shot.path.name}: {error}"
+        if coder.gives == "canvas":
+            f = self.detector.features(f)
+        found = self.detector.boxes(f, geometry, **PROTOCOL)  # type: ignore[arg-type]
+        decode_s = time.perf_counter() - encoded
+        encode_s = encoded - began + (head if coder.gives == "features" else 0.0)
+        return Record.of(key, len(data), encode_s, decode_s, found)
+
+
+_worker: _Worker | None = None  # one a process: loading network and codecs takes seconds
+
+
+def _begin(plan: Plan) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    torch.set_num_threads(1)
+    _worker = _Worker(plan)
+
+
+def _work(task: _Task) -> list[_Outcome]:
+    if _worker is None:
+        raise FeatcodecError("worker: got a picture before its network")
+    return _worker.work(task)
