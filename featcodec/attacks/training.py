@@ -45,15 +45,16 @@ class Recipe:
         steps: the budget.
         batch: crops a step.
         crop: side of a crop in pixels of the canvas, a multiple of 16.
-        lr: peak learning rate; linear warm-up, then a cosine.
+        lr: peak learning rate; linear warm-up, then a cosine. What a network learns from most falls with its
+            width: 3e-3 for InvNet, 1e-3 for the U-Net.
         seed: of weights and crops.
         curve: times that the PSNR on held-out photographs is taken, at equal distances.
     """
 
-    steps: int = 1500
+    steps: int = 4000
     batch: int = 8
     crop: int = 192
-    lr: float = 2e-3
+    lr: float = 1e-3
     seed: int = 1
     curve: int = 8
 
