@@ -281,8 +281,17 @@ def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp
         picture.thumbnail((288, 288))
         picture.save(training / f"{i}.png")
     arguments = ["street", "street-open", "--images", str(photographs / "evaluate"), "--anchors", "none"]
-    arguments += ["--qualities", "2,6", "--bootstrap", "5", "--workers", "1", "--work", str(tmp_path / "work")]
-    arguments += ["--attack", str(training), "--attack-qualities", "2,6", "--attack-steps", "2"]
+    arguments += ["--qualities", "2,6", "--bootstrap", "5", "--workers", "1"]
+    arguments += [
+        "--work",
+        str(tmp_path / "work"),
+        "--attack",
+        str(training),
+        "--attack-qualities",
+        "2,6",
+        "--attack-steps",
+        "2",
+    ]
     arguments += ["--attackers", "invnet", "--json", str(tmp_path / "run.json")]
     assert cli.main([*arguments, "--html", str(tmp_path / "run.html")]) == 0
     got = result(tmp_path / "run.json")
