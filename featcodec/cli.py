@@ -114,6 +114,7 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--target-bytes", type=positive, metavar="N", help="the best quality of at most N bytes a file"
     )
     _add_codec(command, "default: street")
+    _add_network(command)
     command.add_argument(
         "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'
     )
@@ -169,6 +170,7 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument("--on", type=_path, metavar="PHOTO", help="the photograph that --draw draws on")
     _add_codec(command, "default: found by the fingerprint in the file; street for a picture")
+    _add_network(command)
     add_limits(command)
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(run=commands.detect)
@@ -259,6 +261,15 @@ def _add_codec(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument(
         "--codec", metavar="CODEC", help=f"name of an embedded codec or path of a codec file; {default}"
     )
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--network",
+        metavar="MODEL",
+        help="for a codec file that comes without its network: the network, as for featcodec layers",
+    )
+    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of that network, by name")
 
 
 def _path(text: str) -> str:

@@ -6,7 +6,8 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from featcodec.backbones.yolov5 import YOLOv5
+from torch import nn
+
 from featcodec.checkpoint import CodecFile, network_of
 from featcodec.codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
@@ -37,7 +38,7 @@ def path(name: str) -> Path:
     return _FOLDER / f"{name}.safetensors"
 
 
-def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> FeatureCodec:
+def load(codec: str | Path = DEFAULT, *, network: nn.Module | None = None) -> FeatureCodec:
     """A codec by name or path.
 
     Args:
