@@ -261,16 +261,11 @@ def _cut(config: CodecConfig, network: nn.Module) -> Split | PictureCut:
     own = copy.deepcopy(network).eval().requires_grad_(False)
     if isinstance(about, ModuleConfig):
         own = own.to(memory_format=torch.channels_last)
-        side = cut_side(config.stride)
+        side = -(-config.size // config.stride) * config.stride
         return cut_pictures(own, at=about.at, mean=about.mean, deviation=about.deviation, side=side)
     if not isinstance(own, YOLOv5):
         raise CodecFileError(f"codec {config.name!r}: got {type(own).__name__}, expected a {about}")
     return split(own.fuse().to(memory_format=torch.channels_last), at=about.at)
-
-
-def cut_side(stride: int) -> int:
-    """Side of the picture that a network is examined with: a few canvas strides, about 256 pixels."""
-    return max(1, 256 // stride) * stride
 
 
 def network_digest(network: nn.Module) -> str:

@@ -4,6 +4,7 @@
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
     featcodec attack street --train photos/ --eval other-photos/ --work attack/
     featcodec layers torchvision:resnet18              featcodec zoo
+    featcodec fit torchvision:resnet18 --at layer2 --images photos/ -o mine.safetensors
 
 Exit codes as `featcodec.terminal` says. Here is the command line; `featcodec.commands` does the work.
 """
@@ -26,6 +27,10 @@ from featcodec.terminal import STANDARD, positive, run_command
 
 __all__ = ["main"]
 
+_MODEL = (
+    "yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or MODULE:CALLABLE "
+    "of your own, which imports and thereby runs MODULE"
+)
 # By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
 _STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}
 
@@ -70,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_attack, _add_zoo):
+    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_fit, _add_attack, _add_zoo):
         add(subparsers)
     return parser
 
@@ -185,12 +190,7 @@ def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "adding are two operations), and the bytes of the uncoded features at 8 bit, beside the input's.",
         allow_abbrev=False,
     )
-    command.add_argument(
-        "model",
-        metavar="MODEL",
-        help="yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or "
-        "MODULE:CALLABLE of your own, which imports and thereby runs MODULE",
-    )
+    command.add_argument("model", metavar="MODEL", help=_MODEL)
     command.add_argument("--weights", type=_path, metavar="FILE", help="weights of the network, by name")
     command.add_argument(
         "--size", type=positive, default=224, metavar="N", help="sides of the picture; default 224"
@@ -202,6 +202,68 @@ def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(run=layers.layers)
+
+
+def _add_fit(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparsers.add_parser(
+        "fit",
+        help="fit a codec to a network of your own",
+        description="Cuts a network, whose weights stay as they are, and fits a codec to what crosses the cut: "
+        "as few bits as possible for what the rest of the network computes, without labels. Interrupted, the "
+        "same command goes on where it was. It needs the extra featcodec[fit]; docs/fitting.md says more.",
+        allow_abbrev=False,
+    )
+    command.add_argument("model", nargs="?", metavar="MODEL", help=_MODEL)
+    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of the network, by name")
+    command.add_argument("--at", metavar="LAYER", help="the layer to cut after; featcodec layers lists them")
+    command.add_argument("--images", type=_path, metavar="FOLDER", help="photographs, in subfolders, too")
+    command.add_argument("--coco", type=_path, metavar="JSON", help="only the pictures that it names")
+    command.add_argument(
+        "-o", "--output", required=True, type=_path, metavar="OUT.safetensors", help="the codec file"
+    )
+    command.add_argument(
+        "--work", type=_path, metavar="FOLDER",
+        help="checkpoint, log and plot go here; an interrupted fit goes on from here (default: OUT.fit)",
+    )  # fmt: skip
+    command.add_argument(
+        "--config", type=_path, metavar="FILE",
+        help="JSON or TOML with settings by name, such as the fit.json of an earlier run; what the command "
+        "line says counts more",
+    )  # fmt: skip
+    _add_fit_settings(command)
+    command.set_defaults(run=_fit)
+
+
+def _add_fit_settings(command: argparse.ArgumentParser) -> None:
+    budget = command.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=positive, metavar="N", help="default: 2000")
+    budget.add_argument("--minutes", type=_minutes, metavar="M", help="as many steps as that takes, about")
+    command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
+    command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")
+    command.add_argument(
+        "--privacy", type=_weight, metavar="W", help="weight of hiding the picture; default: 0, no adversary"
+    )
+    command.add_argument(
+        "--quality-weights", type=_weight, nargs=2, metavar=("Q1", "Q8"),
+        help="weights of the task at quality 1 and 8, against bits per pixel; default: 1.2 36",
+    )  # fmt: skip
+    command.add_argument(
+        "--task", choices=("outputs", "features"), help="what to keep; default: outputs of the network"
+    )
+    command.add_argument("--adversaries", type=positive, metavar="N", help="default: 1")
+    command.add_argument("--name", metavar="NAME", help="of the codec; default: OUT")
+    command.add_argument("--seed", type=int, metavar="N", help="default: 1")
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="processes that prepare pictures; default: 0"
+    )
+    command.add_argument("--device", metavar="DEVICE", help="cpu or cuda; default: cpu")
+    command.add_argument("--devices", type=positive, metavar="N", help="processes, each with its own device")
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from featcodec.fit.command import run
+
+    return run(arguments)
 
 
 def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -306,6 +368,16 @@ def _minutes(text: str) -> float:
 
 
 _minutes.__name__ = "number"
+
+
+def _weight(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e9:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of at least 0")
+    return number
+
+
+_weight.__name__ = "number"
 
 
 def _fraction(text: str) -> float:

@@ -13,7 +13,7 @@ from featcodec.codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
 from featcodec.header import Header
 
-__all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path"]
+__all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path", "remember"]
 
 DEFAULT = "street"
 _FOLDER = Path(__file__).parent
@@ -56,8 +56,7 @@ def load(codec: str | Path = DEFAULT, *, network: nn.Module | None = None) -> Fe
     """
     if isinstance(codec, str) and codec in names() and network is None:
         return _embedded(codec)
-    file = _read(codec)
-    return _remember(FeatureCodec(file, network_of(file, network)))
+    return remember(_read(codec), network)
 
 
 def _read(codec: str | Path) -> CodecFile:
@@ -76,11 +75,12 @@ def _embedded_file(name: str) -> CodecFile:
 
 @cache
 def _embedded(name: str) -> FeatureCodec:
-    file = _embedded_file(name)
-    return _remember(FeatureCodec(file, network_of(file, None)))
+    return remember(_embedded_file(name), None)
 
 
-def _remember(codec: FeatureCodec) -> FeatureCodec:
+def remember(file: CodecFile, network: nn.Module | None) -> FeatureCodec:
+    """The codec of a file, that `featcodec.decode` then finds by its fingerprint; errors as `load`."""
+    codec = FeatureCodec(file, network_of(file, network))
     with _lock:
         _loaded[codec.fingerprint] = codec
     return codec
