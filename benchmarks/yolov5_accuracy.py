@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from featcodec.backbones.detection import Boxes, suppress
 from featcodec.backbones.weights import yolov5_from
 from featcodec.bench.datasets import read_coco
 from featcodec.bench.metrics import average_precision
+from featcodec.bench.provenance import made
 from featcodec.images import load_image
 
 # mAP@.5:.95 and AP50 of the official code on the same pictures
@@ -63,8 +65,8 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        made = {"command": " ".join(["python", *sys.argv]), "torch": torch.__version__}
-        args.out.write_text(json.dumps({"made": made, "results": rows}, indent=1) + "\n")
+        about = asdict(made(["python", *sys.argv], seeds={}))
+        args.out.write_text(json.dumps({"made": about, "results": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -292,6 +292,10 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--attackers", type=_attackers, default=ATTACKERS, metavar="A,A",
         help=f"default: {','.join(ATTACKERS)}",
     )  # fmt: skip
+    command.add_argument(
+        "--photographs", type=positive, default=2000, metavar="N",
+        help="train on so many of them at most (default: %(default)s)",
+    )  # fmt: skip
     budget = command.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
     budget.add_argument("--minutes", type=_minutes, metavar="M", help="of each training, about")

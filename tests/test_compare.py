@@ -271,3 +271,45 @@ def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):
     assert lines > 0
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "street" in done.stdout
+
+
+def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp_path, capsys):
+    training = tmp_path / "training"
+    training.mkdir()
+    for i, path in enumerate(demo.photographs(("chelsea.png", "coffee.png", "motorcycle_left.png"))):
+        picture = Image.open(path).convert("RGB")
+        picture.thumbnail((288, 288))
+        picture.save(training / f"{i}.png")
+    arguments = ["street", "street-open", "--images", str(photographs / "evaluate"), "--anchors", "none"]
+    arguments += ["--qualities", "2,6", "--bootstrap", "5", "--workers", "1"]
+    arguments += [
+        "--work",
+        str(tmp_path / "work"),
+        "--attack",
+        str(training),
+        "--attack-qualities",
+        "2,6",
+        "--attack-steps",
+        "2",
+    ]
+    arguments += ["--attackers", "invnet", "--json", str(tmp_path / "run.json")]
+    assert cli.main([*arguments, "--html", str(tmp_path / "run.html")]) == 0
+    got = result(tmp_path / "run.json")
+    attacked = [(a.target, a.point, a.attacker, a.strongest) for a in got.attacks]
+    targets = [("street", 2), ("street", 6), ("street-open", 2), ("street-open", 6), ("raw", 0)]
+    assert attacked == [(*t, "invnet", True) for t in targets]
+    assert got.reference.blind_psnr is not None
+    assert {bd.measure for bd in got.bd} == {"attack-psnr"}
+    assert "2 points" in got.bd[0].refused
+    assert "rebuilt by invnet" in (tmp_path / "run.html").read_text()
+    before = capsys.readouterr().out
+    assert cli.main(arguments) == 0
+    assert result(tmp_path / "run.json").attacks == got.attacks
+    assert "Privacy" in before
+
+
+def test_faces_take_a_folder_and_a_network(photographs, tmp_path, capsys):
+    arguments = ["street", "--images", str(photographs / "evaluate"), "--anchors", "none"]
+    arguments += ["--attack", str(tmp_path), "--faces", str(tmp_path), "--work", str(tmp_path / "work")]
+    assert cli.main(arguments) == 1
+    assert "got one of --faces and --face-model, expected both or none" in capsys.readouterr().err

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from data import splits
 from fit_codec import load_detector
-from measure import provenance
 from torch import Tensor
 
+from featcodec.bench.provenance import made
 from featcodec.bitstream import parse
 from featcodec.checkpoint import CodecFile, network_of
 from featcodec.codec import FeatureCodec
@@ -110,7 +112,10 @@ def main() -> None:
         results.append(measure(codec, model, paths, args.qualities))
         print(json.dumps(results[-1]), flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({"made": provenance(), "results": results}, indent=1) + "\n")
+    args.out.write_text(
+        json.dumps({"made": asdict(made(["python", *sys.argv], seeds={})), "results": results}, indent=1)
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
-import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from data import splits
 import featcodec
 from featcodec.backbones.detection import Boxes
 from featcodec.bench.metrics import average_precision
+from featcodec.bench.provenance import made
 
 PROTOCOL = {"confidence": 0.001, "iou": 0.6, "most": 300}
 
@@ -74,18 +73,6 @@ def measure(codec: str, qualities: list[float], data, workers: int) -> dict:  # 
     }
 
 
-def provenance() -> dict[str, str]:
-    """How a result was made."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {multiprocessing.cpu_count()} cores",
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
@@ -102,8 +89,9 @@ def main() -> None:
             result = {"set": name, **measure(codec, args.qualities, sets[name], args.workers)}
             results.append(result)
             print(json.dumps(result), flush=True)
+    about = asdict(made(["python", *sys.argv], seeds={}))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({"made": provenance(), "results": results}, indent=1) + "\n")
+    args.out.write_text(json.dumps({"made": about, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

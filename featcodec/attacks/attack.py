@@ -18,6 +18,7 @@ from torch import Tensor
 
 from featcodec.attacks import ATTACKERS
 from featcodec.attacks.attackers import KINDS, Kind
+from featcodec.attacks.measures import check_packages
 from featcodec.attacks.observations import Observations, Seen, collect
 from featcodec.attacks.outcomes import Outcome, Pixels, mark_strongest, measure, pixels
 from featcodec.attacks.targets import Target, as_observation, shoot, window
@@ -47,8 +48,8 @@ class Plan:
     """
 
     attackers: tuple[str, ...] = ATTACKERS
-    invnet: Recipe = Recipe()  # noqa: RUF009
-    unet: Recipe = Recipe()  # noqa: RUF009
+    invnet: Recipe = Recipe(lr=3e-3)  # noqa: RUF009
+    unet: Recipe = Recipe(lr=1e-3)  # noqa: RUF009
     shorter: float = 0.25
     white_box: Search = Search()  # noqa: RUF009
     pictures: int = 6
@@ -97,7 +98,9 @@ def attack(
         InputError: a photograph is in both sets, there are none to evaluate or too few to train on.
         CoderError: a coder of the bench failed.
         FitError: a training diverged.
+        MissingExtraError: a package that measures is missing.
     """
+    check_packages()
     both = {p.resolve() for p in training} & {p.resolve() for p in evaluation}
     if both:
         raise InputError(f"{min(both)}: got it to train on and to evaluate, expected other photographs")
@@ -183,7 +186,7 @@ class _Aim:
     def outcomes(self, trained: Sequence[Trained], verify: Verify | None) -> list[Outcome]:
         """Of all attackers: networks, the picture as it is decoded, the search from the best network's."""
         attackers: dict[str, Trained | None] = {one.kind: one for one in trained}
-        if self.seen[0].tensor.dtype == torch.uint8:
+        if self.seen.picture:
             attackers[AS_DECODED] = None
         found = [self._network(name, one) for name, one in attackers.items()]
         best = max(found, key=lambda o: o.row.psnr, default=None)

@@ -1,13 +1,12 @@
 """The network attackers: observation and quality in, picture at full resolution out.
 
-`InvNet` mirrors the network's head, as in the seed papers; `ResidualUNet` sees the whole picture at several
-scales and rebuilds it from coarse to fine. An `Attacker` is one of them with what both need.
+`InvNet` mirrors the network's head, as in the seed papers; `ResidualUNet` is wider, and sees the whole
+picture at coarser scales, too. An `Attacker` is one of them with what both need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -33,6 +32,7 @@ class Attacker(nn.Module):
         kind: ``"invnet"`` or ``"unet"``.
         channels, stride: of the observations.
         points: of the target.
+        picture: the observation is a decoded picture, block by block: what is learned is what to add to it.
 
     Example:
         >>> attacker = Attacker("unet", channels=8, stride=16, points=(2, 4, 8))
@@ -43,11 +43,13 @@ class Attacker(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, kind: Kind, *, channels: int, stride: int, points: Sequence[float]):
+    def __init__(
+        self, kind: Kind, *, channels: int, stride: int, points: Sequence[float], picture: bool = False
+    ):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
-        self.kind: Kind = kind
+        self.kind, self.stride, self.picture = kind, stride, picture
         self.low, self.high = min(points), max(points)
         self.body: nn.Module
         if kind == "invnet":
@@ -61,87 +63,66 @@ class Attacker(nn.Module):
         middle, reach = (self.low + self.high) / 2, max((self.high - self.low) / 2, 1e-9)
         plane = ((point - middle) / reach).view(-1, 1, 1, 1).expand(-1, 1, *seen.shape[2:])
         rebuilt: Tensor = self.body(torch.cat((normal, plane), 1))
-        return rebuilt
+        return rebuilt - MEAN_COLOUR + F.pixel_shuffle(seen, self.stride) if self.picture else rebuilt
 
 
 class ResidualUNet(nn.Module):
-    """A U-Net of residual blocks around the observation's stride, and a sum of pictures at all its scales.
+    """A U-Net of residual blocks: what the observation shows in one place, rebuilt knowing the whole picture.
 
-    Downwards to four times the stride, so that every place sees much of the picture; up again to stride 4,
-    with what was seen on the way down added. At every scale on the way up a picture is read out and added
-    to the one from below, enlarged: what is coarse is rebuilt where it is cheap.
+        observation ─ enter ──┬─────────────────────────────────────(+)─ blocks ─ up to 8 ─ 4 ─ 1 ─▶ picture
+                              └─ 2 s ──┬───────────(+)─ blocks ─ up ─┘
+                                       └─ 4 s ─ up ─┘
+
+    What comes up from the coarser scales starts silent, so that training begins where a network without
+    them would.
 
     Args:
         channels: of the observation, the point's among them.
-        stride: 8 or 16.
-        width: channels at stride 16.
+        stride: s, 8 or 16.
+        width: channels at stride 16 and coarser; half at stride 8, a quarter at 4.
 
-    Source: Ronneberger et al. 2015 (arXiv:1505.04597); pictures as sums over scales after Denton et al. 2015
-    (arXiv:1506.05751).
+    Source: Ronneberger et al. 2015 (arXiv:1505.04597); sums in the place of concatenations.
     """
 
     def __init__(self, channels: int, *, stride: int, width: int = 128):
         super().__init__()
-        strides = [s for s in (4 * stride, 2 * stride, stride, 8, 4) if s <= 64 and s >= 4]
-        self.strides = sorted({*strides}, reverse=True)
-        self.depth = self.strides.index(stride)
-        widths = [_width(s, width) for s in self.strides]
-        self.enter = nn.Conv2d(channels, widths[self.depth], 3, padding=1)
-        inner = list(range(self.depth, -1, -1))  # positions from the observation down to the coarsest
-        self.seen = nn.ModuleList(_blocks(widths[i], 2) for i in inner)
-        self.down = nn.ModuleList(
-            nn.Conv2d(widths[a], widths[b], 3, stride=2, padding=1) for a, b in pairwise(inner)
-        )
-        self.up = nn.ModuleList(_Up(a, b) for a, b in pairwise(widths))
-        self.rebuild = nn.ModuleList(
-            _blocks(w, 2 if s >= 8 else 1) for w, s in zip(widths[1:], self.strides[1:], strict=True)
-        )
-        self.read = nn.ModuleList(nn.Conv2d(w, 3, 3, padding=1) for w in widths[:-1])
-        last = self.strides[-1]
-        self.finish = nn.Sequential(
-            nn.SiLU(), nn.Conv2d(widths[-1], 3 * last**2, 3, padding=1), nn.PixelShuffle(last)
-        )
+        own = {16: width, 8: width // 2}[stride]
+        self.enter = nn.Sequential(nn.Conv2d(channels, own, 3, padding=1), *_blocks(own, 1))
+        self.context = _Context(own, width, _Context(width, width, None))
+        self.rebuild = nn.Sequential(*_blocks(own, 3))
+        layers: list[nn.Module] = []
+        for finer in [w for s, w in ((8, width // 2), (4, width // 4)) if s < stride]:
+            layers += [nn.Conv2d(own, 4 * finer, 3, padding=1), nn.PixelShuffle(2)]
+            layers += _blocks(finer, 3 if finer == width // 2 else 2)
+            own = finer
+        self.finer = nn.Sequential(*layers)
+        self.paint = nn.Sequential(nn.SiLU(), nn.Conv2d(own, 3 * 4**2, 3, padding=1), nn.PixelShuffle(4))
 
     def forward(self, seen: Tensor) -> Tensor:
-        h, w = seen.shape[2:]
-        multiple = 2**self.depth  # the coarsest scale has to come out even
-        x = F.pad(seen, (0, -w % multiple, 0, -h % multiple), mode="replicate")
-        x = self.enter(x)
-        kept = []
-        for i, block in enumerate(self.seen):
-            x = block(x)
-            kept.append(x)
-            if i < len(self.down):
-                x = self.down[i](x)
-        picture = self.read[0](x) + MEAN_COLOUR
-        for i, (up, block) in enumerate(zip(self.up, self.rebuild, strict=True), 1):
-            x = up(x)
-            if i <= self.depth:
-                x = x + kept[self.depth - i]
-            x = block(x)
-            if i < len(self.read):
-                picture = _enlarged(picture, 2) + self.read[i](x)
-        picture = _enlarged(picture, 2 * self.strides[-1]) + self.finish(x)
-        step = self.strides[self.depth]
-        whole: Tensor = picture[..., : h * step, : w * step]
-        return whole
+        x = self.enter(seen)
+        picture: Tensor = self.paint(self.finer(self.rebuild(x + self.context(x))))
+        return picture + MEAN_COLOUR
 
 
-class _Up(nn.Sequential):
-    """Twice the resolution: each place becomes four."""
+class _Context(nn.Module):
+    """What half the resolution, and what lies below it, adds to each place."""
 
-    def __init__(self, channels: int, out: int):
-        super().__init__(nn.Conv2d(channels, 4 * out, 1), nn.PixelShuffle(2))
+    def __init__(self, channels: int, width: int, below: _Context | None):
+        super().__init__()
+        self.down = nn.Conv2d(channels, width, 3, stride=2, padding=1)
+        self.before = nn.Sequential(*_blocks(width, 2))
+        self.below = below
+        self.after = nn.Sequential(*_blocks(width, 2 if below else 0))
+        self.up = nn.Conv2d(width, 4 * channels, 1, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.before(self.down(x))
+        if self.below is not None:
+            y = self.after(y + self.below(y))
+        h, w = x.shape[2:]
+        return F.pixel_shuffle(self.up(y), 2)[..., :h, :w]  # odd sides come back one longer
 
 
-def _width(stride: int, width: int) -> int:
-    """Channels at a stride: fewer where there are more places."""
-    return {64: width, 32: width, 16: width, 8: width // 2, 4: width // 4}[stride]
-
-
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
-
-
-def _enlarged(picture: Tensor, times: int) -> Tensor:
-    return F.interpolate(picture, scale_factor=times, mode="bilinear", align_corners=False)
+def _blocks(width: int, count: int) -> list[nn.Module]:
+    return [ResidualBlock(width) for _ in range(count)]

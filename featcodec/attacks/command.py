@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featcodec.bench.datasets import spread
 from featcodec.files import check_target, list_pictures, make_folder, printable
 from featcodec.terminal import show, show_json, write_output
 
@@ -24,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.gallery is not None:
         check_target(arguments.gallery)
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
+    training = spread(training, arguments.photographs)
     evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)]
     make_folder(arguments.work)
     from featcodec.attacks.attack import attack  # takes seconds

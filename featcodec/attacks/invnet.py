@@ -1,10 +1,10 @@
 """InvNet: the network that rebuilds a picture from decoded latents, and the losses it is judged by.
 
 It serves twice: as the adversary while a codec is fitted (`featcodec.fit`), and, trained afresh on the
-finished codec, as the attack whose figures are reported (`featcodec.attacks.inversion`).
+finished codec, as one of the attackers whose figures are reported (`featcodec.attacks.attackers`).
 
-It rebuilds the picture at half its resolution: at the 15 to 20 dB that an attack reaches, what a full
-resolution would add is far below the error, and a step costs a quarter.
+The adversary rebuilds the picture at half its resolution: at the 15 to 20 dB that an attack reaches, what a
+full resolution would add is far below the error. The attackers rebuild it whole.
 
 Source: RecNet and InvNet of Azizian and Bajić 2024 (arXiv:2402.18864), section III-B and eq. 4 to 6.
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from featcodec.bench.results import Interval
 from featcodec.errors import MissingExtraError
 
-__all__ = ["Closeness", "blind_psnr", "closeness", "interval", "mean", "psnr"]
+__all__ = ["Closeness", "blind_psnr", "check_packages", "closeness", "interval", "mean", "psnr"]
 
 EDGE = 3  # pixels that count as near an edge
 CANNY = (100, 200)  # thresholds of cv2.Canny on the luma, 0 to 255, gradients by 3 x 3 Sobel
@@ -41,11 +41,19 @@ class Closeness:
     blind: float
 
 
-def closeness(rebuilt: Tensor, truth: Tensor) -> Closeness:
-    """Compares (3, H, W) in [0, 1] with (3, H, W) in [0, 1], both without borders.
+def check_packages() -> None:
+    """Find out before hours of training whether its result can be measured.
 
     Raises:
         MissingExtraError: OpenCV or pytorch-msssim is missing.
+    """
+    for module, package in (("cv2", "opencv-python-headless"), ("pytorch_msssim", "pytorch-msssim")):
+        if find_spec(module) is None:
+            raise MissingExtraError(f"{package} is missing: pip install 'featcodec[bench]'")
+
+
+def closeness(rebuilt: Tensor, truth: Tensor) -> Closeness:
+    """Compares (3, H, W) in [0, 1] with (3, H, W) in [0, 1], both without borders.
 
     Example:
         >>> import torch
@@ -97,10 +105,8 @@ def interval(values: Sequence[float], *, seed: int = 1) -> Interval:
 
 def _near_edges(truth: Tensor) -> NDArray[np.bool_]:
     """(H, W) True within 3 px of an edge."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingExtraError("opencv is missing: pip install 'featcodec[bench]'") from error
+    import cv2
+
     pixels = (truth * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     edges = cv2.Canny(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), *CANNY)
     if not edges.any():
@@ -115,12 +121,8 @@ def _ms_ssim(rebuilt: Tensor, truth: Tensor) -> float:
 
     Source: Wang, Simoncelli and Bovik 2003, "Multiscale structural similarity".
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it imports a deprecated part of torch
-            from pytorch_msssim import ms_ssim
-    except ImportError as error:
-        raise MissingExtraError("pytorch-msssim is missing: pip install 'featcodec[bench]'") from error
+    from pytorch_msssim import ms_ssim
+
     half = (min(truth.shape[1:]) - 1) // 2**SCALES  # of the window, which must fit five times halved
     if half < 1:
         return float("nan")

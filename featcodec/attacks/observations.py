@@ -104,6 +104,11 @@ class Observations:
         observation = as_observation(first.tensor)
         return observation.shape[0], first.picture.shape[1] // observation.shape[1]
 
+    @property
+    def picture(self) -> bool:
+        """Whether what is observed is a decoded picture."""
+        return self[0].tensor.dtype == torch.uint8
+
     def geometry(self, i: int) -> Geometry:
         """Where photograph `i` lies on its canvas, without reading any tensor."""
         return self._facts(self._views[i])[1]

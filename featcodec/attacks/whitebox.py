@@ -42,9 +42,9 @@ class Search:
     """
 
     steps: int = 200
-    lr: float = 0.01
-    tv: float = 1.0
-    near: float = 30.0
+    lr: float = 0.03
+    tv: float = 3.0
+    near: float = 10.0
     pictures: int = 16
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,8 +84,14 @@ def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> 
         points = [_point((coder.name, p), finished, measured) for p in done]
         if points:
             points.sort(key=lambda p: p.bytes)
-            out.append(Entry(coder.name, coder.kind, coder.identity, tuple(points)))
+            out.append(Entry(coder.name, coder.kind, _note(coder), tuple(points)))
     return tuple(out)
+
+
+def _note(coder: Coder) -> str:
+    """What is coded and how, for people: floats that are exact in the identity are rounded."""
+    text = coder.identity.removeprefix(f"{coder.name}; ")
+    return re.sub(r"-?\d+\.\d{5,}", lambda number: f"{float(number[0]):.4g}", text)
 
 
 def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> Point:

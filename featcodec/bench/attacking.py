@@ -21,6 +21,7 @@ from featcodec.bench.assemble import METHODS, Measured, deltas_of
 from featcodec.bench.bd import Curve
 from featcodec.bench.bootstrap import resampled_mean, resamples
 from featcodec.bench.coder import Coder
+from featcodec.bench.datasets import spread
 from featcodec.bench.results import BD, Reference
 from featcodec.bench.subject import Subject
 from featcodec.files import list_pictures
@@ -39,6 +40,7 @@ class Attacking:
         qualities: of the codecs; a curve of accuracy against privacy takes three at least.
         picture_points: of image-vvc.
         attackers: of `featcodec.attacks.attack.ATTACKERS`.
+        photographs: to train on, at most; spread over the folders.
         steps: of each training; 0 for the default.
         seed: of the trainings.
         faces, face_model: folder of verification pairs, and the network that recognises; both or none.
@@ -48,6 +50,7 @@ class Attacking:
     qualities: tuple[float, ...]
     picture_points: tuple[float, ...]
     attackers: tuple[str, ...]
+    photographs: int
     steps: int
     seed: int
     faces: Path | None
@@ -83,6 +86,7 @@ def run_attacks(
         if coder.name == PICTURE
     ]
     training = [Path(p) for folder in wanted.training for p, _ in list_pictures(folder, recursive=True)]
+    training = spread(training, wanted.photographs)
     judge, faces = _judge(wanted)
     plan = Plan(attackers=wanted.attackers)
     recipes = {k: replace(getattr(plan, k), seed=wanted.seed) for k in ("invnet", "unet")}

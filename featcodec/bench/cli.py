@@ -150,6 +150,9 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
         metavar="A,B",
         help="default: invnet,unet,white-box",
     )
+    group.add_argument(
+        "--attack-photographs", type=positive, default=2000, metavar="N", help="to train on (default: 2000)"
+    )
     group.add_argument("--attack-steps", type=positive, metavar="N", help="of each training")
     group.add_argument("--faces", type=Path, metavar="FOLDER", help="LFW pairs: recognise what was rebuilt")
     group.add_argument("--face-model", type=Path, metavar="ONNX", help="the network that recognises")
@@ -253,6 +256,7 @@ def _attacking(arguments: argparse.Namespace) -> Attacking | None:
         qualities=arguments.attack_qualities,
         picture_points=PICTURE_POINTS,
         attackers=arguments.attackers,
+        photographs=arguments.attack_photographs,
         steps=arguments.attack_steps or 0,
         seed=arguments.seed,
         faces=arguments.faces,

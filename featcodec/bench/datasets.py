@@ -16,7 +16,16 @@ from featcodec.errors import InputError
 from featcodec.files import list_pictures, read_file
 from featcodec.images import stored_size
 
-__all__ = ["CocoSet", "Picture", "class_names", "label_by", "read_coco", "read_folder", "unlabelled"]
+__all__ = [
+    "CocoSet",
+    "Picture",
+    "class_names",
+    "label_by",
+    "read_coco",
+    "read_folder",
+    "spread",
+    "unlabelled",
+]
 
 
 LARGEST_JSON = 1 << 30  # bytes; all of COCO train2017 has 0.45 GB
@@ -114,6 +123,15 @@ def unlabelled(paths: Sequence[Path], names: Sequence[str]) -> CocoSet:
     boxes, labels, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
     pictures = tuple(Picture(p, i, *stored_size(p), boxes, labels, crowd) for i, p in enumerate(paths))
     return CocoSet(tuple(names), (False,) * len(names), pictures)
+
+
+def spread(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of them, at equal distances.
+
+    >>> [p.name for p in spread([Path(str(i)) for i in range(7)], 3)]
+    ['0', '2', '4']
+    """
+    return [paths[i * len(paths) // most] for i in range(most)] if len(paths) > most else list(paths)
 
 
 def label_by(data: CocoSet, found: Sequence[Boxes], *, confidence: float) -> CocoSet:

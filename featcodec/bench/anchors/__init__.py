@@ -48,8 +48,8 @@ _FILES = {
 # Quantization parameters, and qualities that span about 2 to 25 KB at 448 px. Those of HEVC are 3 below those
 # of VVC: so much x265 lowers the qp of intra pictures if one lets it, and about so much their scales differ.
 _POINTS: dict[str, tuple[float, ...]] = {
-    "raw-vvc": (22, 30, 36, 40, 44),
-    "raw-hevc": (19, 27, 33, 37, 41),
+    "raw-vvc": (22, 30, 36, 40, 44, 48),
+    "raw-hevc": (19, 27, 33, 37, 41, 45),
     "raw-zstd": (0,),
     "bottleneck-vvc": (22, 30, 36, 40, 44),
     "image-vvc": (24, 30, 36, 40, 44),
@@ -98,7 +98,7 @@ def anchor(
 
     Example:
         >>> anchor("raw-vvc", feature_range=(-0.278, 2.2)).points
-        (22, 30, 36, 40, 44)
+        (22, 30, 36, 40, 44, 48)
     """
     what, coder = _parts(name)
     points = _POINTS[name]
