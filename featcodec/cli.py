@@ -20,19 +20,13 @@ from pathlib import Path
 from featcodec import __version__, batch, commands, layers
 from featcodec.attacks import ATTACKERS
 from featcodec.bitstream import VERSION
+from featcodec.fit.arguments import add_fit
 from featcodec.header import quality_to_step
 from featcodec.metadata import serialize_metadata
-from featcodec.options import add_limits, add_max_pixels
-from featcodec.terminal import STANDARD, positive, run_command
+from featcodec.options import MODEL, add_limits, add_max_pixels, minutes, path
+from featcodec.terminal import positive, run_command
 
 __all__ = ["main"]
-
-_MODEL = (
-    "yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or MODULE:CALLABLE "
-    "of your own, which imports and thereby runs MODULE"
-)
-# By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
-_STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_fit, _add_attack, _add_zoo):
+    for add in (_add_encode, _add_decode, _add_detect, _add_layers, add_fit, _add_attack, _add_zoo):
         add(subparsers)
     return parser
 
@@ -92,7 +86,7 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument(
         "images",
         nargs="+",
-        type=_path,
+        type=path,
         metavar="IMAGE",
         help="a picture, or a folder with pictures; - is standard input",
     )
@@ -100,7 +94,7 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "-o",
         "--output",
         required=True,
-        type=_path,
+        type=path,
         metavar="OUT",
         help="the .plf file; - is standard output. Several pictures, a folder of them, or one where OUT is a "
         "folder or ends with a slash, go to OUT/NAME.plf each; a missing folder is made",
@@ -132,12 +126,12 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _add_decode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser("decode", help="a .plf file to features", allow_abbrev=False)
-    command.add_argument("file", type=_path, metavar="FILE", help="a .plf file; - is standard input")
+    command.add_argument("file", type=path, metavar="FILE", help="a .plf file; - is standard input")
     command.add_argument(
         "-o",
         "--output",
         required=True,
-        type=_path,
+        type=path,
         metavar="OUT",
         help="NumPy file (.npy) for float32 (1, C, h, w); - is standard output",
     )
@@ -159,7 +153,7 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument(
         "file",
-        type=_path,
+        type=path,
         metavar="FILE",
         help="a .plf file, or a picture, which is first encoded in memory; - is standard input",
     )
@@ -173,7 +167,7 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="draw the boxes: OUT.png, .jpg or .webp. A .plf holds no picture, which is the point of it: "
         "they are drawn on plain grey unless --on gives the photograph. Scaled down to 4 megapixels",
     )
-    command.add_argument("--on", type=_path, metavar="PHOTO", help="the photograph that --draw draws on")
+    command.add_argument("--on", type=path, metavar="PHOTO", help="the photograph that --draw draws on")
     _add_codec(command, "default: found by the fingerprint in the file; street for a picture")
     _add_network(command)
     add_limits(command)
@@ -190,8 +184,8 @@ def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "adding are two operations), and the bytes of the uncoded features at 8 bit, beside the input's.",
         allow_abbrev=False,
     )
-    command.add_argument("model", metavar="MODEL", help=_MODEL)
-    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of the network, by name")
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    command.add_argument("--weights", type=path, metavar="FILE", help="weights of the network, by name")
     command.add_argument(
         "--size", type=positive, default=224, metavar="N", help="sides of the picture; default 224"
     )
@@ -202,68 +196,6 @@ def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(run=layers.layers)
-
-
-def _add_fit(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = subparsers.add_parser(
-        "fit",
-        help="fit a codec to a network of your own",
-        description="Cuts a network, whose weights stay as they are, and fits a codec to what crosses the cut: "
-        "as few bits as possible for what the rest of the network computes, without labels. Interrupted, the "
-        "same command goes on where it was. It needs the extra featcodec[fit]; docs/fitting.md says more.",
-        allow_abbrev=False,
-    )
-    command.add_argument("model", nargs="?", metavar="MODEL", help=_MODEL)
-    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of the network, by name")
-    command.add_argument("--at", metavar="LAYER", help="the layer to cut after; featcodec layers lists them")
-    command.add_argument("--images", type=_path, metavar="FOLDER", help="photographs, in subfolders, too")
-    command.add_argument("--coco", type=_path, metavar="JSON", help="only the pictures that it names")
-    command.add_argument(
-        "-o", "--output", required=True, type=_path, metavar="OUT.safetensors", help="the codec file"
-    )
-    command.add_argument(
-        "--work", type=_path, metavar="FOLDER",
-        help="checkpoint, log and plot go here; an interrupted fit goes on from here (default: OUT.fit)",
-    )  # fmt: skip
-    command.add_argument(
-        "--config", type=_path, metavar="FILE",
-        help="JSON or TOML with settings by name, such as the fit.json of an earlier run; what the command "
-        "line says counts more",
-    )  # fmt: skip
-    _add_fit_settings(command)
-    command.set_defaults(run=_fit)
-
-
-def _add_fit_settings(command: argparse.ArgumentParser) -> None:
-    budget = command.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=positive, metavar="N", help="default: 2000")
-    budget.add_argument("--minutes", type=_minutes, metavar="M", help="as many steps as that takes, about")
-    command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
-    command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")
-    command.add_argument(
-        "--privacy", type=_weight, metavar="W", help="weight of hiding the picture; default: 0, no adversary"
-    )
-    command.add_argument(
-        "--quality-weights", type=_weight, nargs=2, metavar=("Q1", "Q8"),
-        help="weights of the task at quality 1 and 8, against bits per pixel; default: 1.2 36",
-    )  # fmt: skip
-    command.add_argument(
-        "--task", choices=("outputs", "features"), help="what to keep; default: outputs of the network"
-    )
-    command.add_argument("--adversaries", type=positive, metavar="N", help="default: 1")
-    command.add_argument("--name", metavar="NAME", help="of the codec; default: OUT")
-    command.add_argument("--seed", type=int, metavar="N", help="default: 1")
-    command.add_argument(
-        "--workers", type=int, metavar="N", help="processes that prepare pictures; default: 0"
-    )
-    command.add_argument("--device", metavar="DEVICE", help="cpu or cuda; default: cpu")
-    command.add_argument("--devices", type=positive, metavar="N", help="processes, each with its own device")
-
-
-def _fit(arguments: argparse.Namespace) -> int:
-    from featcodec.fit.command import run
-
-    return run(arguments)
 
 
 def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -279,11 +211,11 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "codecs", nargs="+", metavar="CODEC", help="name of an embedded codec or path of a codec file"
     )
     command.add_argument(
-        "--train", required=True, action="append", type=_path, metavar="FOLDER",
+        "--train", required=True, action="append", type=path, metavar="FOLDER",
         help="photographs that the attackers train on; several times for several folders",
     )  # fmt: skip
     command.add_argument(
-        "--eval", required=True, type=_path, metavar="FOLDER", help="other photographs, that are measured"
+        "--eval", required=True, type=path, metavar="FOLDER", help="other photographs, that are measured"
     )
     command.add_argument(
         "--quality", type=_qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
@@ -298,13 +230,13 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )  # fmt: skip
     budget = command.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
-    budget.add_argument("--minutes", type=_minutes, metavar="M", help="of each training, about")
+    budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, about")
     command.add_argument(
-        "--work", type=_path, default="featcodec-attack", metavar="FOLDER",
+        "--work", type=path, default="featcodec-attack", metavar="FOLDER",
         help="what is collected and learned goes here, and is used again (default: %(default)s)",
     )  # fmt: skip
     command.add_argument(
-        "--gallery", type=_path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
+        "--gallery", type=path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
     )
     command.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
     command.add_argument("--json", action="store_true", help="one JSON object")
@@ -335,13 +267,7 @@ def _add_network(command: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="for a codec file that comes without its network: the network, as for featcodec layers",
     )
-    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of that network, by name")
-
-
-def _path(text: str) -> str:
-    if not text:  # most likely a variable of the shell that was never set; as a path it means this folder
-        raise argparse.ArgumentTypeError("got '', expected a path")
-    return _STREAMS.get(text, text)
+    command.add_argument("--weights", type=path, metavar="FILE", help="weights of that network, by name")
 
 
 def _quality(text: str) -> float:
@@ -362,26 +288,6 @@ def _attackers(text: str) -> tuple[str, ...]:
     if not set(names) <= set(ATTACKERS):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
     return names
-
-
-def _minutes(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e5:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of minutes")
-    return number
-
-
-_minutes.__name__ = "number"
-
-
-def _weight(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < 1e9:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of at least 0")
-    return number
-
-
-_weight.__name__ = "number"
 
 
 def _fraction(text: str) -> float:

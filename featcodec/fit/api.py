@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -81,8 +82,8 @@ def fit(
         name: of the codec: 1 to 63 characters of a-z, 0-9, ``.``, ``_``, ``-``; goes into every ``.plf``.
         description: one line for people.
         model: what the codec file calls the network; the name of its class unless given.
-        out: folder for checkpoint, log, plot and ``codec.safetensors``; the same call goes on from there after
-            an interruption, to the same codec bit for bit on a CPU. Without it nothing is written.
+        out: folder for checkpoint, log, plot and ``codec.safetensors``; the same call goes on from there
+            after an interruption, to the same codec bit for bit on a CPU. Without it nothing is written.
         device: that the fit runs on, such as ``"cuda"``.
         devices: processes, each with a device of its own; see docs/fitting.md.
         more: the other settings that `featcodec.fit.settings.Settings` lists.
@@ -107,8 +108,8 @@ def fit(
         ((1, 8, 16, 16), (1, 4, 8, 8))
     """
     settings = _settings(
-        at=at, normalise=normalise, privacy=privacy, steps=steps, size=size, batch=batch, seed=seed, name=name,
-        quality_weights=tuple(quality_weights), description=description,
+        at=at, normalise=normalise, privacy=privacy, steps=steps, size=size, batch=batch, seed=seed,
+        quality_weights=tuple(quality_weights), name=name, description=description,
         model=model or type(network).__name__, **more,
     )  # fmt: skip
     _check_extra()
@@ -165,7 +166,9 @@ def _settings(**values: Any) -> Settings:
 
 def _check_extra() -> None:
     try:
-        import compressai  # noqa: F401
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of newer releases of torch about what compressai compiles
+            import compressai  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("compressai is missing: pip install 'featcodec[fit]'") from error
 

@@ -62,9 +62,7 @@ def _fit(wanted: dict[str, Any], work: Path, output: str) -> None:
     show(
         f"{printable(output)}: codec {codec.name}, fingerprint {codec.fingerprint.hex()}, {len(data):,} bytes"
     )
-    show(
-        f"  {config.network} cut at layer {config.network.at}; checkpoint, log and plot are in {printable(work)}"
-    )
+    show(f"  {config.network} cut at layer {config.network.at}; log and plot are in {printable(work)}")
 
 
 def _given(arguments: argparse.Namespace, known: set[str]) -> dict[str, Any]:
