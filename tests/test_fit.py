@@ -120,7 +120,7 @@ class TestLoop:
         whole = fitted(fitting, options)
         seen = []
 
-        def killed(run, figures):
+        def killed(run, _):
             seen.append(run.step)
             if run.step == 4:
                 raise KeyboardInterrupt
@@ -129,7 +129,7 @@ class TestLoop:
         with pytest.raises(KeyboardInterrupt):
             fitted(fitting, options, checkpoint, report=killed, save_every=-1.0)
         assert torch.load(checkpoint, weights_only=True)["step"] == 3
-        resumed = fitted(fitting, options, checkpoint, report=lambda run, figures: seen.append(run.step))
+        resumed = fitted(fitting, options, checkpoint, report=lambda run, _: seen.append(run.step))
         assert seen == [1, 2, 3, 4, 4, 5, 6]
         assert same(whole.model, resumed.model)
         for (one, _), (other, _) in zip(whole.adversaries, resumed.adversaries, strict=True):
@@ -169,7 +169,7 @@ class TestLoop:
     ):
         checkpoint = tmp_path / "checkpoint.pt"
 
-        def spoiled(run, figures):
+        def spoiled(run, _):
             if run.step == 2:
                 with torch.no_grad():
                     run.model.g_s.net[0].weight.fill_(float("nan"))
@@ -182,7 +182,7 @@ class TestLoop:
 
     def test_figures_say_rate_distortion_and_what_the_adversary_sees(self, fitting):
         lines = []
-        fitted(fitting, PRIVATE, report=lambda run, figures: lines.append(figures))
+        fitted(fitting, PRIVATE, report=lambda _, figures: lines.append(figures))
         assert len(lines) == 6
         assert all(f.bpp_y > 0 and f.distortion > 0 and 0 < f.psnr < 60 and f.bound > 0 for f in lines)
         assert "bpp, distortion" in str(lines[0])

@@ -111,7 +111,7 @@ class TestOwnLoss:
         assert seen[1] is labels
 
     def test_a_loss_that_is_not_one_number_a_picture_is_refused(self):
-        task, f = task_of(lambda y: y, lambda output, wanted: output.mean())
+        task, f = task_of(lambda y: y, lambda output, _: output.mean())
         with pytest.raises(FitError, match=r"task: got \(\), expected a loss \(3,\)"):
             task.distortion(f, task.target(f, None))
 

@@ -210,7 +210,7 @@ def _comparable(
     return tuple(
         i
         for i, ((_, a), (_, b)) in enumerate(zip(first, second, strict=True))
-        if a.is_floating_point() and a.requires_grad and a.shape == b.shape and a.shape[:1] == (batch,)
+        if a.is_floating_point() and a.grad_fn is not None and a.shape == b.shape and a.shape[:1] == (batch,)
         and a.numel() > 0
     )  # fmt: skip
 
