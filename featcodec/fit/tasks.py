@@ -210,7 +210,7 @@ def _comparable(
     return tuple(
         i
         for i, ((_, a), (_, b)) in enumerate(zip(first, second, strict=True))
-        if a.is_floating_point() and a.grad_fn is not None and a.shape == b.shape and a.shape[:1] == (batch,)
+        if a.is_floating_point() and a.requires_grad and a.shape == b.shape and a.shape[:1] == (batch,)
         and a.numel() > 0
     )  # fmt: skip
 
@@ -218,16 +218,22 @@ def _comparable(
 def _seen(network: PictureCut, f: Tensor) -> dict[str, list[tuple[str, Tensor]]]:
     """The tensors that each layer of the tail returns, in the order of computation, its own last."""
     seen: dict[str, list[tuple[str, Tensor]]] = {}
+    given = f.clone().requires_grad_()
 
     def visit(path: str, call: int, output: bool, what: Any) -> None:  # noqa: ARG001
         if output and path:
             seen.pop(path, None)  # the last call counts
-            seen[path] = list(tensors_of(what))
+            # the layers that end at the cut return the features themselves
+            seen[path] = [(n, t) for n, t in tensors_of(what) if not t.requires_grad or not _is(t, given)]
 
     paths = [path for path, _ in network.network.named_modules() if path]
     with torch.enable_grad(), watch(network.network, paths, visit):
-        output = network.tail((f.clone().requires_grad_(),))
+        output = network.tail((given,))
     return {**seen, "": list(tensors_of(output))}
+
+
+def _is(tensor: Tensor, other: Tensor) -> bool:
+    return tensor.data_ptr() == other.data_ptr() and tensor.shape == other.shape
 
 
 def tensors_of(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
