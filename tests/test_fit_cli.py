@@ -82,7 +82,7 @@ class TestFunction:
         x = featcodec.images.load_image(ASTRONAUT, size=64)[0]
         mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in featcodec.fit.settings.IMAGENET)
         with torch.no_grad():
-            assert torch.equal(codec.tail(uncoded), network((x - mean) / deviation))
+            torch.testing.assert_close(codec.tail(uncoded), network((x - mean) / deviation))
         with pytest.raises(InputError, match="no detector that featcodec knows"):
             codec.detect(features)
         with pytest.raises(featcodec.CodecFileError, match="comes without its network: give Sequential"):
@@ -127,10 +127,13 @@ class TestFunction:
             featcodec.fit(network, **{"at": "1", "images": Noise(), **SMALL, **change})
 
 
+@pytest.mark.usefixtures("here")
 class TestCommand:
-    def test_fit_encode_decode_and_fit_again_from_the_settings(self, here, capsys):
+    def test_fit_encode_decode_and_fit_again_from_the_settings(self, capsys):
         assert command("--steps", "2", "--batch", "2", "-o", "mine.safetensors") == 0
-        assert {"fit.json", "checkpoint.pt", "log.jsonl", "codec.safetensors"} <= set(os.listdir("mine.fit"))
+        assert {"fit.json", "checkpoint.pt", "log.jsonl", "codec.safetensors"} <= {
+            path.name for path in Path("mine.fit").iterdir()
+        }
         rows = [json.loads(line) for line in Path("mine.fit/log.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows] == [1, 2]
         coded = ["encode", ASTRONAUT, "--codec", "mine.safetensors", "-o", "a.plf"]
@@ -153,7 +156,7 @@ class TestCommand:
             (["--config", "worse.toml", "-o", "mine.safetensors"], "worse.toml: expected settings of a fit"),
         ],
     )
-    def test_bad_input_is_one_line(self, here, capsys, arguments, said):
+    def test_bad_input_is_one_line(self, capsys, arguments, said):
         Path("empty").mkdir()
         Path("bad.json").write_text('{"lambda": 3, "colour": 1}')
         Path("worse.toml").write_text("= 3")
@@ -162,19 +165,20 @@ class TestCommand:
         assert said in complaint
         assert complaint.count("\n") == 1
 
-    def test_features_that_are_not_finite_are_told_before_training(self, here, capsys):
+    def test_features_that_are_not_finite_are_told_before_training(self, capsys):
         arguments = ["--at", "1", "--images", "photos", "--size", "64", "-o", "mine.safetensors"]
         assert main(["fit", "fitnet:broken", *arguments]) == 1
         assert "are not finite" in capsys.readouterr().err
 
-    def test_settings_are_read_from_toml(self, here):
+    def test_settings_are_read_from_toml(self):
         pytest.importorskip("tomllib")
         Path("fit.toml").write_text('steps = 1\nbatch = 2\nlatents = 8\nname = "mine-too"\n')
         assert command("--config", "fit.toml", "-o", "a.safetensors") == 0
         assert featcodec.zoo.decoder("a.safetensors").name == "mine-too"
 
 
-def test_two_processes_fit_one_codec(here):
+@pytest.mark.usefixtures("here")
+def test_two_processes_fit_one_codec():
     pytest.importorskip("lightning_fabric", reason="Lightning Fabric is not installed")
     fit = ["fit", "fitnet:network", "--at", "1", "--images", "photos", "--size", "64", "--batch", "2"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]

@@ -23,6 +23,7 @@ from torch import Tensor
 from featcodec.backbones.graph import watch
 from featcodec.backbones.pictures import PictureCut
 from featcodec.backbones.split import Split
+from featcodec.backbones.void import Void
 from featcodec.errors import FitError
 from featcodec.fit.losses import Target, distortion, relative_error, target_of
 
@@ -223,8 +224,7 @@ def _seen(network: PictureCut, f: Tensor) -> dict[str, list[tuple[str, Tensor]]]
     def visit(path: str, call: int, output: bool, what: Any) -> None:  # noqa: ARG001
         if output and path:
             seen.pop(path, None)  # the last call counts
-            # the layers that end at the cut return the features themselves
-            seen[path] = [(n, t) for n, t in tensors_of(what) if not t.requires_grad or not _is(t, given)]
+            seen[path] = [(name, t) for name, t in tensors_of(what) if not _before(t, given)]
 
     paths = [path for path, _ in network.network.named_modules() if path]
     with torch.enable_grad(), watch(network.network, paths, visit):
@@ -232,8 +232,10 @@ def _seen(network: PictureCut, f: Tensor) -> dict[str, list[tuple[str, Tensor]]]
     return {**seen, "": list(tensors_of(output))}
 
 
-def _is(tensor: Tensor, other: Tensor) -> bool:
-    return tensor.data_ptr() == other.data_ptr() and tensor.shape == other.shape
+def _before(tensor: Tensor, features: Tensor) -> bool:
+    """Whether it comes from before the cut, or from layers that end there: those return the features."""
+    same = not isinstance(tensor, Void) and tensor.data_ptr() == features.data_ptr()
+    return isinstance(tensor, Void) or (same and tensor.shape == features.shape)
 
 
 def tensors_of(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
