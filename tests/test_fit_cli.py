@@ -181,8 +181,9 @@ class TestCommand:
 def test_two_processes_fit_one_codec():
     pytest.importorskip("lightning_fabric", reason="Lightning Fabric is not installed")
     fit = ["fit", "fitnet:network", "--at", "1", "--images", "photos", "--size", "64", "--batch", "2"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    here = str(Path(featcodec.__file__).parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": here}
     done = subprocess.run(
         [*launcher, "-m", "featcodec", *fit, "--steps", "2", "-o", "two.safetensors"],
         env=environment, capture_output=True, text=True, timeout=240,

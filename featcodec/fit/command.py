@@ -6,13 +6,16 @@ import argparse
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featcodec.errors import InputError
 from featcodec.files import check_target, list_pictures, make_folder, printable, write_atomic
 from featcodec.terminal import show
 
-__all__ = ["DEFAULTS", "run"]
+if TYPE_CHECKING:
+    from featcodec.codec import FeatureCodec
+
+__all__ = ["run"]
 
 # what the command line and a file of settings know beside `Settings`
 OTHERS = {"weights", "images", "coco", "task", "minutes", "device", "devices"}
@@ -48,20 +51,21 @@ def run(arguments: argparse.Namespace) -> int:
 def _fit(wanted: dict[str, Any], work: Path, output: str) -> None:
     from featcodec import fit
     from featcodec.backbones.models import network_by_name
-    from featcodec.files import read_file
+    from featcodec.fit.processes import first_process
 
     network = network_by_name(wanted["model"], weights=wanted.get("weights"))
     # as given: what is measured here, the steps that a time allows, is kept beside it
     settings = json.dumps(wanted, indent=2, sort_keys=True).encode()
     write_atomic(work / "fit.json", settings)
     codec = fit(network, out=work, **{k: v for k, v in wanted.items() if k != "weights"})
-    stored = work / "codec.safetensors"
-    data = read_file(stored, 1 << 30)
-    write_atomic(output, data)
+    if first_process():
+        _finish(codec, work, output)
+
+
+def _finish(codec: FeatureCodec, work: Path, output: str) -> None:
+    codec.save(output)
     config = codec.file.config
-    show(
-        f"{printable(output)}: codec {codec.name}, fingerprint {codec.fingerprint.hex()}, {len(data):,} bytes"
-    )
+    show(f"{printable(output)}: codec {codec.name}, fingerprint {codec.fingerprint.hex()}")
     show(f"  {config.network} cut at layer {config.network.at}; log and plot are in {printable(work)}")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from featcodec.errors import InputError, MissingExtraError
 
-__all__ = ["ALONE", "Processes", "start_processes"]
+__all__ = ["ALONE", "Processes", "first_process", "start_processes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def first_process() -> bool:
+    """Whether this process is alone, or the one of several that writes the files."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def start_processes(devices: int, device: str) -> tuple[Processes, torch.device]:
