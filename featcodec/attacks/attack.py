@@ -48,7 +48,7 @@ class Plan:
     """
 
     attackers: tuple[str, ...] = ATTACKERS
-    invnet: Recipe = Recipe(lr=3e-3)  # noqa: RUF009
+    invnet: Recipe = Recipe(lr=1.5e-3)  # noqa: RUF009
     unet: Recipe = Recipe(lr=1e-3)  # noqa: RUF009
     shorter: float = 0.25
     white_box: Search = Search()  # noqa: RUF009

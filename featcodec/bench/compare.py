@@ -134,7 +134,7 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured, settings)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(*_notes(settings, measured.data), *missing, *failures),
+        notes=(*_notes(settings, measured.data), _effort(finished), *missing, *failures),
         reference=privacy.reference if privacy else Reference(),
     )
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
@@ -158,6 +158,13 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
     absent = [name for i, name in enumerate(data.names) if i not in there]
     if absent:
         yield f"No boxes of {', '.join(absent)}: what is found of them does not count."
+
+
+def _effort(finished: Finished) -> str:
+    seconds = sum(r.encode_s + r.decode_s for records in finished.records.values() for r in records)
+    return (
+        f"Encoding and decoding all of it took {seconds / 60:.1f} minutes of one core, the network included."
+    )
 
 
 def _failures(finished: Finished) -> Iterator[str]:
