@@ -91,6 +91,22 @@ class TestFunction:
         with pytest.raises(featcodec.CodecFileError, match="got a network with digest"):
             featcodec.load(tmp_path / "codec.safetensors", network=network)
 
+    @pytest.mark.parametrize(("stride", "channels"), [(2, 2), (32, 2048)])
+    def test_features_of_any_width_at_strides_from_2_to_32(self, stride, channels):
+        network = nn.Sequential(nn.Conv2d(3, channels, stride, stride), nn.ReLU(), nn.Conv2d(channels, 3, 1))
+        codec = featcodec.fit(network, at="1", images=Noise(), **{**SMALL, "steps": 1})
+        features = codec.decode(codec.encode(ASTRONAUT))
+        assert features.shape == (1, channels, 64 // stride, 64 // stride)
+
+    def test_the_steps_that_a_time_allows_are_measured_once_and_kept(self, network, tmp_path):
+        how = {**SMALL, "minutes": 0.0001, "privacy": 1.0, "adversary_head_start": 1, "out": tmp_path}
+        first = featcodec.fit(network, at="1", images=Noise(), **how)
+        assert json.loads((tmp_path / "steps.json").read_text()) == {"0.0001": 1}
+        (tmp_path / "steps.json").write_text('{"0.0001": 2}')
+        with pytest.raises(FitError, match="of a fit with steps = 1, got 2"):
+            featcodec.fit(network, at="1", images=Noise(), **how)
+        assert first.file.config.latent_stride == 8
+
     def test_the_network_is_left_as_it_was(self, network):
         network.train()
         before = {k: v.clone() for k, v in network.state_dict().items()}
