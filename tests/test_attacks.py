@@ -328,13 +328,21 @@ def test_what_is_rebuilt_for_faces_has_the_photographs_own_size(target, photogra
 
 
 def test_faces_are_verified_on_what_the_strongest_network_rebuilt(target, photographs, others, work, plan):
-    def verify(rebuilt):
-        assert rebuilt(others[0]).shape == (100, 135, 3)
-        return 51.0, 2.0
+    class Recognizer:
+        identity = "recognizer"
+        asked = 0
 
+        def __call__(self, rebuilt):
+            assert rebuilt(others[0]).shape == (100, 135, 3)
+            self.asked += 1
+            return 51.0, 2.0
+
+    verify = Recognizer()
     report = attack([target], training=photographs, evaluation=others, work=work, plan=plan, verify=verify)
     known = [r for r in report.rows if r.face_accuracy is not None]
     assert [(r.point, r.face_accuracy, r.face_tar) for r in known] == [(2.0, 51.0, 2.0), (8.0, 51.0, 2.0)]
+    again = attack([target], training=photographs, evaluation=others, work=work, plan=plan, verify=verify)
+    assert (again.rows, verify.asked) == (report.rows, 2)  # kept
 
 
 def test_attackers_are_compared_on_the_photographs_that_all_of_them_attacked():

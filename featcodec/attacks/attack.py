@@ -7,9 +7,11 @@ curves of both are part of the report. The strongest attacker of a target and po
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,12 +29,31 @@ from featcodec.attacks.whitebox import Search, open_to_search, search
 from featcodec.bench.results import Attacked, Learned
 from featcodec.detector import inference
 from featcodec.errors import InputError
+from featcodec.files import make_folder, write_atomic
 
 __all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
 
 AS_DECODED = "as decoded"
 GREY = 114 / 255
-Verify = Callable[[Callable[[Path], Pixels]], tuple[float, float]]
+
+
+class Verify(Protocol):
+    """Recognises faces on what was rebuilt.
+
+    Attributes:
+        identity: text that changes with photographs, pairs and recognizer: what was found is kept by it.
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    def __call__(self, rebuilt: Callable[[Path], Pixels]) -> tuple[float, float]:
+        """Accuracy and TAR at FAR 1 %, percent.
+
+        Args:
+            rebuilt: from a photograph to what was rebuilt of it, in the photograph's own size.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +111,8 @@ def attack(
         evaluation: other photographs, that the figures are of.
         work: folder for collections, checkpoints and outcomes.
         plan: attackers and budgets.
-        verify: recognises faces: takes a function from a photograph to what was rebuilt of it, in the
-            photograph's own size, and gives accuracy and TAR at FAR 1 %, percent. It is asked about the
-            strongest of the attackers that need no search for every photograph.
+        verify: recognises faces; it is asked about the strongest of the attackers that need no search for
+            every photograph.
 
     Raises:
         InputError: a photograph is in both sets, there are none to evaluate or too few to train on.
@@ -191,13 +211,24 @@ class _Aim:
         found = [self._network(name, one) for name, one in attackers.items()]
         best = max(found, key=lambda o: o.row.psnr, default=None)
         if verify and best:
-            one = attackers[best.row.attacker]
-            accuracy, tar = verify(lambda path: rebuild(self.target, one, path, point=self.point))
+            accuracy, tar = self._verified(verify, attackers[best.row.attacker])
             faces = replace(best, row=replace(best.row, face_accuracy=accuracy, face_tar=tar))
             found[found.index(best)] = faces
         if "white-box" in self.plan.attackers and open_to_search(self.target):
             found.append(self._search(attackers[best.row.attacker] if best else None))
         return mark_strongest(found)
+
+    def _verified(self, verify: Verify, one: Trained | None) -> tuple[float, float]:
+        """What an earlier call has found, or the recognizer's answer."""
+        state = (one.kind, one.recipe, one.curve) if one else None
+        key = _digest(verify.identity, self.seen.identity, state)
+        kept = self.work / "faces" / f"{self.target.name}-{self.point:g}-{key}.json"
+        if not kept.exists():
+            found = verify(lambda path: rebuild(self.target, one, path, point=self.point))
+            make_folder(str(kept.parent), parents=True)
+            write_atomic(kept, json.dumps(found).encode())
+        accuracy, tar = json.loads(kept.read_text())
+        return accuracy, tar
 
     def _network(self, name: str, one: Trained | None) -> Outcome:
         state = (one.recipe, one.curve) if one else None

@@ -6,6 +6,7 @@ and the picture sent by image-vvc at points whose bytes are about the codecs'.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featcodec.attacks.attack import Plan, Report, Verify, attack
+from featcodec.attacks.attack import Plan, Report, attack
 from featcodec.attacks.faces import Embedder, Faces, embed, photograph, verify
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
@@ -103,19 +104,33 @@ def run_attacks(
     return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))
 
 
-def _judge(wanted: Attacking) -> tuple[Verify | None, Reference]:
+def _judge(wanted: Attacking) -> tuple[_Judge | None, Reference]:
     """What recognises faces, and what it reaches on undisturbed photographs."""
     if wanted.faces is None or wanted.face_model is None:
         return None, Reference()
     faces, embedder = Faces.read(wanted.faces), Embedder(wanted.face_model)
-    known = embed(photograph, faces, embedder)
+    judge = _Judge(faces, embedder, embed(photograph, faces, embedder), wanted.seed)
+    accuracy, tar = judge(photograph)
+    return judge, Reference(face_accuracy=accuracy, face_tar=tar)
 
-    def judge(rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
-        found = verify(rebuilt, faces, embedder, known=known, seed=wanted.seed)
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """A recognizer, the pairs that it is asked about, and what it knows of the undisturbed photographs."""
+
+    faces: Faces
+    embedder: Embedder
+    known: NDArray[np.float32]
+    seed: int
+
+    @property
+    def identity(self) -> str:
+        parts = self.known, self.faces.pairs, self.faces.same
+        return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+
+    def __call__(self, rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
+        found = verify(rebuilt, self.faces, self.embedder, known=self.known, seed=self.seed)
         return found.face_accuracy, found.face_tar
-
-    undisturbed = verify(photograph, faces, embedder, known=known, seed=wanted.seed)
-    return judge, Reference(face_accuracy=undisturbed.face_accuracy, face_tar=undisturbed.face_tar)
 
 
 def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: int) -> tuple[BD, ...]:
