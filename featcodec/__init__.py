@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from featcodec.backbones.detection import Box, Boxes
     from featcodec.bitstream import Limits
     from featcodec.codec import FeatureCodec, Features
+    from featcodec.fit.api import fit
     from featcodec.zoo import load
 
 __version__ = "0.1.0"
@@ -83,6 +84,7 @@ __all__ = [
     "UnsupportedError",
     "decode",
     "encode",
+    "fit",
     "load",
     "split",
     "zoo",
@@ -90,8 +92,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "zoo":
-        return importlib.import_module("featcodec.zoo")
+    if name in ("fit", "zoo"):
+        return importlib.import_module(f"featcodec.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'featcodec' has no attribute {name!r}")

@@ -120,7 +120,7 @@ def encode(arguments: argparse.Namespace) -> int:
     pictures = identities(job.picture for job in jobs)
     for job in jobs:
         check_output(job.target, pictures)
-    codec = load_codec(arguments.codec)
+    codec = load_codec(arguments.codec, network=arguments.network, weights=arguments.weights)
     results: list[_Done | _Failed] = []
     try:
         for result in _run(codec, jobs, arguments, keep=into_folder and not arguments.overwrite):

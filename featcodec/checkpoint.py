@@ -13,12 +13,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,8 +25,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from featcodec.backbones.split import Split, crossing_layers, split
-from featcodec.backbones.yolov5 import Scale, YOLOv5
+from featcodec.backbones.pictures import PictureCut, cut_pictures
+from featcodec.backbones.split import Split, split
+from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.config import CodecConfig, ModuleConfig, NetworkConfig, check_config
 from featcodec.entropy import Tables
 from featcodec.errors import CodecFileError, FeatcodecError
 from featcodec.files import read_file, write_atomic
@@ -40,73 +41,11 @@ from featcodec.transforms import (
     exact_carriers,
 )
 
-__all__ = ["CodecConfig", "CodecFile", "NetworkConfig", "network_digest", "network_of"]
+__all__ = ["CodecConfig", "CodecFile", "ModuleConfig", "NetworkConfig", "network_digest", "network_of"]
 
-FORMAT = 1
 LARGEST_FILE = 1 << 30
 METADATA_KEY = "featcodec"
-LARGEST_NUMBER = 1 << 16  # of channels, pixels
 GAINS = (2.0**-32, 2.0**32)  # smallest and largest that leave latents exact
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """The network that is cut.
-
-    Attributes:
-        family: ``"yolov5"``.
-        scale: member of the family.
-        classes: class names by number.
-        at: the layer after which it is cut.
-        digest: SHA-256 over its weights as float16, hexadecimal.
-        confidence: score in (0, 1) from which a box is worth showing, chosen on held-out pictures.
-    """
-
-    family: str
-    scale: Scale
-    classes: tuple[str, ...]
-    at: int
-    digest: str
-    confidence: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class CodecConfig:
-    """What a codec file says in words.
-
-    Attributes:
-        name: 1 to 63 characters of a-z, 0-9, ``.``, ``_``, ``-``; goes into every ``.plf``.
-        description: one line for people.
-        network: the network that is cut.
-        widths: channel counts.
-        size: longest side in pixels that pictures are scaled down to.
-        stride: pixels that the canvas is a multiple of.
-        latent_stride: pixels a latent stands for.
-    """
-
-    name: str
-    description: str
-    network: NetworkConfig
-    widths: Widths
-    size: int = 416
-    stride: int = 32
-    latent_stride: int = 16
-
-    @staticmethod
-    def from_json(text: str) -> CodecConfig:
-        """Reads the metadata of a codec file. Raises KeyError, TypeError or ValueError where it is wrong."""
-        raw: dict[str, Any] = json.loads(text)
-        if raw.pop("format") != FORMAT:
-            raise ValueError(f"expected format {FORMAT}")
-        network = NetworkConfig(**{**raw["network"], "classes": tuple(raw["network"]["classes"])})
-        config = CodecConfig(**{**raw, "network": network, "widths": Widths(**raw["widths"])})
-        if config.to_json() != text:
-            raise ValueError("expected canonical JSON, as the fingerprint is taken over it")
-        return config
-
-    def to_json(self) -> str:
-        """Canonical: the same configuration gives the same text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -202,7 +141,7 @@ class CodecFile:
             CodecFileError: it contradicts itself, or its integer sums could round.
         """
         try:
-            _check_config(self.config)
+            check_config(self.config)
             _check_layout(self.config.widths, self.tensors)
             _ = self.g_a, self.g_s, self.h_a
             rows = len(self.tables_z.sizes), len(self.tables_y.sizes)
@@ -241,27 +180,6 @@ class CodecFile:
             raise CodecFileError(f"{path}: expected a featcodec codec file, got {got}") from error
 
 
-def _check_config(config: CodecConfig) -> None:
-    """Types and ranges, which JSON does not know."""
-    network, numbers = config.network, {**asdict(config.widths), "size": config.size, "stride": config.stride}
-    for name, value in {**numbers, "latent_stride": config.latent_stride}.items():
-        if type(value) is not int or not 1 <= value <= LARGEST_NUMBER:
-            raise ValueError(f"{name}: got {value!r}, expected an integer from 1 to {LARGEST_NUMBER}")
-    if config.stride % config.latent_stride:
-        raise ValueError(f"stride: got {config.stride}, expected a multiple of {config.latent_stride}")
-    texts = config.name, config.description, network.digest, *network.classes
-    if not all(type(text) is str for text in texts) or not network.classes:
-        raise ValueError("name, description, digest and classes: expected text, and at least one class")
-    if not re.fullmatch(r"[a-z0-9._-]{1,63}", config.name):
-        raise ValueError(f"name: got {config.name!r}, expected 1 to 63 characters of a-z 0-9 . _ -")
-    if network.family != "yolov5" or network.scale not in get_args(Scale):
-        raise ValueError(f"network: got {network.family!r} {network.scale!r}, expected a known one")
-    if type(network.confidence) is not float or not 0 < network.confidence < 1:
-        raise ValueError(f"confidence: got {network.confidence!r}, expected a number between 0 and 1")
-    if type(network.at) is not int or len(crossing_layers(network.at)) != 1:
-        raise ValueError(f"network: got a cut at {network.at!r}, expected a layer where one tensor crosses")
-
-
 def _check_layout(w: Widths, tensors: Mapping[str, Tensor]) -> None:
     """Types of all tensors that are stored, and shapes of those that no module checks when it loads them."""
     shapes: dict[str, tuple[int, ...]] = {"inverse_gains": (8, w.latents)}
@@ -290,35 +208,22 @@ _TYPES = {
 }
 
 
-def network_of(file: CodecFile, network: YOLOv5 | None) -> Split:
-    """The network that the codec was fitted to: from the file, or the one given, checked by its digest.
+def network_of(file: CodecFile, network: nn.Module | None) -> Split | PictureCut:
+    """The network that the codec was fitted to, cut: from the file, or the one given, checked by its digest.
 
     Raises:
         CodecFileError: neither the file nor the caller brings the network, or it is another one.
     """
     config = file.config.network
-    state = {k.removeprefix("network."): v for k, v in file.tensors.items() if k.startswith("network.")}
     if network is None:
-        if not state:
-            raise CodecFileError(
-                f"codec {file.config.name!r} comes without its network: give the weights of the "
-                f"{config.family}{config.scale} it was fitted to"
-            )
-        try:
-            with torch.device("meta"):
-                network = YOLOv5(config.scale, classes=len(config.classes))
-            floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-            network.load_state_dict(floats, assign=True)
-        except (RuntimeError, FeatcodecError) as error:
-            raise CodecFileError(f"codec {file.config.name!r}: its network: {_one_line(error)}") from error
+        network = _stored_network(file)
     digest = network_digest(network)
     if digest != config.digest:
         raise CodecFileError(
             f"codec {file.config.name!r}: got a network with digest {digest[:16]}, "
             f"expected {config.digest[:16]}"
         )
-    fused = copy.deepcopy(network).eval().requires_grad_(False).fuse()
-    cut = split(fused.to(memory_format=torch.channels_last), at=config.at)
+    cut = _cut(file.config, network)
     got, expected = cut.features(), (file.config.widths.features, file.config.latent_stride // 2)
     if got != expected:
         raise CodecFileError(
@@ -326,6 +231,41 @@ def network_of(file: CodecFile, network: YOLOv5 | None) -> Split:
             f"expected {expected[0]} at {expected[1]}"
         )
     return cut
+
+
+def _stored_network(file: CodecFile) -> YOLOv5:
+    config = file.config.network
+    state = {k.removeprefix("network."): v for k, v in file.tensors.items() if k.startswith("network.")}
+    if isinstance(config, ModuleConfig):
+        raise CodecFileError(
+            f"codec {file.config.name!r} comes without its network: give {config.model} with the weights "
+            "it was fitted to, with featcodec.load(PATH, network=...) or --network"
+        )
+    if not state:
+        raise CodecFileError(
+            f"codec {file.config.name!r} comes without its network: give the weights of the "
+            f"{config} it was fitted to"
+        )
+    try:
+        with torch.device("meta"):
+            network = YOLOv5(config.scale, classes=len(config.classes))
+        floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        network.load_state_dict(floats, assign=True)
+    except (RuntimeError, FeatcodecError) as error:
+        raise CodecFileError(f"codec {file.config.name!r}: its network: {_one_line(error)}") from error
+    return network
+
+
+def _cut(config: CodecConfig, network: nn.Module) -> Split | PictureCut:
+    about = config.network
+    own = copy.deepcopy(network).eval().requires_grad_(False)
+    if isinstance(about, ModuleConfig):
+        own = own.to(memory_format=torch.channels_last)
+        side = -(-config.size // config.stride) * config.stride
+        return cut_pictures(own, at=about.at, mean=about.mean, deviation=about.deviation, side=side)
+    if not isinstance(own, YOLOv5):
+        raise CodecFileError(f"codec {config.name!r}: got {type(own).__name__}, expected a {about}")
+    return split(own.fuse().to(memory_format=torch.channels_last), at=about.at)
 
 
 def network_digest(network: nn.Module) -> str:

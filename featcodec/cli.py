@@ -4,6 +4,7 @@
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
     featcodec attack street --train photos/ --eval other-photos/ --work attack/
     featcodec layers torchvision:resnet18              featcodec zoo
+    featcodec fit torchvision:resnet18 --at layer2 --images photos/ -o mine.safetensors
 
 Exit codes as `featcodec.terminal` says. Here is the command line; `featcodec.commands` does the work.
 """
@@ -19,15 +20,13 @@ from pathlib import Path
 from featcodec import __version__, batch, commands, layers
 from featcodec.attacks import ATTACKERS
 from featcodec.bitstream import VERSION
+from featcodec.fit.arguments import add_fit
 from featcodec.header import quality_to_step
 from featcodec.metadata import serialize_metadata
-from featcodec.options import add_limits, add_max_pixels
-from featcodec.terminal import STANDARD, positive, run_command
+from featcodec.options import MODEL, add_limits, add_max_pixels, minutes, path
+from featcodec.terminal import positive, run_command
 
 __all__ = ["main"]
-
-# By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
-_STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_encode, _add_decode, _add_detect, _add_layers, _add_attack, _add_zoo):
+    for add in (_add_encode, _add_decode, _add_detect, _add_layers, add_fit, _add_attack, _add_zoo):
         add(subparsers)
     return parser
 
@@ -87,7 +86,7 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument(
         "images",
         nargs="+",
-        type=_path,
+        type=path,
         metavar="IMAGE",
         help="a picture, or a folder with pictures; - is standard input",
     )
@@ -95,7 +94,7 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "-o",
         "--output",
         required=True,
-        type=_path,
+        type=path,
         metavar="OUT",
         help="the .plf file; - is standard output. Several pictures, a folder of them, or one where OUT is a "
         "folder or ends with a slash, go to OUT/NAME.plf each; a missing folder is made",
@@ -114,6 +113,7 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--target-bytes", type=positive, metavar="N", help="the best quality of at most N bytes a file"
     )
     _add_codec(command, "default: street")
+    _add_network(command)
     command.add_argument(
         "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'
     )
@@ -126,12 +126,12 @@ def _add_encode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _add_decode(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparsers.add_parser("decode", help="a .plf file to features", allow_abbrev=False)
-    command.add_argument("file", type=_path, metavar="FILE", help="a .plf file; - is standard input")
+    command.add_argument("file", type=path, metavar="FILE", help="a .plf file; - is standard input")
     command.add_argument(
         "-o",
         "--output",
         required=True,
-        type=_path,
+        type=path,
         metavar="OUT",
         help="NumPy file (.npy) for float32 (1, C, h, w); - is standard output",
     )
@@ -153,7 +153,7 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument(
         "file",
-        type=_path,
+        type=path,
         metavar="FILE",
         help="a .plf file, or a picture, which is first encoded in memory; - is standard input",
     )
@@ -167,8 +167,9 @@ def _add_detect(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="draw the boxes: OUT.png, .jpg or .webp. A .plf holds no picture, which is the point of it: "
         "they are drawn on plain grey unless --on gives the photograph. Scaled down to 4 megapixels",
     )
-    command.add_argument("--on", type=_path, metavar="PHOTO", help="the photograph that --draw draws on")
+    command.add_argument("--on", type=path, metavar="PHOTO", help="the photograph that --draw draws on")
     _add_codec(command, "default: found by the fingerprint in the file; street for a picture")
+    _add_network(command)
     add_limits(command)
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(run=commands.detect)
@@ -183,13 +184,8 @@ def _add_layers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "adding are two operations), and the bytes of the uncoded features at 8 bit, beside the input's.",
         allow_abbrev=False,
     )
-    command.add_argument(
-        "model",
-        metavar="MODEL",
-        help="yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or "
-        "MODULE:CALLABLE of your own, which imports and thereby runs MODULE",
-    )
-    command.add_argument("--weights", type=_path, metavar="FILE", help="weights of the network, by name")
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    command.add_argument("--weights", type=path, metavar="FILE", help="weights of the network, by name")
     command.add_argument(
         "--size", type=positive, default=224, metavar="N", help="sides of the picture; default 224"
     )
@@ -215,11 +211,11 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "codecs", nargs="+", metavar="CODEC", help="name of an embedded codec or path of a codec file"
     )
     command.add_argument(
-        "--train", required=True, action="append", type=_path, metavar="FOLDER",
+        "--train", required=True, action="append", type=path, metavar="FOLDER",
         help="photographs that the attackers train on; several times for several folders",
     )  # fmt: skip
     command.add_argument(
-        "--eval", required=True, type=_path, metavar="FOLDER", help="other photographs, that are measured"
+        "--eval", required=True, type=path, metavar="FOLDER", help="other photographs, that are measured"
     )
     command.add_argument(
         "--quality", type=_qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
@@ -234,13 +230,13 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )  # fmt: skip
     budget = command.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
-    budget.add_argument("--minutes", type=_minutes, metavar="M", help="of each training, about")
+    budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, about")
     command.add_argument(
-        "--work", type=_path, default="featcodec-attack", metavar="FOLDER",
+        "--work", type=path, default="featcodec-attack", metavar="FOLDER",
         help="what is collected and learned goes here, and is used again (default: %(default)s)",
     )  # fmt: skip
     command.add_argument(
-        "--gallery", type=_path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
+        "--gallery", type=path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
     )
     command.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
     command.add_argument("--json", action="store_true", help="one JSON object")
@@ -265,10 +261,13 @@ def _add_codec(command: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def _path(text: str) -> str:
-    if not text:  # most likely a variable of the shell that was never set; as a path it means this folder
-        raise argparse.ArgumentTypeError("got '', expected a path")
-    return _STREAMS.get(text, text)
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--network",
+        metavar="MODEL",
+        help="for a codec file that comes without its network: the network, as for featcodec layers",
+    )
+    command.add_argument("--weights", type=path, metavar="FILE", help="weights of that network, by name")
 
 
 def _quality(text: str) -> float:
@@ -289,16 +288,6 @@ def _attackers(text: str) -> tuple[str, ...]:
     if not set(names) <= set(ATTACKERS):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
     return names
-
-
-def _minutes(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e5:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of minutes")
-    return number
-
-
-_minutes.__name__ = "number"
 
 
 def _fraction(text: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.backbones.detection import Boxes
+from featcodec.backbones.pictures import PictureCut
 from featcodec.backbones.split import Split
 from featcodec.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
 from featcodec.checkpoint import CodecFile
+from featcodec.config import NetworkConfig
 from featcodec.detector import Detector, inference
 from featcodec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
 from featcodec.geometry import Geometry
 from featcodec.header import Header, quality_to_step
-from featcodec.images import ImageLike
+from featcodec.images import ImageLike, load_image
 from featcodec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
 
 __all__ = ["FeatureCodec", "Features", "Symbols"]
@@ -99,13 +102,13 @@ class FeatureCodec:
         'person'
     """
 
-    def __init__(self, file: CodecFile, network: Split | None):
+    def __init__(self, file: CodecFile, network: Split | PictureCut | None):
         self.file = file
         self._network = network
         self._tables_z, self._tables_y = file.tables_z, file.tables_y
 
     @property
-    def network(self) -> Split:
+    def network(self) -> Split | PictureCut:
         """The network, cut.
 
         Raises:
@@ -117,9 +120,14 @@ class FeatureCodec:
 
     @property
     def detector(self) -> Detector:
-        """The network, with its classes and the size of its pictures; errors as `network`."""
-        config = self.file.config
-        return Detector(self.network, config.network.classes, config.size, config.stride, self.confidence)
+        """The network, with its classes and the size of its pictures.
+
+        Raises:
+            InputError: the codec was made without it, or it is no detector that featcodec knows.
+        """
+        config, about, network = self.file.config, self._detector_config, self.network
+        assert isinstance(network, Split)  # as its configuration is a YOLOv5's
+        return Detector(network, about.classes, config.size, config.stride, about.confidence)
 
     @property
     def name(self) -> str:
@@ -133,8 +141,22 @@ class FeatureCodec:
 
     @property
     def confidence(self) -> float:
-        """The score from which a box is worth showing, unless the caller says otherwise."""
-        return self.file.config.network.confidence
+        """The score from which a box is worth showing, unless the caller says otherwise.
+
+        Raises:
+            InputError: the codec is for no detector that featcodec knows.
+        """
+        return self._detector_config.confidence
+
+    @property
+    def _detector_config(self) -> NetworkConfig:
+        about = self.file.config.network
+        if isinstance(about, NetworkConfig):
+            return about
+        raise InputError(
+            f"codec {self.name!r}: its network, {about}, is no detector that featcodec knows, expected a "
+            "YOLOv5; codec.tail(features) gives what it returns"
+        )
 
     def save(self, path: str) -> None:
         """Writes the codec file (safetensors); whole or not at all."""
@@ -187,8 +209,8 @@ class FeatureCodec:
         if quality is not None and target_bytes is not None:
             raise InputError("encode: got quality and target_bytes, expected one of them")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
-        detector = self.detector
-        loaded = [detector.canvas(i, max_pixels=max_pixels) for i in images]
+        _ = self.network  # its absence is told before any picture is read
+        loaded = [self._canvas(i, max_pixels) for i in images]
         latents = self._latents([x for x, _ in loaded])
         out = []
         for y, (_, geometry) in zip(latents, loaded, strict=True):
@@ -200,8 +222,13 @@ class FeatureCodec:
 
     def features(self, image: ImageLike) -> Features:
         """A picture to the uncoded features, as if they had crossed the cut unchanged."""
-        x, geometry = self.detector.canvas(image)
-        return Features.of(self.detector.features(x), geometry)
+        x, geometry = self._canvas(image, DEFAULT_LIMITS.max_pixels)
+        with inference():
+            return Features.of(self.network.head(x)[0], geometry)
+
+    def _canvas(self, image: ImageLike, max_pixels: int) -> tuple[Tensor, Geometry]:
+        config = self.file.config
+        return load_image(image, size=config.size, stride=config.stride, max_pixels=max_pixels)
 
     def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
         """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
@@ -224,7 +251,7 @@ class FeatureCodec:
         out: dict[int, Tensor] = {}
         with inference():
             for where in _same_shape(xs):
-                f = self.detector.features(torch.cat([xs[i] for i in where]))
+                f = self.network.head(torch.cat([xs[i] for i in where]))[0]
                 for i, y in zip(where, self.file.g_a(f), strict=True):
                     out[i] = y
         return [out[i] for i in range(len(xs))]
@@ -364,6 +391,20 @@ class FeatureCodec:
         return s
 
     # ---- the network's tail
+
+    def tail(self, features: Tensor) -> Any:
+        """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
+
+        For a YOLOv5 these are the raw outputs of its head; `detect` makes boxes of them.
+
+        Raises:
+            InputError: the codec was made without its network, or a shape that the tail does not take.
+        """
+        channels = self.file.config.widths.features
+        if features.ndim != 4 or features.shape[1] != channels:
+            raise InputError(f"tail: got features {tuple(features.shape)}, expected (B, {channels}, h, w)")
+        with inference():
+            return self.network.tail((features.as_subclass(torch.Tensor),))
 
     def detect(
         self,

@@ -53,7 +53,7 @@ def decode(arguments: argparse.Namespace) -> int:
     with about(arguments.file):
         data = read_input(arguments.file, limits.max_file)
         header = parse(data, limits=limits).header  # before torch is imported, which takes seconds
-    codec = _codec_for(header, arguments)
+    codec = _decoder_for(header, arguments)
     with about(arguments.file):
         if arguments.latents:
             decoded, _ = codec.decode_latents(data, limits=limits)
@@ -115,7 +115,7 @@ def _source(arguments: argparse.Namespace, limits: Limits) -> _Source:
         with about(arguments.file):
             header = parse(data, limits=limits).header  # before torch is imported, which takes seconds
         return _Source(_codec_for(header, arguments), data, header, None)
-    codec = load_codec(arguments.codec)
+    codec = load_codec(arguments.codec, network=arguments.network, weights=arguments.weights)
     with about(arguments.file):
         coded = codec.encode(data, max_pixels=limits.max_pixels)
         return _Source(codec, coded, parse(coded, limits=limits).header, data)
@@ -200,7 +200,7 @@ def zoo(arguments: argparse.Namespace) -> int:
 def _embedded(name: str) -> dict[str, object]:
     """What ``zoo --json`` shows of a codec; names and units here are an interface."""
     from featcodec import zoo as codecs
-    from featcodec.checkpoint import CodecFile
+    from featcodec.checkpoint import CodecFile, NetworkConfig
 
     path = codecs.path(name)
     file = CodecFile.load(path)
@@ -209,9 +209,9 @@ def _embedded(name: str) -> dict[str, object]:
         "name": name,
         "fingerprint": file.fingerprint.hex(),
         "bytes": path.stat().st_size,
-        "network": f"{network.family}{network.scale}",
+        "network": str(network),
         "at": network.at,
-        "classes": len(network.classes),
+        "classes": len(network.classes) if isinstance(network, NetworkConfig) else None,
         "description": file.config.description,
         "default": name == codecs.DEFAULT,
     }
@@ -220,18 +220,33 @@ def _embedded(name: str) -> dict[str, object]:
 # ---- shared
 
 
-def load_codec(codec: str | None) -> FeatureCodec:
-    """The codec of ``--codec``, the default one without it."""
+def load_codec(codec: str | None, *, network: str | None = None, weights: str | None = None) -> FeatureCodec:
+    """The codec of ``--codec``, the default one without it, with the network of ``--network``, if given."""
     from featcodec import zoo as codecs
 
-    return codecs.load(codecs.DEFAULT if codec is None else codec)
+    brought = None
+    if network is not None:
+        from featcodec.backbones.models import network_by_name
+
+        brought = network_by_name(network, weights=weights)
+    return codecs.load(codecs.DEFAULT if codec is None else codec, network=brought)
 
 
 def _codec_for(header: Header, arguments: argparse.Namespace) -> FeatureCodec:
     """The codec asked for, else the one that the file wants."""
     if arguments.codec is not None:
-        return load_codec(arguments.codec)
+        return load_codec(arguments.codec, network=arguments.network, weights=arguments.weights)
     from featcodec import zoo as codecs
 
     with about(arguments.file):
         return codecs.for_header(header)
+
+
+def _decoder_for(header: Header, arguments: argparse.Namespace) -> FeatureCodec:
+    """As `_codec_for`, but without the network, which nobody needs to decode."""
+    from featcodec import zoo as codecs
+
+    if arguments.codec is not None:
+        return codecs.decoder(arguments.codec)
+    with about(arguments.file):
+        return codecs.decoder_for(header)

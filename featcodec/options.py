@@ -1,4 +1,4 @@
-"""Command-line options for what a reader accepts: one for each of the `Limits`. Standard library only."""
+"""Command-line options and types of arguments that several commands share. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import argparse
 from dataclasses import fields
 
 from featcodec.bitstream import DEFAULT_LIMITS, Limits
-from featcodec.terminal import positive
+from featcodec.terminal import STANDARD, positive
 
-__all__ = ["add_limits", "add_max_pixels", "limits_of"]
+__all__ = ["MODEL", "add_limits", "add_max_pixels", "limits_of", "minutes", "path", "weight"]
+
+MODEL = (
+    "yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or MODULE:CALLABLE "
+    "of your own, which imports and thereby runs MODULE"
+)
+# By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
+_STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}
 
 _HELP = {
     "max_pixels": "largest picture to accept, width times height",
@@ -52,3 +59,32 @@ def _add(command: argparse._ActionsContainer, name: str) -> None:
         metavar="N",
         help=f"{_HELP[name]} (default: %(default)s)",
     )
+
+
+def path(text: str) -> str:
+    """For argparse: a path, or ``-``."""
+    if not text:  # most likely a variable of the shell that was never set; as a path it means this folder
+        raise argparse.ArgumentTypeError("got '', expected a path")
+    return _STREAMS.get(text, text)
+
+
+def minutes(text: str) -> float:
+    """For argparse: minutes, above 0."""
+    number = float(text)
+    if not 0 < number < 1e5:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of minutes")
+    return number
+
+
+minutes.__name__ = "number"
+
+
+def weight(text: str) -> float:
+    """For argparse: a number of at least 0."""
+    number = float(text)
+    if not 0 <= number < 1e9:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of at least 0")
+    return number
+
+
+weight.__name__ = "number"

@@ -278,6 +278,7 @@ class TestSurface:
             "UnsupportedError",
             "decode",
             "encode",
+            "fit",
             "load",
             "split",
             "zoo",

@@ -2,109 +2,219 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
+from torch import nn
 
 from featcodec.attacks.invnet import InvNet, mean_colour_loss, reconstruction_loss
+from featcodec.backbones.pictures import cut_pictures
 from featcodec.backbones.split import split
 from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.errors import FitError
-from featcodec.fit.loop import Options, Run, fit_codec
+from featcodec.fit.loop import Fitting, fit_codec
 from featcodec.fit.losses import distortion, quality_weight, target_of
+from featcodec.fit.run import Options, Run
+from featcodec.fit.start import check_start, set_gains, set_statistics
+from featcodec.fit.tasks import Detection, find_task
 from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
-SMALL = Widths(64, latents=8, side=4, analysis=8, synthesis=8, hyper=8)
+PRIVATE = Options(steps=6, privacy=1.0, adversary_head_start=1, adversaries=2, adversary_restart=2)
+
+
+def batches(start, count=8):
+    for i in range(start, count):
+        generator = torch.Generator().manual_seed(i)
+        yield torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=generator), None
 
 
 @pytest.fixture(scope="module")
 def network():
+    """A small network, cut at stride 8."""
     torch.manual_seed(0)
-    return split(YOLOv5("n", classes=6).eval().requires_grad_(False), at=4)
+    convolutions = nn.Conv2d(3, 8, 5, 4, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
+    tail = nn.Conv2d(16, 16, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)
+    whole = nn.Sequential(*convolutions, *tail).eval().requires_grad_(False)
+    return cut_pictures(whole, at="3", side=64)
 
 
-def pictures(count, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(count):
-        yield torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=generator)
+@pytest.fixture(scope="module")
+def fitting(network):
+    x = next(batches(0))[0].float() / 255
+    return Fitting(network, find_task(network, "outputs", network.head(x)[0], feature_weight=0.1), batches)
 
 
 def model():
     torch.manual_seed(1)
-    return CodecModel(SMALL)
+    return CodecModel(Widths(16, latents=8, side=4, analysis=8, synthesis=8, hyper=8))
 
 
-def moved(fitted):
-    start = model().state_dict()
-    return any(not torch.equal(value, start[name]) for name, value in fitted.state_dict().items())
+def fitted(fitting, options, checkpoint=None, **how):
+    run = Run(model(), options)
+    if checkpoint:
+        run.resume(checkpoint)
+    fit_codec(fitting, run, checkpoint=checkpoint, **how)
+    return run
 
 
-def test_lambda_is_geometric_between_its_ends():
-    got = quality_weight(torch.tensor([1.0, 4.5, 8.0]), (0.5, 8.0))
-    assert torch.allclose(got, torch.tensor([0.5, 2.0, 8.0]))
+def same(a, b):
+    return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
 
 
-def test_distortion_of_the_uncoded_features_is_zero_and_of_others_is_not(network):
-    with torch.no_grad():
-        f = network.head(next(pictures(1)).float() / 255)[0]
-        target = target_of(network, f)
-        assert torch.allclose(distortion(network, f, target, 0.1), torch.zeros(2), atol=1e-6)
-        assert (distortion(network, f + 0.5 * torch.randn_like(f), target, 0.1) > 0).all()
+class TestObjective:
+    def test_lambda_is_geometric_between_its_ends(self):
+        got = quality_weight(torch.tensor([1.0, 4.5, 8.0]), (0.5, 8.0))
+        assert torch.allclose(got, torch.tensor([0.5, 2.0, 8.0]))
+
+    def test_distortion_of_the_uncoded_features_is_zero_and_of_others_is_not(self):
+        torch.manual_seed(0)
+        network = split(YOLOv5("n", classes=6).eval().requires_grad_(False), at=4)
+        with torch.no_grad():
+            f = network.head(next(batches(0))[0].float() / 255)[0]
+            target = target_of(network, f)
+            assert torch.allclose(distortion(network, f, target, 0.1), torch.zeros(2), atol=1e-6)
+            assert (distortion(network, f + 0.5 * torch.randn_like(f), target, 0.1) > 0).all()
+        assert isinstance(find_task(network, "outputs", f, feature_weight=0.1), Detection)
+
+    def test_an_adversary_that_paints_the_mean_colour_reaches_the_bound_of_privacy(self):
+        picture = torch.rand(2, 3, 32, 32)
+        mean = picture.mean((2, 3), keepdim=True).expand_as(picture)
+        assert torch.allclose(reconstruction_loss(mean, picture, 5.0), mean_colour_loss(picture, 5.0))
+        assert torch.equal(reconstruction_loss(picture, picture, 5.0), torch.zeros(2))
+
+    @pytest.mark.parametrize("stride", [4, 8, 16, 64])
+    def test_the_adversary_paints_half_the_resolution_whatever_the_stride(self, stride):
+        painted = InvNet(8, width=16, stride=stride)(torch.zeros(1, 8, 3, 5))
+        assert painted.shape == (1, 3, 3 * stride // 2, 5 * stride // 2)
 
 
-def test_an_adversary_that_paints_the_mean_colour_reaches_the_bound_of_privacy():
-    picture = torch.rand(2, 3, 32, 32)
-    mean = picture.mean((2, 3), keepdim=True).expand_as(picture)
-    assert torch.allclose(reconstruction_loss(mean, picture, 5.0), mean_colour_loss(picture, 5.0))
-    assert torch.equal(reconstruction_loss(picture, picture, 5.0), torch.zeros(2))
+class TestStart:
+    def test_a_latent_takes_about_a_bit_at_quality_4(self, network):
+        f = network.head(torch.rand(4, 3, 64, 64))[0]
+        fresh = model()
+        set_statistics(fresh, f)
+        set_gains(fresh, f)
+        coded = fresh(f, torch.full((4,), 4.0))
+        latents = coded.y_hat[0].numel()
+        assert 0.5 < float(coded.bits_y.mean().detach()) / latents < 2.0
+
+    def test_statistics_normalise_the_features_channel_by_channel(self, network):
+        f = network.head(torch.rand(4, 3, 64, 64))[0]
+        fresh = model()
+        set_statistics(fresh, f)
+        assert torch.allclose(fresh.g_a.mean, f.mean((0, 2, 3)))
+        assert (fresh.g_s.deviation > 0).all()
+
+    def test_a_loss_that_is_not_finite_is_found_before_the_first_step(self, fitting, network):
+        broken = model()
+        with torch.no_grad():
+            broken.g_s.net[0].weight.fill_(float("nan"))
+        f = network.head(torch.rand(2, 3, 64, 64))[0]
+        with pytest.raises(FitError, match="the distortion is not finite before the first step"):
+            check_start(broken, fitting.task, f, None)
 
 
-def test_the_adversary_paints_half_the_resolution():
-    assert InvNet(8, width=16)(torch.zeros(1, 8, 3, 5)).shape == (1, 3, 24, 40)
+class TestLoop:
+    @pytest.mark.parametrize("options", [PRIVATE, Options(steps=6, optimizer="adamw", bf16=False)])
+    def test_six_steps_are_three_steps_a_kill_and_three_more(self, fitting, tmp_path, options):
+        whole = fitted(fitting, options)
+        seen = []
+
+        def killed(run, _):
+            seen.append(run.step)
+            if run.step == 4:
+                raise KeyboardInterrupt
+
+        checkpoint = tmp_path / "checkpoint.pt"
+        with pytest.raises(KeyboardInterrupt):
+            fitted(fitting, options, checkpoint, report=killed, save_every=-1.0)
+        assert torch.load(checkpoint, weights_only=True)["step"] == 3
+        resumed = fitted(fitting, options, checkpoint, report=lambda run, _: seen.append(run.step))
+        assert seen == [1, 2, 3, 4, 4, 5, 6]
+        assert same(whole.model, resumed.model)
+        for (one, _), (other, _) in zip(whole.adversaries, resumed.adversaries, strict=True):
+            assert same(one, other)
+
+    def test_a_fit_moves_the_codec_and_leaves_the_network_alone(self, fitting):
+        before = {k: v.clone() for k, v in fitting.network.network.state_dict().items()}
+        run = fitted(fitting, Options(steps=2))
+        assert not same(run.model, model())
+        assert all(torch.equal(v, before[k]) for k, v in fitting.network.network.state_dict().items())
+
+    def test_the_adversary_trains_alone_before_the_codec_moves(self, fitting):
+        run = Run(model(), Options(steps=5, privacy=1.0, adversary_head_start=2))
+        start = {k: v.clone() for k, v in run.adversaries[0][0].state_dict().items()}
+        fit_codec(Fitting(fitting.network, fitting.task, lambda s: batches(s, 2)), run, checkpoint=None)
+        assert run.step == 0
+        assert same(run.model, model())
+        assert any(not torch.equal(v, start[k]) for k, v in run.adversaries[0][0].state_dict().items())
+
+    def test_adversaries_take_turns_in_starting_afresh(self):
+        run = Run(model(), PRIVATE)
+        before = [network for network, _ in run.adversaries]
+        replaced = []
+        for step in range(7):
+            run.step = step
+            run.restart()
+            now = [network for network, _ in run.adversaries]
+            replaced.append([i for i in range(2) if now[i] is not before[i]])
+            before = now
+        assert replaced == [[], [], [1], [], [0], [], [1]]
+
+    def test_without_privacy_there_is_no_adversary(self):
+        assert Run(model(), Options(steps=1)).adversaries == []
+
+    def test_a_diverging_fit_stops_with_the_reason_and_keeps_the_last_good_checkpoint(
+        self, fitting, tmp_path
+    ):
+        checkpoint = tmp_path / "checkpoint.pt"
+
+        def spoiled(run, _):
+            if run.step == 2:
+                with torch.no_grad():
+                    run.model.g_s.net[0].weight.fill_(float("nan"))
+
+        endless = Fitting(fitting.network, fitting.task, lambda start: batches(start, 40))
+        with pytest.raises(FitError, match=r"step 12: the loss is not finite.*checkpoint\.pt"):
+            fitted(endless, Options(steps=40), checkpoint, report=spoiled, save_every=-1.0)
+        kept = torch.load(checkpoint, weights_only=True)
+        assert kept["step"] == 2
+
+    def test_figures_say_rate_distortion_and_what_the_adversary_sees(self, fitting):
+        lines = []
+        fitted(fitting, PRIVATE, report=lambda _, figures: lines.append(figures))
+        assert len(lines) == 6
+        assert all(f.bpp_y > 0 and f.distortion > 0 and 0 < f.psnr < 60 and f.bound > 0 for f in lines)
+        assert "bpp, distortion" in str(lines[0])
+        assert "dB" in str(lines[0])
 
 
-def test_a_fit_moves_the_codec_and_leaves_the_network_alone(network, tmp_path):
-    before = {k: v.clone() for k, v in network.network.state_dict().items()}
-    fitted = fit_codec(network, model(), pictures(3), Options(steps=3), checkpoint=tmp_path / "c.pt")
-    assert moved(fitted)
-    assert all(torch.equal(v, before[k]) for k, v in network.network.state_dict().items())
+class TestCheckpoint:
+    def test_a_checkpoint_of_other_settings_is_refused_by_name(self, tmp_path):
+        path = tmp_path / "checkpoint.pt"
+        Run(model(), Options(steps=3)).save(path)
+        with pytest.raises(FitError, match=r"of a fit with lr = 0.001, got 0.1"):
+            Run(model(), Options(steps=3, lr=0.1)).resume(path)
+        with pytest.raises(FitError, match="network, pictures and sizes"):
+            Run(model(), Options(steps=3), identity="other").resume(path)
 
+    @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80\x02c__builtin__\nprint\n."])
+    def test_what_is_no_checkpoint_is_refused(self, tmp_path, content):
+        path = tmp_path / "checkpoint.pt"
+        path.write_bytes(content)
+        with pytest.raises(FitError, match="no checkpoint of a fit"):
+            Run(model(), Options(steps=3)).resume(path)
 
-def test_the_adversary_trains_alone_before_the_codec_moves(network, tmp_path):
-    options = Options(steps=5, privacy=1.0, adversary_head_start=2)
-    fitted = fit_codec(network, model(), pictures(2), options, checkpoint=tmp_path / "c.pt")
-    assert not moved(fitted)
-    assert torch.load(tmp_path / "c.pt", weights_only=True)["step"] == 0
-
-
-def test_an_interrupted_fit_ends_where_an_uninterrupted_one_does(network, tmp_path):
-    options = Options(steps=4, privacy=1.0, adversary_head_start=1)
-    whole = fit_codec(network, model(), pictures(5), options, checkpoint=tmp_path / "whole.pt")
-    batches = list(pictures(5))
-    fit_codec(network, model(), batches[:2], options, checkpoint=tmp_path / "parts.pt")
-    parts = fit_codec(network, model(), batches[2:], options, checkpoint=tmp_path / "parts.pt")
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, parts.state_dict()[name]), name
-
-
-def test_a_loss_that_is_not_finite_ends_the_fit_with_the_reason(network, tmp_path):
-    broken = model()
-    with torch.no_grad():
-        broken.g_s.net[0].weight.fill_(float("nan"))
-    with pytest.raises(FitError, match="not finite"):
-        fit_codec(network, broken, pictures(60), Options(steps=60), checkpoint=tmp_path / "c.pt")
-
-
-def test_progress_is_a_json_line_every_fifty_steps(network, tmp_path):
-    lines = []
-    fit_codec(
-        network, model(), pictures(50), Options(steps=50), checkpoint=tmp_path / "c.pt", log=lines.append
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"steps": 0}, "steps: got 0"),
+            ({"privacy": -1.0}, "privacy: got -1.0"),
+            ({"optimizer": "sgd"}, "expected muon or adamw"),
+            ({"quality_weights": (3.0, 1.0)}, "expected two rising numbers"),
+            ({"lr": float("nan")}, "lr: got nan"),
+        ],
     )
-    assert [json.loads(line)["step"] for line in lines] == [50]
-    assert json.loads(lines[0])["bpp_y"] > 0
-
-
-def test_without_privacy_there_is_no_adversary():
-    assert Run(model(), Options(steps=1)).adversary is None
+    def test_options_that_make_no_sense_are_refused(self, change, said):
+        with pytest.raises(FitError, match=said):
+            Options(**change)

@@ -17,8 +17,11 @@ only writes.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -29,9 +32,13 @@ from torch import Tensor
 
 from featcodec.backbones.split import Split, split
 from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.fit.data import Batch
 from featcodec.fit.export import export
-from featcodec.fit.loop import Options, fit_codec
+from featcodec.fit.loop import Figures, Fitting, fit_codec
 from featcodec.fit.losses import QUALITY_WEIGHTS
+from featcodec.fit.run import Options, Run
+from featcodec.fit.start import set_statistics
+from featcodec.fit.tasks import Detection
 from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
@@ -49,7 +56,7 @@ def load_detector(path: Path) -> YOLOv5:
     return net.eval().requires_grad_(False)
 
 
-def batches(shared: Path, size: int, batch: int, count: int, seed: int, done: int) -> Iterator[Tensor]:
+def batches(shared: Path, size: int, batch: int, count: int, seed: int, done: int) -> Iterator[Batch]:
     """Augmented training pictures (B, 3, size, size) uint8: `count` batches, the first `done` left out."""
     sets = splits(shared)
     data = StreetTraining(
@@ -63,16 +70,22 @@ def batches(shared: Path, size: int, batch: int, count: int, seed: int, done: in
         data, batch, collate_fn=collate, num_workers=1, prefetch_factor=4, drop_last=True
     )
     for b in loader:
-        yield b.images
+        yield b.images, None
 
 
 @torch.no_grad()
-def normalise(model: CodecModel, network: Split, images: Tensor) -> None:
-    """Sets the channel statistics of g_a and g_s from a batch of training pictures."""
-    f = network.head(images.to(model.log_gain.device).float() / 255)[0]
-    for transform in (model.g_a, model.g_s):
-        transform.mean.copy_(f.mean((0, 2, 3)))
-        transform.deviation.copy_(f.std((0, 2, 3)).clamp(min=0.02))
+def features(network: Split, pictures: Iterable[Batch], device: str) -> Tensor:
+    """Features of the first `STATISTICS` batches."""
+    found = [network.head(images.to(device).float() / 255)[0] for images, _ in islice(pictures, STATISTICS)]
+    return torch.cat(found)
+
+
+def report(run: Run, figures: Figures) -> None:
+    """A JSON line every 50 steps, for people who watch."""
+    if run.step % 50 == 0:
+        print(
+            json.dumps({"step": run.step, **{k: round(v, 4) for k, v in asdict(figures).items()}}), flush=True
+        )
 
 
 def main() -> None:
@@ -96,6 +109,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--optimizer", choices=("adamw", "muon"), default="adamw", help="as the codecs were made"
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     detector = load_detector(args.detector)
@@ -106,26 +122,25 @@ def main() -> None:
     options = Options(
         steps=args.steps,
         lr=args.lr,
+        optimizer=args.optimizer,
         quality_weights=tuple(args.quality_weights),
         privacy=args.privacy,
         feature_weight=args.feature_weight,
         adversary_steps=args.adversary_steps,
         seed=args.seed,
     )
-    head_start = options.adversary_head_start if args.privacy > 0 else 0
-    planned = args.steps + head_start
-    kept = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
-    done = kept["step"] + head_start if kept else 0
-    if kept and done >= planned:  # finished before: the codec is only written again
-        model.load_state_dict(kept["model"])
-    else:
-        pictures = batches(args.shared, args.size, args.batch, planned + STATISTICS, args.seed, done)
-        if args.start:
-            base = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
-            model.load_state_dict(base["model"])
-        elif not done:
-            normalise(model, network, torch.cat([next(pictures) for _ in range(STATISTICS)]))
-        fit_codec(network, model, pictures, options, checkpoint=checkpoint, log=partial(print, flush=True))
+    planned = args.steps + options.head_start
+    source = partial(batches, args.shared, args.size, args.batch, planned, args.seed)
+    if args.start:
+        base = torch.load(args.start / "checkpoint.pt", weights_only=True, map_location=args.device)
+        model.load_state_dict(base["model"])
+    elif not checkpoint.exists():
+        set_statistics(model, features(network, source(0), args.device))
+    run = Run(model, options, identity=f"{args.name} {args.size} px, batches of {args.batch}")
+    run.resume(checkpoint)
+    if run.step < args.steps:  # else finished before: the codec is only written again
+        fitting = Fitting(network, Detection(network, args.feature_weight), source)
+        fit_codec(fitting, run, checkpoint=checkpoint, report=report)
     write(model.cpu(), detector, args)
 
 

@@ -29,7 +29,7 @@ class InvNet(nn.Module):
         channels: C.
         width: channels at the observations' stride; halved at each doubling of the resolution, not below a
             quarter.
-        stride: s, 8 or 16.
+        stride: s, a power of two from 4.
         out_stride: pixels that one of the output stands for: 1, or 2 for pictures of half the resolution.
 
     Example:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
+import torch
 from torch import nn
 
 from featcodec.backbones.weights import read_state_dict, yolov5_from
@@ -37,7 +38,8 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
             - ``package.module:callable``: the user's own code. **The module is imported, which runs it**,
               and the callable is called without arguments to give the network (a network as such will do,
               too). The working folder is searched, as by ``python -m``.
-        weights: file with the weights, every tensor of the network by name; random ones unless given.
+        weights: file with the weights, every tensor of the network by name; random ones unless given, the
+            same each time, so that a codec fitted to them finds them again.
 
     Raises:
         InputError: no such name, or the user's code gives no network.
@@ -48,7 +50,9 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
         >>> network_by_name("yolov5n").scale
         'n'
     """
-    network = _network(name).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = _network(name).eval()
     if weights is not None:
         try:
             network.load_state_dict(read_state_dict(weights))

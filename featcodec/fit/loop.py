@@ -2,222 +2,222 @@
 
 from __future__ import annotations
 
-import json
-import math
+import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from featcodec.attacks.invnet import InvNet, halve, mean_colour_loss, reconstruction_loss
+from featcodec.attacks.invnet import halve, mean_colour_loss, reconstruction_loss
+from featcodec.backbones.pictures import PictureCut
 from featcodec.backbones.split import Split
 from featcodec.errors import FitError
-from featcodec.fit.losses import QUALITY_WEIGHTS, Target, distortion, quality_weight, target_of
-from featcodec.hyperprior import QUALITIES, CodecModel, Coded
+from featcodec.fit.data import Batch, Source
+from featcodec.fit.losses import quality_weight
+from featcodec.fit.optimizer import learning_rate
+from featcodec.fit.processes import ALONE, Processes
+from featcodec.fit.run import Run
+from featcodec.fit.tasks import Task
+from featcodec.hyperprior import QUALITIES, Coded
 
-__all__ = ["Options", "Run", "fit_codec"]
+__all__ = ["Figures", "Fitting", "fit_codec", "seconds_a_step"]
+
+PATIENCE = 10  # steps in a row whose loss or gradient may be not finite
+WARM_UP, TIMED = 2, 6  # steps
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a codec is fitted.
+class Figures:
+    """One step in numbers.
 
     Attributes:
-        steps: optimizer steps of the codec.
-        lr: peak learning rate of the codec; a cosine takes it to 1 % of itself.
-        quality_weights: lambda at quality 1 and 8.
-        feature_weight: share of the features' own error in the distortion.
-        privacy: weight of the adversary's failure; 0 fits without adversary.
-        beta: weight of the edges in the adversary's loss.
-        adversary_lr: the adversary's learning rate, constant.
-        adversary_head_start: steps that the adversary trains alone before the codec moves.
-        adversary_steps: steps of the adversary for each step of the codec.
-        seed: of qualities and noise.
+        bpp_y, bpp_z: estimated bits per pixel of latents and side information.
+        distortion: D_task.
+        rebuilt: loss of the best adversary.
+        bound: loss of one that knows the mean colour only.
+        psnr: of what the best adversary rebuilds, in dB, at half resolution.
+        loss: all of it.
     """
 
-    steps: int
-    lr: float = 1e-3
-    quality_weights: tuple[float, float] = QUALITY_WEIGHTS
-    feature_weight: float = 0.1
-    privacy: float = 0.0
-    beta: float = 5.0
-    adversary_lr: float = 1e-3
-    adversary_head_start: int = 200
-    adversary_steps: int = 1
-    seed: int = 1
+    bpp_y: float
+    bpp_z: float
+    distortion: float
+    rebuilt: float
+    bound: float
+    psnr: float
+    loss: float
+
+    def __str__(self) -> str:
+        hidden = f", adversary {self.psnr:.1f} dB" if self.psnr else ""
+        return f"{self.bpp_y + self.bpp_z:.3f} bpp, distortion {self.distortion:.3f}{hidden}"
 
 
-class Run:
-    """A fit under way: models, optimizers and where it stands; all that a checkpoint holds."""
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """What a codec is fitted to.
 
-    def __init__(self, model: CodecModel, options: Options):
-        self.model, self.options = model, options
-        latents = model.widths.latents
-        self.adversary = InvNet(latents).to(model.log_gain.device) if options.privacy > 0 else None
-        self.optimizer = torch.optim.AdamW(_groups(model), lr=options.lr, betas=(0.9, 0.99))
-        hostile = self.adversary.parameters() if self.adversary else [nn.Parameter(torch.zeros(1))]
-        self.hostile = torch.optim.AdamW(hostile, lr=options.adversary_lr, weight_decay=0.0)
-        self.step = -options.adversary_head_start if self.adversary else 0
+    Attributes:
+        network: frozen, in evaluation mode; one tensor crosses its cut.
+        task: what must not be spoiled.
+        source: batches from any number on, pictures (B, 3, H, W) with sides that the canvas can have.
+        processes: this process, and those beside it.
+    """
 
-    def state(self) -> dict[str, object]:
-        parts: dict[str, object] = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        parts |= {"hostile": self.hostile.state_dict(), "step": self.step, "random": torch.get_rng_state()}
-        return parts | ({"adversary": self.adversary.state_dict()} if self.adversary else {})
-
-    def save(self, path: Path) -> None:
-        """Writes a checkpoint whole or not at all."""
-        torch.save(self.state(), path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Continues from a checkpoint, if there is one."""
-        if path.exists():
-            kept = torch.load(path, weights_only=True)
-            self.model.load_state_dict(kept["model"])
-            self.optimizer.load_state_dict(kept["optimizer"])
-            self.hostile.load_state_dict(kept["hostile"])
-            if self.adversary:
-                self.adversary.load_state_dict(kept["adversary"])
-            self.step = kept["step"]
-            torch.set_rng_state(kept["random"])
-
-
-def _groups(model: CodecModel) -> list[dict[str, object]]:
-    gains = [model.log_gain]
-    rest = [p for n, p in model.named_parameters() if p.requires_grad and n != "log_gain"]
-    return [{"params": rest, "weight_decay": 1e-4}, {"params": gains, "weight_decay": 0.0}]
+    network: Split | PictureCut
+    task: Task
+    source: Source
+    processes: Processes = ALONE
 
 
 def fit_codec(
-    network: Split,
-    model: CodecModel,
-    pictures: Iterable[Tensor],
-    options: Options,
+    fitting: Fitting,
+    run: Run,
     *,
-    checkpoint: Path,
-    log: Callable[[str], None] = print,
+    checkpoint: Path | None,
+    report: Callable[[Run, Figures], None] | None = None,
     save_every: float = 180.0,
-) -> CodecModel:
-    """Fits `model` to a frozen network.
+) -> None:
+    """Fits ``run.model``, from where the run stands to its last step; a batch is a step.
 
     Args:
-        network: frozen, in evaluation mode; one tensor crosses its cut.
-        model: the codec, fresh or from an earlier fit, on the network's device.
-        pictures: batches (B, 3, H, W) uint8 RGB, H and W multiples of 64; the fit ends with them or with
-            ``options.steps``, whichever is first.
-        checkpoint: where the state goes, and where an interrupted fit continues from.
-        log: takes a JSON line every 50 steps.
+        fitting: network, task and pictures.
+        run: fresh, or resumed from its checkpoint.
+        checkpoint: where the state goes, every now and then and at the end.
+        report: called after each step of the codec.
         save_every: seconds between checkpoints.
 
     Raises:
-        FitError: the loss stopped being finite; the last checkpoint is kept.
+        FitError: the loss is not finite, at the start or for some steps; the last good checkpoint is kept.
     """
-    torch.manual_seed(options.seed)
-    run = Run(model, options)
-    run.resume(checkpoint)
-    recent: list[Tensor] = []
-    began = saved = time.monotonic()
-    for images in pictures:
-        if run.step >= options.steps:
-            break
-        recent.append(_step(run, network, images))
-        if len(recent) == 50:
-            if not torch.isfinite(recent[-1]).all():
-                raise FitError(
-                    f"step {run.step}: the loss is not finite; the last checkpoint is {checkpoint}"
+    writes = checkpoint if fitting.processes.rank == 0 else None
+    saved, bad = time.monotonic(), 0
+    with _own_random_numbers(run):
+        for batch in islice(fitting.source(run.taken), run.options.steps - run.step):
+            figures = _step(fitting, run, batch)
+            bad = 0 if figures is None or _finite(figures) else bad + 1
+            if bad >= PATIENCE or (bad and run.step == 1):
+                kept = (
+                    f"; the last good checkpoint is {checkpoint}"
+                    if checkpoint and checkpoint.exists()
+                    else ""
                 )
-            speed = 50 * len(images) / (time.monotonic() - began)
-            log(_report(run.step, speed, torch.stack(recent).mean(0)))
-            recent, began = [], time.monotonic()
-        if time.monotonic() - saved > save_every:
-            run.save(checkpoint)
-            saved = time.monotonic()
-    run.save(checkpoint)
-    return model.eval()
+                raise FitError(f"step {run.step}: the loss is not finite, {figures}{kept}")
+            if figures is not None and report is not None:
+                report(run, figures)
+            if writes and not bad and time.monotonic() - saved > save_every:
+                run.save(writes)
+                saved = time.monotonic()
+        if writes and not bad:
+            run.save(writes)
+    fitting.processes.wait()
+    run.model.eval()
 
 
-NAMES = ("bpp_y", "bpp_z", "distortion", "rebuilt", "bound")
+def seconds_a_step(fitting: Fitting, run: Run) -> float:
+    """How long a step takes here, measured on a copy."""
+    trial = copy.deepcopy(run)
+    began = 0.0
+    with _own_random_numbers(trial):
+        for n, batch in enumerate(islice(fitting.source(0), WARM_UP + TIMED)):
+            if n == WARM_UP:
+                began = time.monotonic()
+            trial.step = max(trial.step, 1)  # steps of the codec, which take longer
+            _step(fitting, trial, batch)
+    return (time.monotonic() - began) / TIMED
 
 
-def _report(step: int, speed: float, values: Tensor) -> str:
-    line = {"step": step, "pictures_s": round(speed, 1)}
-    return json.dumps(line | {n: round(float(v), 4) for n, v in zip(NAMES, values, strict=True)})
-
-
-def _step(run: Run, network: Split, images: Tensor) -> Tensor:
-    """One step of the adversary(ies) and one of the codec; returns the five figures of the log."""
-    o = run.options
+def _own_random_numbers(run: Run) -> AbstractContextManager[None]:
+    """What is drawn inside leaves the caller's random numbers as they are."""
     where = run.model.log_gain.device
-    x = (images.to(where).float() / 255).contiguous(memory_format=torch.channels_last)
-    quality = (1 + (QUALITIES - 1) * torch.rand(len(x))).to(where)
-    device = where.type
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-        f = network.head(x)[0]
-    with torch.autocast(device, torch.bfloat16):
+    return torch.random.fork_rng([where] if where.type == "cuda" else [])
+
+
+def _finite(figures: Figures) -> bool:
+    return abs(figures.loss) < float("inf")
+
+
+def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
+    """One step of the adversaries and one of the codec; no figures where the adversaries train alone."""
+    o = run.options
+    torch.manual_seed((o.seed * 1_000_003 + run.taken) * 4096 + fitting.processes.rank)
+    where = run.model.log_gain.device
+    images, labels = batch
+    x = images.to(where).float() / 255 if images.dtype == torch.uint8 else images.to(where).float()
+    x = x.contiguous(memory_format=torch.channels_last)
+    quality = (1 + (QUALITIES - 1) * torch.rand(len(x))).to(where)  # (B,)
+    run.restart()
+    with torch.no_grad(), _autocast(run):
+        f = fitting.network.head(x)[0]  # (B, C, h, w)
+    with _autocast(run):
         coded = run.model(f, quality)
     small = halve(x)
-    for _ in range(o.adversary_steps if run.adversary else 0):
-        _adversary_step(run, coded.y_hat.detach(), small)
+    for _ in range(o.adversary_steps):
+        _adversary_step(fitting, run, coded.y_hat.detach(), small)
     if run.step < 0:
         run.step += 1
-        return torch.zeros(len(NAMES))
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-        target = target_of(network, f)
-    return _codec_step(run, network, coded, target, small, quality)
+        return None
+    with torch.no_grad(), _autocast(run):
+        target = fitting.task.target(f, labels)
+    return _codec_step(fitting, run, coded, target, small, quality)
 
 
-def _adversary_step(run: Run, y_hat: Tensor, picture: Tensor) -> None:
-    assert run.adversary is not None
-    with torch.autocast(picture.device.type, torch.bfloat16):
-        rebuilt = run.adversary(y_hat)
-    loss = reconstruction_loss(rebuilt.float(), picture, run.options.beta).mean()
-    run.hostile.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(run.adversary.parameters(), 1.0)
-    run.hostile.step()
+def _autocast(run: Run) -> torch.autocast:
+    return torch.autocast(run.model.log_gain.device.type, torch.bfloat16, enabled=run.options.bf16)
+
+
+def _adversary_step(fitting: Fitting, run: Run, y_hat: Tensor, picture: Tensor) -> None:
+    for network, optimizer in run.adversaries:
+        with _autocast(run):
+            rebuilt = network(y_hat)
+        loss = reconstruction_loss(rebuilt.float(), picture, run.options.beta).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        fitting.processes.average(network.parameters())
+        if torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
+            optimizer.step()
 
 
 def _codec_step(
-    run: Run, network: Split, coded: Coded, target: Target, picture: Tensor, quality: Tensor
-) -> Tensor:
+    fitting: Fitting, run: Run, coded: Coded, target: object, picture: Tensor, quality: Tensor
+) -> Figures:
     o = run.options
     pixels = picture[0, 0].numel() * 4
-    with torch.autocast(picture.device.type, torch.bfloat16):
-        d = distortion(network, coded.f_hat, target, o.feature_weight)
-        rebuilt = run.adversary(coded.y_hat) if run.adversary else None
-    rate = (coded.bits_y + coded.bits_z) / pixels
-    loss = rate + quality_weight(quality, o.quality_weights) * d
-    hidden = bound = torch.zeros_like(rate)
-    if rebuilt is not None:
-        hidden, bound = (
-            reconstruction_loss(rebuilt.float(), picture, o.beta),
-            mean_colour_loss(picture, o.beta),
-        )
-        loss = loss + o.privacy * (bound - hidden).clamp(min=0)
-    lr = (
-        o.lr
-        * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * run.step / o.steps)))
-        * min(1, (run.step + 1) / 100)
-    )
-    for group in run.optimizer.param_groups:
-        group["lr"] = lr
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.mean().backward()
+    with _autocast(run):
+        d = fitting.task.distortion(coded.f_hat, target)
+    loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
+    hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
+    loss = (loss + o.privacy * (bound - hidden).clamp(min=0)).mean()
+    run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
+    run.optimizer.zero_grad()
+    loss.backward()
+    fitting.processes.average(p for p in run.model.parameters() if p.requires_grad)
     norm = nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
-    if torch.isfinite(norm):  # one bad batch must not end a long run; a run of them does, in fit_codec
+    if torch.isfinite(norm):  # one bad batch must not end a long run; a row of them does, in fit_codec
         run.optimizer.step()
+    else:
+        loss = loss * float("nan")
     run.step += 1
-    figures = (
-        coded.bits_y.mean() / pixels,
-        coded.bits_z.mean() / pixels,
-        d.mean(),
-        hidden.mean(),
-        bound.mean(),
-    )
-    return torch.stack([v.detach().float() for v in figures])
+    figures = (coded.bits_y.mean() / pixels, coded.bits_z.mean() / pixels, d.mean(), hidden.mean())
+    all_figures = torch.stack([v.detach().float() for v in (*figures, bound.mean(), psnr.mean(), loss)])
+    return Figures(*fitting.processes.mean(all_figures).tolist())
+
+
+def _hidden(run: Run, y_hat: Tensor, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each picture (B,): the loss of the adversary that rebuilds it best, its bound, and the PSNR."""
+    nothing = picture.new_zeros(len(picture))
+    if not run.adversaries:
+        return nothing, nothing, nothing
+    losses, errors = [], []
+    for network, _ in run.adversaries:
+        with _autocast(run):
+            rebuilt = network(y_hat)
+        losses.append(reconstruction_loss(rebuilt.float(), picture, run.options.beta))
+        errors.append((rebuilt.detach().float() - picture).square().flatten(1).mean(1))
+    hidden, best = torch.stack(losses).min(0)
+    error = torch.stack(errors).gather(0, best[None])[0]
+    return hidden, mean_colour_loss(picture, run.options.beta), -10 * torch.log10(error + 1e-10)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from featcodec.backbones.split import Split
 
-__all__ = ["QUALITY_WEIGHTS", "Target", "distortion", "quality_weight", "target_of"]
+__all__ = ["QUALITY_WEIGHTS", "Target", "distortion", "quality_weight", "relative_error", "target_of"]
 
 # lambda at quality 1 and at quality 8; geometric in between
 QUALITY_WEIGHTS = (1.2, 36.0)
@@ -50,16 +50,17 @@ def distortion(network: Split, f_hat: Tensor, target: Target, feature_weight: fl
     boxes and classes weighted by the uncoded objectness: what the network does not see cannot be lost.
     """
     neck = network.neck((f_hat,))
-    maps = [_relative_error(a, b) for a, b in zip(neck.values(), target.neck, strict=True)]
+    maps = [relative_error(a, b) for a, b in zip(neck.values(), target.neck, strict=True)]
     outputs = network.network.head_outputs(neck)
     found = [_output_error(a, b) for a, b in zip(outputs, target.outputs, strict=True)]
-    features = _relative_error(f_hat, target.features)
+    features = relative_error(f_hat, target.features)
     return sum(maps, features * feature_weight) / len(maps) + sum(found, torch.zeros(())) * 0.02
 
 
-def _relative_error(got: Tensor, wanted: Tensor) -> Tensor:
+def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error (B,) of tensors (B, ...), over the variance that they have in the batch."""
     wanted = wanted.float()
-    error = (got.float() - wanted).square().flatten(1).mean(1)
+    error = (got.float() - wanted).square().reshape(len(wanted), -1).mean(1)
     return error / (wanted.var() + 1e-6)
 
 

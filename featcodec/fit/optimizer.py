@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ class Optimizer:
     """Muon for the inner convolutions, as matrices of one row an output channel; AdamW for all else.
 
     Args:
-        inner: convolution weights (O, I, k, k) in channels-last order.
+        inner: convolution weights (O, I, k, k) in channels-last order; none of them for AdamW alone.
         outer: everything else, the first and the last layer among it.
         lr: peak learning rate of both; Muon's steps are scaled to the size of AdamW's.
+        gains: parameters on a logarithmic scale, which go `GAIN_RATE` times as fast.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale from
     Liu et al. 2025 (arXiv:2502.16982), section 2.2.
@@ -28,8 +30,17 @@ class Optimizer:
         MissingExtraError: this torch is older than 2.9 and has no Muon.
     """
 
-    def __init__(self, inner: list[nn.Parameter], outer: list[nn.Parameter], lr: float):
-        if not hasattr(torch.optim, "Muon"):
+    GAIN_RATE = 5.0
+
+    def __init__(
+        self,
+        inner: list[nn.Parameter],
+        outer: list[nn.Parameter],
+        lr: float,
+        *,
+        gains: Sequence[nn.Parameter] = (),
+    ):
+        if inner and not hasattr(torch.optim, "Muon"):
             raise MissingExtraError(
                 f"torch {torch.__version__} has no Muon, expected 2.9: pip install 'featcodec[bench]'"
             )
@@ -38,21 +49,27 @@ class Optimizer:
             if p.data_ptr() != m.data_ptr():
                 raise ValueError(f"weights {tuple(p.shape)} are not in channels-last order")
         matrices = [m for _, m in self.inner]
-        self.muon = torch.optim.Muon(matrices, lr=lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+        self.muon = (
+            torch.optim.Muon(matrices, lr=lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+            if inner
+            else None
+        )
         groups = [
             {"params": [p for p in outer if p.ndim > 1], "weight_decay": 0.02},
             {"params": [p for p in outer if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": list(gains), "weight_decay": 0.0, "rate": self.GAIN_RATE},
         ]
-        self.adamw = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
+        self.adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(0.9, 0.99))
 
     def set_rate(self, lr: float) -> None:
-        for group in self.muon.param_groups + self.adamw.param_groups:
-            group["lr"] = lr
+        for group in (self.muon.param_groups if self.muon else []) + self.adamw.param_groups:
+            group["lr"] = lr * group.get("rate", 1.0)
 
     def step(self) -> None:
         for p, m in self.inner:
             m.grad = None if p.grad is None else _matrix(p.grad)
-        self.muon.step()
+        if self.muon:
+            self.muon.step()
         self.adamw.step()
 
     def zero_grad(self) -> None:
@@ -61,10 +78,12 @@ class Optimizer:
         self.adamw.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+        muon = {"muon": self.muon.state_dict()} if self.muon else {}
+        return {**muon, "adamw": self.adamw.state_dict()}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        self.muon.load_state_dict(kept["muon"])
+        if self.muon:
+            self.muon.load_state_dict(kept["muon"])
         self.adamw.load_state_dict(kept["adamw"])
 
 

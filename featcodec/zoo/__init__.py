@@ -6,13 +6,14 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from featcodec.backbones.yolov5 import YOLOv5
+from torch import nn
+
 from featcodec.checkpoint import CodecFile, network_of
 from featcodec.codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
 from featcodec.header import Header
 
-__all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path"]
+__all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path", "remember"]
 
 DEFAULT = "street"
 _FOLDER = Path(__file__).parent
@@ -37,7 +38,7 @@ def path(name: str) -> Path:
     return _FOLDER / f"{name}.safetensors"
 
 
-def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> FeatureCodec:
+def load(codec: str | Path = DEFAULT, *, network: nn.Module | None = None) -> FeatureCodec:
     """A codec by name or path.
 
     Args:
@@ -55,8 +56,7 @@ def load(codec: str | Path = DEFAULT, *, network: YOLOv5 | None = None) -> Featu
     """
     if isinstance(codec, str) and codec in names() and network is None:
         return _embedded(codec)
-    file = _read(codec)
-    return _remember(FeatureCodec(file, network_of(file, network)))
+    return remember(_read(codec), network)
 
 
 def _read(codec: str | Path) -> CodecFile:
@@ -75,11 +75,12 @@ def _embedded_file(name: str) -> CodecFile:
 
 @cache
 def _embedded(name: str) -> FeatureCodec:
-    file = _embedded_file(name)
-    return _remember(FeatureCodec(file, network_of(file, None)))
+    return remember(_embedded_file(name), None)
 
 
-def _remember(codec: FeatureCodec) -> FeatureCodec:
+def remember(file: CodecFile, network: nn.Module | None) -> FeatureCodec:
+    """The codec of a file, that `featcodec.decode` then finds by its fingerprint; errors as `load`."""
+    codec = FeatureCodec(file, network_of(file, network))
     with _lock:
         _loaded[codec.fingerprint] = codec
     return codec

@@ -1,0 +1,8 @@
+"""``python -m featcodec``: the ``featcodec`` command, for ``torchrun -m featcodec fit …``."""
+
+import sys
+
+from featcodec.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

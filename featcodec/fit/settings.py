@@ -1,0 +1,120 @@
+"""Everything that makes a fit what it is, in a file that reproduces it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from featcodec.errors import InputError, MissingExtraError
+from featcodec.files import read_file
+from featcodec.fit.run import Options
+
+__all__ = ["IMAGENET", "Normalise", "Settings", "channels_of", "read_settings"]
+
+Channels = tuple[float, float, float]
+Normalise = str | tuple[Channels, Channels] | None
+
+# mean and deviation of red, green and blue, as torchvision's and most of timm's weights want them
+IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+LARGEST_FILE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Options):
+    """Options of the loop, and what is fitted to what.
+
+    Attributes:
+        at: the layer that the network is cut after.
+        model: what the network is called.
+        normalise: ``"imagenet"``, mean and deviation of three channels, or None for pictures in [0, 1].
+        name: of the codec, as its files carry it.
+        description: one line for people.
+        size: longest side that pictures are scaled down to, and about the side of the training canvas.
+        batch: pictures a step, in each process.
+        latents: channels of what is coded.
+        workers: processes that prepare pictures; 0: the one that fits.
+    """
+
+    at: str | int
+    model: str
+    normalise: Normalise = None
+    name: str = "mine"
+    description: str = ""
+    size: int = 256
+    batch: int = 8
+    latents: int = 64
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        for name, least in (("size", 32), ("batch", 1), ("latents", 1), ("workers", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise InputError(f"{name}: got {value!r}, expected an integer of at least {least}")
+        channels_of(self.normalise)
+
+    @property
+    def options(self) -> Options:
+        """What the loop needs to know."""
+        return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+    def to_json(self) -> dict[str, Any]:
+        """By the names that `featcodec.fit.api.fit` takes."""
+        return asdict(self)
+
+
+def channels_of(normalise: Normalise) -> tuple[Channels, Channels]:
+    """Mean and deviation of the three channels.
+
+    Raises:
+        InputError: neither a known name nor two times three numbers, deviations above 0.
+
+    Example:
+        >>> channels_of(None)
+        ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    """
+    if normalise is None:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if normalise == "imagenet":
+        return IMAGENET
+    try:
+        mean, deviation = (tuple(float(v) for v in channels) for channels in normalise)
+        if len(mean) == len(deviation) == 3 and min(deviation) > 0:
+            return mean, deviation
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"normalise: got {normalise!r}, expected imagenet, None or three means and deviations")
+
+
+def read_settings(path: str | Path, known: set[str]) -> dict[str, Any]:
+    """The settings in a JSON or TOML file, by name.
+
+    Args:
+        path: ends in ``.toml`` for TOML.
+        known: names that there may be.
+
+    Raises:
+        InputError: no such file, not what its ending says, or a name that is not known.
+        MissingExtraError: TOML, before Python 3.11, without tomli.
+    """
+    text = read_file(path, LARGEST_FILE)
+    try:
+        found = _toml(text) if Path(path).suffix.lower() == ".toml" else json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError(f"got {type(found).__name__}, expected names and values")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected settings of a fit: {' '.join(str(error).split())}") from error
+    unknown = sorted(set(found) - known)
+    if unknown:
+        raise InputError(f"{path}: got {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
+    return found
+
+
+def _toml(text: bytes) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError as error:  # before Python 3.11
+        raise MissingExtraError("TOML needs Python 3.11; a JSON file does as well") from error
+    return tomllib.loads(text.decode())

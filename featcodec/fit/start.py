@@ -1,0 +1,62 @@
+"""Where a fit starts: channel statistics, gains at which the first rates are about right, and a check."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from featcodec.errors import FitError
+from featcodec.fit.tasks import Task
+from featcodec.hyperprior import SCALE_MAX, SCALE_MIN, CodecModel
+from featcodec.transforms import IntegerHyperSynthesis
+
+__all__ = ["START_SCALE", "check_start", "set_gains", "set_statistics"]
+
+START_SCALE = 0.42  # deviation of latents, in quantizer steps, of which a latent takes about one bit
+START_QUALITY = 4
+
+
+@torch.no_grad()
+def set_statistics(model: CodecModel, features: Tensor) -> None:
+    """Sets the channel statistics of g_a and g_s from features (B, C, h, w) of training pictures."""
+    deviation = features.std((0, 2, 3))
+    least = max(0.02 * float(deviation.median()), 1e-4)  # channels that hardly move must not be blown up
+    for transform in (model.g_a, model.g_s):
+        transform.mean.copy_(features.mean((0, 2, 3)))
+        transform.deviation.copy_(deviation.clamp(min=least))
+
+
+@torch.no_grad()
+def set_gains(model: CodecModel, features: Tensor) -> None:
+    """Sets the gains, and the scale that h_s starts from, so that a latent takes a bit at quality 4.
+
+    Where the first rates are far off, a fit spends its first thousand steps on moving the gains there.
+
+    Args:
+        model: fresh, with its channel statistics set.
+        features: (B, C, h, w) of training pictures.
+    """
+    spread = float(model.g_a(features).std())
+    wanted = math.log2(START_SCALE / spread)
+    model.log_gain.add_(wanted - model.log_gain[START_QUALITY - 1].mean())
+    rows = IntegerHyperSynthesis.SCALES - 1
+    index = rows * math.log(START_SCALE / SCALE_MIN) / math.log(SCALE_MAX / SCALE_MIN)
+    latents = model.widths.latents
+    model.h_s.biases[2][:latents] = index / IntegerHyperSynthesis.UNIT_ACTIVATION
+
+
+@torch.no_grad()
+def check_start(model: CodecModel, task: Task, features: Tensor, labels: Any) -> None:
+    """Tries the objective on features (B, C, h, w), before anything is trained.
+
+    Raises:
+        FitError: rate or distortion is not finite.
+    """
+    coded = model(features, torch.full((len(features),), float(START_QUALITY), device=features.device))
+    d = task.distortion(coded.f_hat, task.target(features, labels))
+    for name, values in (("rate", coded.bits_y + coded.bits_z), ("distortion", d)):
+        if not bool(torch.isfinite(values).all()):
+            raise FitError(f"the {name} is not finite before the first step: got {values.tolist()}")
