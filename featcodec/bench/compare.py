@@ -9,7 +9,7 @@ from pathlib import Path
 from featcodec.bench import demo
 from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
-from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, spread, unlabelled
+from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
 from featcodec.bench.provenance import made
 from featcodec.bench.results import BD, Reference, Result
@@ -203,7 +203,7 @@ def _calibration(settings: Settings) -> list[Path]:
             "expected a folder of some, --calibrate FOLDER"
         )
     paths = [Path(path) for path, _ in list_pictures(settings.calibrate, recursive=True)]
-    return spread(paths, CALIBRATION)
+    return paths[:: max(1, len(paths) // CALIBRATION)][:CALIBRATION]
 
 
 def _named(settings: Settings) -> str:
