@@ -27,6 +27,7 @@ import featcodec
 from featcodec import codec as codec_module
 from featcodec.bitstream import Bitstream, parse
 from featcodec.codec import FeatureCodec, Symbols
+from featcodec.detector import inference
 from featcodec.errors import FeatcodecError
 from featcodec.geometry import Geometry
 from featcodec.transforms import Prediction, integer_hyper_synthesis
@@ -134,7 +135,7 @@ def predict() -> dict[str, str]:
             side_information(weights[0].shape[1]).items(), SHAPES * 2, strict=True
         ):
             alone = [codec._predict(one, *to) for one in z]
-            with codec_module._inference():
+            with inference():
                 z_hat = torch.from_numpy(z.astype(np.float64))
                 said = codec_module.integer_hyper_synthesis(z_hat, weights, biases, *to)
             together = said.index.numpy().astype(np.int32), said.mean.double().numpy()
@@ -172,7 +173,7 @@ def compiled() -> Callable[..., Prediction]:
     file = featcodec.load().file
     z = torch.zeros(1, file.config.widths.side, 2, 3, dtype=torch.float64)
     try:
-        with codec_module._inference():
+        with inference():
             predict(z, file.h_s_weights, file.h_s_biases, 8, 11)
     except Exception as error:
         raise Unavailable(
