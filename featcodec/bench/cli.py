@@ -89,6 +89,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         metavar="FOLDER",
         help="photographs; without --data the uncoded network's own detections are the reference",
     )
+    group.add_argument("--data-name", default="", metavar="TEXT", help="what results call the data")
     group.add_argument(
         "--calibrate",
         type=Path,
@@ -241,6 +242,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         resamples=arguments.bootstrap,
         seed=arguments.seed,
         attacking=_attacking(arguments),
+        data_name=arguments.data_name,
     )
 
 

@@ -40,6 +40,7 @@ class Settings:
         resamples: of the bootstrap.
         seed: of the bootstrap.
         attacking: what to attack, if anything.
+        data_name: what the data is called in the result; its file's or folder's name unless given.
     """
 
     codecs: tuple[str, ...]
@@ -57,6 +58,7 @@ class Settings:
     resamples: int
     seed: int
     attacking: Attacking | None = None
+    data_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,8 @@ def _calibration(settings: Settings) -> list[Path]:
 
 def _named(settings: Settings) -> str:
     """The data in words."""
+    if settings.data_name:
+        return settings.data_name
     if settings.images is None:
         return "photographs inside scikit-image"
     return str(settings.annotations.name if settings.annotations else settings.images.name)
