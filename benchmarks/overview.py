@@ -1,8 +1,8 @@
-"""Makes docs/overview.png: a photograph with the boxes found in its file, then what a thief of the file sees.
+"""Makes docs/overview.jpg: a photograph with the boxes found in its file, then what a thief of the file sees.
 
     featcodec attack street street-open --train ../shared/data/coco/train --eval ../shared/data/coco/val \\
         --work runs/attack
-    python benchmarks/overview.py runs/attack --out docs/overview.png
+    python benchmarks/overview.py runs/attack --out docs/overview.jpg
 
 The photograph is scikit-image's astronaut. The attackers are those of the longest budget in the folder.
 """
@@ -58,7 +58,7 @@ def main() -> None:
     sheet = Image.new("RGB", ((SIDE + GAP) * len(panels) - GAP, SIDE), "white")
     for i, panel in enumerate(panels):
         sheet.paste(panel.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (i * (SIDE + GAP), 0))
-    sheet.save(args.out, optimize=True)
+    sheet.save(args.out, optimize=True, quality=88)
 
 
 if __name__ == "__main__":

@@ -105,10 +105,13 @@ def train(
         InputError: fewer than two photographs as large as a crop.
         FitError: the loss is not finite; the last checkpoint is kept.
     """
+    kept = _load(checkpoint) if checkpoint.exists() else None
+    if kept and kept["step"] >= recipe.steps:
+        return load_trained(checkpoint)
     learned, held = _divided(seen, recipe)
     run = _start(kind, seen, learned, recipe)
-    if checkpoint.exists():
-        _resume(run, checkpoint)
+    if kept:
+        _resume(run, kept, checkpoint)
     _loop(run, seen, learned, held, recipe, checkpoint, save_every)
     return Trained(kind, run.average.eval(), seen.points, recipe, tuple(run.curve))
 
@@ -289,11 +292,15 @@ def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _resume(run: _Run, path: Path) -> None:
-    kept = _load(path)
-    run.network.load_state_dict(kept["network"])
-    run.average.load_state_dict(kept["average"])
-    run.optimizer.load_state_dict(kept["optimizer"])
+def _resume(run: _Run, kept: dict[str, Any], path: Path) -> None:
+    try:
+        run.network.load_state_dict(kept["network"])
+        run.average.load_state_dict(kept["average"])
+        run.optimizer.load_state_dict(kept["optimizer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{path}: got a training begun by another release, expected one of this; remove the file"
+        ) from error
     run.step = kept["step"]
     run.curve = [(int(s), float(p)) for s, p in kept["curve"]]
 
