@@ -195,6 +195,17 @@ def test_too_few_photographs_of_the_size_of_a_crop_are_refused(seen, tmp_path):
         train("unet", seen, replace(QUICK, crop=192), checkpoint=tmp_path / "c.pt")
 
 
+def test_a_checkpoint_of_another_release_is_named_but_a_finished_attacker_is_taken(seen, tmp_path):
+    path = tmp_path / "c.pt"
+    done = train("invnet", seen, QUICK, checkpoint=path)
+    kept = torch.load(path, weights_only=True)
+    torch.save(kept | {"optimizer": {"sgd": {}}}, path)
+    assert train("invnet", seen, QUICK, checkpoint=path).curve == done.curve
+    torch.save(kept | {"optimizer": {"sgd": {}}, "step": 1}, path)
+    with pytest.raises(InputError, match=r"c\.pt: got a training begun by another release"):
+        train("invnet", seen, QUICK, checkpoint=path)
+
+
 def test_a_damaged_checkpoint_is_named(seen, tmp_path):
     (tmp_path / "c.pt").write_bytes(b"PK\3\4 nothing")
     with pytest.raises(InputError, match=r"c\.pt: no checkpoint"):
