@@ -52,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     if getattr(arguments, "on", None) is not None and arguments.draw is None:
         parser.error("argument --on: expected --draw with it")
+    faces, model = getattr(arguments, "faces", None), getattr(arguments, "face_model", None)
+    if (faces is None) != (model is None):
+        parser.error("arguments --faces and --face-model: got one of them, expected both or none")
     with warnings.catch_warnings():
         # A sound picture needs no comment, and about one that is not there is to be one line.
         warnings.filterwarnings("ignore", module="PIL")
@@ -231,6 +234,15 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     budget = command.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
     budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, about")
+    command.add_argument(
+        "--faces",
+        type=path,
+        metavar="FOLDER",
+        help="LFW pairs, to recognise faces; with --face-model",
+    )
+    command.add_argument(
+        "--face-model", type=path, metavar="ONNX", help="the network that recognises; with --faces"
+    )
     command.add_argument(
         "--work", type=path, default="featcodec-attack", metavar="FOLDER",
         help="what is collected and learned goes here, and is used again (default: %(default)s)",

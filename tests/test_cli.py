@@ -499,6 +499,13 @@ class TestCommandLine:
         assert out == ""
         assert all(name in err for name in ("encode", "decode", "detect", "zoo"))
 
+    @pytest.mark.parametrize("given", ["--faces", "--face-model"])
+    def test_faces_need_a_folder_and_a_network(self, given, capsys):
+        with pytest.raises(SystemExit) as caught:
+            main(["attack", "street", "--train", "a", "--eval", "b", given, "c"])
+        assert caught.value.code == 2
+        assert "got one of them, expected both or none" in capsys.readouterr().err
+
     @pytest.mark.parametrize("command", [main, bench_cli.main])
     def test_version(self, command, capsys):
         with pytest.raises(SystemExit) as caught:

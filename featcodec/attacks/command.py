@@ -37,7 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
     work = Path(arguments.work)
     if arguments.minutes is not None:
         plan = _within(plan, arguments.minutes, targets, training, work)
-    report = attack(targets, training=training, evaluation=evaluation, work=work, plan=plan)
+    recognizer = None
+    if arguments.faces is not None:
+        from featcodec.attacks.faces import Recognizer
+
+        recognizer = Recognizer.of(arguments.faces, arguments.face_model, seed=arguments.seed)
+    report = attack(
+        targets, training=training, evaluation=evaluation, work=work, plan=plan, verify=recognizer
+    )
     if arguments.gallery is not None:
         write_output(arguments.gallery, _gallery(report, evaluation))
     if arguments.json:
@@ -83,14 +90,16 @@ def _as_json(report: Report) -> dict[str, object]:
 
 def _show(report: Report) -> None:
     titles = ("target", "quality", "bytes", "attacker", "steps", "pictures", "PSNR, dB", "95 %", "MS-SSIM")
-    table = [(*titles, "near edges", "elsewhere", "")]
+    table: list[tuple[str, ...]] = [(*titles, "near edges", "elsewhere", "faces, %", "TAR, %", "")]
     for o in report.outcomes:
         r = o.row
         low, high = r.psnr_interval
         numbers = (f"{r.psnr:.2f}", f"{low:.2f} to {high:.2f}", f"{r.ms_ssim:.3f}")
-        near = (f"{r.psnr_edges:.2f}", f"{r.psnr_flat:.2f}", "strongest" if r.strongest else "")
+        near = (f"{r.psnr_edges:.2f}", f"{r.psnr_flat:.2f}")
+        faces = tuple("" if v is None else f"{v:.1f}" for v in (r.face_accuracy, r.face_tar))
         what = (printable(r.target), f"{r.point:g}", f"{r.bytes:,.0f}", r.attacker, f"{r.budget}")
-        table.append((*what, f"{r.pictures}", *numbers, *near))
+        counts = "strongest" if r.strongest else ""
+        table.append((*what, f"{r.pictures}", *numbers, *near, *faces, counts))
     widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
     for row in table:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

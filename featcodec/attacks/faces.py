@@ -17,6 +17,7 @@ Sources: Huang et al. 2007, Labeled Faces in the Wild (the pairs and the protoco
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from featcodec.terminal import Progress
 __all__ = [
     "Embedder",
     "Faces",
+    "Recognizer",
     "Score",
     "Verification",
     "align",
@@ -277,3 +279,37 @@ def verify(
         against_photographs=score(crosswise, faces.same, seed=seed),
         among_rebuilt=score((rebuilt[a] * rebuilt[b]).sum(1), faces.same, seed=seed),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """What an attack asks of each codec and quality: whom do the rebuilt pictures give away?
+
+    Attributes:
+        faces: the photographs and pairs.
+        embedder: the network.
+        known: embeddings of the undisturbed photographs.
+        seed: of the bootstrap.
+    """
+
+    faces: Faces
+    embedder: Embedder
+    known: NDArray[np.float32]
+    seed: int
+
+    @staticmethod
+    def of(folder: str | Path, model: str | Path, *, seed: int = 1) -> Recognizer:
+        """From a folder that `Faces.read` takes, and an ONNX model; errors as `Faces.read` and `Embedder`."""
+        faces, embedder = Faces.read(Path(folder)), Embedder(model)
+        return Recognizer(faces, embedder, embed(photograph, faces, embedder), seed)
+
+    @property
+    def identity(self) -> str:
+        """Text that changes with photographs, pairs or network."""
+        parts = self.known, self.faces.pairs, self.faces.same
+        return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+
+    def __call__(self, rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
+        """`Verification.face_accuracy` and `Verification.face_tar` of what `verify` takes."""
+        found = verify(rebuilt, self.faces, self.embedder, known=self.known, seed=self.seed)
+        return found.face_accuracy, found.face_tar

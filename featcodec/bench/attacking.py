@@ -6,8 +6,7 @@ and the picture sent by image-vvc at points whose bytes are about the codecs'.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featcodec.attacks.attack import Plan, Report, attack
-from featcodec.attacks.faces import Embedder, Faces, embed, photograph, verify
+from featcodec.attacks.faces import Recognizer, photograph
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
 from featcodec.bench.assemble import METHODS, Measured, deltas_of
@@ -88,7 +87,11 @@ def run_attacks(
     ]
     training = [Path(p) for folder in wanted.training for p, _ in list_pictures(folder, recursive=True)]
     training = spread(training, wanted.photographs)
-    judge, faces = _judge(wanted)
+    recognizer, faces = None, Reference()
+    if wanted.faces is not None and wanted.face_model is not None:
+        recognizer = Recognizer.of(wanted.faces, wanted.face_model, seed=wanted.seed)
+        accuracy, tar = recognizer(photograph)
+        faces = Reference(face_accuracy=accuracy, face_tar=tar)
     plan = Plan(attackers=wanted.attackers)
     recipes = {k: replace(getattr(plan, k), seed=wanted.seed) for k in ("invnet", "unet")}
     if wanted.steps:
@@ -99,38 +102,9 @@ def run_attacks(
         evaluation=evaluation,
         work=work / "attacks",
         plan=replace(plan, **recipes),
-        verify=judge,
+        verify=recognizer,
     )
     return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))
-
-
-def _judge(wanted: Attacking) -> tuple[_Judge | None, Reference]:
-    """What recognises faces, and what it reaches on undisturbed photographs."""
-    if wanted.faces is None or wanted.face_model is None:
-        return None, Reference()
-    faces, embedder = Faces.read(wanted.faces), Embedder(wanted.face_model)
-    judge = _Judge(faces, embedder, embed(photograph, faces, embedder), wanted.seed)
-    accuracy, tar = judge(photograph)
-    return judge, Reference(face_accuracy=accuracy, face_tar=tar)
-
-
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """A recognizer, the pairs that it is asked about, and what it knows of the undisturbed photographs."""
-
-    faces: Faces
-    embedder: Embedder
-    known: NDArray[np.float32]
-    seed: int
-
-    @property
-    def identity(self) -> str:
-        parts = self.known, self.faces.pairs, self.faces.same
-        return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
-
-    def __call__(self, rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
-        found = verify(rebuilt, self.faces, self.embedder, known=self.known, seed=self.seed)
-        return found.face_accuracy, found.face_tar
 
 
 def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: int) -> tuple[BD, ...]:
