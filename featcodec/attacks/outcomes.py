@@ -119,10 +119,15 @@ def _read(kept: Path, target: str, point: float, attacker: str, budget: int) -> 
 def mark_strongest(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes of one target and point, the one of greatest mean PSNR marked.
 
-    Attackers are compared on the photographs that all of them attacked: an optimisation is measured on fewer.
+    An optimisation is measured on fewer photographs: it counts if it beats the best of the others on those.
     """
     if not outcomes:
         return []
-    common = min(len(o.psnr) for o in outcomes)
-    best = max(outcomes, key=lambda o: mean(o.psnr[:common]))
+    all_of_them = max(len(o.psnr) for o in outcomes)
+    best = max((o for o in outcomes if len(o.psnr) == all_of_them), key=lambda o: mean(o.psnr))
+
+    def ahead(o: Outcome) -> float:
+        return mean(o.psnr) - mean(best.psnr[: len(o.psnr)])
+
+    best = max([best, *outcomes], key=ahead)
     return [replace(o, row=replace(o.row, strongest=o is best)) for o in outcomes]

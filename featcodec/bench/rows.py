@@ -183,7 +183,7 @@ def _privacy(result: Result) -> Table:
         Group(
             target,
             "features as they are" if target == "raw" else "",
-            tuple(_attack_row(a, faces) for a in attacks),
+            tuple(_attack_row(a, faces, result.pictures) for a in attacks),
         )
         for target, attacks in by_target.items()
     ]
@@ -197,12 +197,13 @@ def _privacy(result: Result) -> Table:
     return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
 
 
-def _attack_row(a: Attacked, faces: bool) -> tuple[str, ...]:
+def _attack_row(a: Attacked, faces: bool, pictures: int) -> tuple[str, ...]:
+    fewer = f" ({a.pictures} pictures)" if a.pictures < pictures else ""
     row = (
         "*" if a.strongest else "",
         "" if a.target == "raw" else f"{a.point:g}",
         "" if a.target == "raw" else f"{a.bytes:,.0f}",
-        a.attacker,
+        a.attacker + fewer,
         f"{a.budget:,}" if a.budget else "",
         _with_interval(a.psnr, a.psnr_interval, 2),
         f"{a.ms_ssim:.3f}",
