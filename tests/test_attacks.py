@@ -361,8 +361,12 @@ def test_attackers_are_compared_on_the_photographs_that_all_of_them_attacked():
         figures = (mean(psnr), (0, 0), 0, 0, 0, None, None, False)
         return Outcome(Attacked("t", 4.0, 9.0, attacker, 1, len(psnr), *figures), psnr, 10.0, ())
 
-    marked = mark_strongest([outcome("unet", (14.0, 20.0)), outcome("white-box", (15.0,))])
-    assert [o.row.strongest for o in marked] == [False, True]
+    def marked(*outcomes):
+        return [o.row.strongest for o in mark_strongest(outcomes)]
+
+    assert marked(outcome("unet", (14.0, 20.0)), outcome("white-box", (15.0,))) == [False, True]
+    assert marked(outcome("unet", (14.0, 20.0)), outcome("white-box", (13.9,))) == [True, False]
+    assert marked(outcome("unet", (14.0, 20.0)), outcome("invnet", (15.0, 18.0))) == [True, False]
 
 
 def test_a_photograph_must_not_be_trained_on_and_evaluated(target, photographs, work):

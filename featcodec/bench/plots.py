@@ -95,7 +95,7 @@ def panels(result: Result) -> tuple[Panel, ...]:
                 "privacy",
                 "What the strongest attacker rebuilds, against accuracy",
                 "Down and to the right is better: the pictures better hidden at more accuracy. Bars are 95 % "
-                "intervals. At a line across, an attacker does no better than what is written at it.",
+                "intervals; attackers measured on all pictures. At a line across, an attacker does no better than what is written at it.",
             )
         )
     if any(len(one.readings) > 1 for one in result.learning):
@@ -266,7 +266,10 @@ def _legend(axes: Axes, entries: Sequence[Entry], look: _Look) -> None:
 
 
 def _attacked(result: Result) -> dict[str, list[tuple[float, tuple[float, float], Attacked]]]:
-    """By target: accuracy, its interval and the strongest attack, from little accuracy to much."""
+    """By target: accuracy, its interval and the strongest attack, from little accuracy to much.
+
+    Attackers that were measured on some of the pictures only are left out: their PSNR is that of others.
+    """
     accuracy = {
         (e.name, p.point): (
             p.map,
@@ -276,8 +279,12 @@ def _attacked(result: Result) -> dict[str, list[tuple[float, tuple[float, float]
         for p in e.points
     }
     found: dict[str, list[tuple[float, tuple[float, float], Attacked]]] = {}
-    for attack in (a for a in result.attacks if a.strongest):
-        target, point = attack.target, attack.point
+    best: dict[tuple[str, float], Attacked] = {}
+    for a in result.attacks:
+        key = a.target, a.point
+        if a.pictures == result.pictures and (key not in best or a.psnr > best[key].psnr):
+            best[key] = a
+    for (target, point), attack in best.items():
         uncoded = (result.uncoded_map, (result.uncoded_map,) * 2) if target == "raw" else None
         known = uncoded or accuracy.get((target, point))
         if known is not None:

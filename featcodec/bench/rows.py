@@ -192,13 +192,15 @@ def _privacy(result: Result) -> Table:
         "better hidden. The strongest of a target and point counts, and is marked *. Edges: within 3 px of "
         "the picture's edges; flat: elsewhere."
     )
+    if any(a.pictures < result.pictures for a in result.attacks):
+        lead += " In brackets: measured on so many pictures, the first, and judged on those."
     lead += " Faces: accuracy of verification, and TAR at FAR 1 %, in percent." if faces else ""
     columns = (Column(""), Column("point"), *(Column(h, left=h == "attacker") for h in heads))
     return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
 
 
 def _attack_row(a: Attacked, faces: bool, pictures: int) -> tuple[str, ...]:
-    fewer = f" ({a.pictures} pictures)" if a.pictures < pictures else ""
+    fewer = f" ({a.pictures})" if a.pictures < pictures else ""
     row = (
         "*" if a.strongest else "",
         "" if a.target == "raw" else f"{a.point:g}",
