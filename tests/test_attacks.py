@@ -369,6 +369,12 @@ def test_attackers_are_compared_on_the_photographs_that_all_of_them_attacked():
     assert marked(outcome("unet", (14.0, 20.0)), outcome("invnet", (15.0, 18.0))) == [True, False]
 
 
+@pytest.mark.parametrize(("names", "got"), [(("invnet", "gan"), "gan"), ((), "none")])
+def test_an_attacker_that_there_is_not_is_named(names, got, target, photographs, others, work):
+    with pytest.raises(InputError, match=f"got '{got}', expected some of invnet, unet, white-box"):
+        attack([target], training=photographs, evaluation=others, work=work, plan=Plan(attackers=names))
+
+
 def test_a_photograph_must_not_be_trained_on_and_evaluated(target, photographs, work):
     with pytest.raises(InputError, match="other photographs"):
         attack([target], training=photographs, evaluation=photographs[:1], work=work)

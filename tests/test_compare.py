@@ -313,3 +313,5 @@ def test_faces_take_a_folder_and_a_network(photographs, tmp_path, capsys):
     arguments += ["--attack", str(tmp_path), "--faces", str(tmp_path), "--work", str(tmp_path / "work")]
     assert cli.main(arguments) == 1
     assert "got one of --faces and --face-model, expected both or none" in capsys.readouterr().err
+    assert cli.main(["street", "--anchors", "none", "--faces", str(tmp_path)]) == 1
+    assert "expected --attack FOLDER" in capsys.readouterr().err

@@ -115,7 +115,8 @@ def attack(
             every photograph.
 
     Raises:
-        InputError: a photograph is in both sets, there are none to evaluate or too few to train on.
+        InputError: an unknown attacker, or none; a photograph is in both sets, there are none to evaluate or
+            too few to train on.
         CoderError: a coder of the bench failed.
         FitError: a training diverged.
         MissingExtraError: a package that measures is missing.
@@ -124,6 +125,10 @@ def attack(
     both = {p.resolve() for p in training} & {p.resolve() for p in evaluation}
     if both:
         raise InputError(f"{min(both)}: got it to train on and to evaluate, expected other photographs")
+    unknown = [name for name in plan.attackers if name not in ATTACKERS]
+    if unknown or not plan.attackers:
+        got = unknown[0] if unknown else "none"
+        raise InputError(f"attackers: got {got!r}, expected some of {', '.join(ATTACKERS)}")
     if not evaluation:
         raise InputError("attack: got no photographs to evaluate, expected some")
     outcomes: list[Outcome] = []

@@ -248,6 +248,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _attacking(arguments: argparse.Namespace) -> Attacking | None:
     if arguments.attack is None:
+        if arguments.faces is not None or arguments.face_model is not None:
+            raise InputError("faces: got them without an attack, expected --attack FOLDER")
         return None
     from featcodec.bench.attacking import Attacking
 
