@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from featcodec.bench import bootstrap
 from featcodec.bench.results import Interval
 from featcodec.errors import MissingExtraError
 
@@ -99,8 +100,7 @@ def interval(values: Sequence[float], *, seed: int = 1) -> Interval:
         (3.0, 3.0)
     """
     drawn = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values))).mean(1)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return float(low), float(high)
+    return bootstrap.interval(drawn)
 
 
 def _near_edges(truth: Tensor) -> NDArray[np.bool_]:

@@ -180,15 +180,10 @@ def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recip
     network.mean.copy_(crops.mean((0, 2, 3)))
     network.deviation.copy_(crops.std((0, 2, 3)).clamp(min=1e-6))
     network.to(memory_format=torch.channels_last)
-    return _Run(network, copy.deepcopy(network).requires_grad_(False), _optimizer(network, recipe.lr))
-
-
-def _optimizer(network: nn.Module, lr: float) -> Optimizer:
-    """Muon for all convolutions, those at both ends included: AdamW's steps, in which all of the many inputs
-    of an output count alike, are too large there for the learning rate that the others take."""
-    inner = [p for p in network.parameters() if p.ndim == 4]
-    inside = {id(p) for p in inner}
-    return Optimizer(inner, [p for p in network.parameters() if id(p) not in inside], lr)
+    # Muon at both ends, too: AdamW's steps, in which all of the many inputs of an output count alike, are too
+    # large there for the learning rate that the others take
+    optimizer = Optimizer.of(network, recipe.lr)
+    return _Run(network, copy.deepcopy(network).requires_grad_(False), optimizer)
 
 
 def _loop(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featcodec.bench import bootstrap
 from featcodec.errors import InputError
 
 __all__ = ["Score", "check_kinds", "score"]
@@ -91,7 +92,7 @@ def score(similarities: NDArray[np.floating[Any]], same: NDArray[np.bool_], *, s
         right[part == i] = (s[part == i] > threshold) == same[part == i, None]
     of_pairs = right.mean(1)
     drawn = np.random.default_rng(seed).integers(len(same), size=(RESAMPLES, len(same)))
-    low, high = np.percentile(of_pairs[drawn].mean(1), [2.5, 97.5])
+    low, high = bootstrap.interval(of_pairs[drawn].mean(1))
     genuine, impostor = s[same].ravel(), np.sort(s[~same].ravel())
     below = [np.searchsorted(impostor, genuine, side).mean() / len(impostor) for side in ("left", "right")]
     return Score(

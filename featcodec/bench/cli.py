@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featcodec import __version__
+from featcodec.attacks import ATTACKERS
 from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
 from featcodec.terminal import complain, positive, run_command, show
@@ -147,9 +148,9 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--attackers",
         type=_names,
-        default=("invnet", "unet", "white-box"),
+        default=ATTACKERS,
         metavar="A,B",
-        help="default: invnet,unet,white-box",
+        help=f"default: {','.join(ATTACKERS)}",
     )
     group.add_argument(
         "--attack-photographs", type=positive, default=2000, metavar="N", help="to train on (default: 2000)"

@@ -61,6 +61,13 @@ class Optimizer:
         ]
         self.adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(0.9, 0.99))
 
+    @classmethod
+    def of(cls, network: nn.Module, lr: float, *, muon: bool = True) -> Optimizer:
+        """Muon, if wanted, for all convolutions, those at both ends included; AdamW for the rest."""
+        inner = [p for p in network.parameters() if p.ndim == 4 and muon]
+        inside = {id(p) for p in inner}
+        return cls(inner, [p for p in network.parameters() if id(p) not in inside], lr)
+
     def set_rate(self, lr: float) -> None:
         for group in (self.muon.param_groups if self.muon else []) + self.adamw.param_groups:
             group["lr"] = lr * group.get("rate", 1.0)

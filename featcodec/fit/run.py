@@ -104,10 +104,7 @@ class Run:
             network = InvNet(self.model.widths.latents, stride=self.latent_stride)
         network = network.to(where).to(memory_format=torch.channels_last)
         muon = self.options.optimizer == "muon"
-        inner = [p for p in network.parameters() if p.ndim == 4 and muon]
-        inside = {id(p) for p in inner}
-        outer = [p for p in network.parameters() if id(p) not in inside]
-        return network, Optimizer(inner, outer, self.options.adversary_lr)
+        return network, Optimizer.of(network, self.options.adversary_lr, muon=muon)
 
     def restart(self) -> None:
         """Replaces an adversary by a fresh one, if it is its turn."""
