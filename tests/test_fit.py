@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from featcodec.attacks.invnet import InvNet, mean_colour_loss, reconstruction_loss
 from featcodec.backbones.pictures import cut_pictures
 from featcodec.backbones.split import split
 from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.checkpoint import CodecFile, ModuleConfig
 from featcodec.errors import FitError
+from featcodec.fit.export import export_module
 from featcodec.fit.loop import Fitting, fit_codec
 from featcodec.fit.losses import distortion, quality_weight, target_of
+from featcodec.fit.ridge import Ridge
 from featcodec.fit.run import Options, Run
-from featcodec.fit.start import check_start, set_gains, set_statistics
+from featcodec.fit.start import check_start, set_gains, set_statistics, set_weights
 from featcodec.fit.tasks import Detection, find_task
 from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
-PRIVATE = Options(steps=6, privacy=1.0, adversary_head_start=1, adversaries=2, adversary_restart=2)
+PRIVATE = Options(
+    steps=6, privacy=1.0, linear_privacy=1.0, adversary_head_start=1, adversaries=2, adversary_restart=2
+)
 
 
 def batches(start, count=8):
@@ -113,6 +120,66 @@ class TestStart:
         with pytest.raises(FitError, match="the distortion is not finite before the first step"):
             check_start(broken, fitting.task, f, None)
 
+    def test_a_finished_codec_is_where_another_fit_starts(self, fitting, network, tmp_path):
+        f = network.head(torch.rand(4, 3, 64, 64))[0]
+        first = fitted(fitting, Options(steps=6)).model
+        about = ModuleConfig("module", "small", "3", "0" * 64)
+        sizes = {"size": 64, "stride": 32, "latent_stride": 16}
+        export_module(first, about, name="small", description="", **sizes).save(
+            tmp_path / "small.safetensors"
+        )
+        again = model()
+        set_weights(again, CodecFile.load(tmp_path / "small.safetensors"), f)
+        quality = torch.tensor([1.0, 3.5, 6.0, 8.0])
+        with torch.no_grad():
+            was, now = first(f, quality), again(f, quality)
+        # float16 moves some latents to the next whole number
+        assert float((was.f_hat - now.f_hat).abs().mean()) < 0.05 * float(was.f_hat.std())
+        assert all(
+            torch.equal(a, b) for a, b in zip(first.h_s.integers()[0], again.h_s.integers()[0], strict=True)
+        )
+        assert float(now.bits_y.mean()) == pytest.approx(float(was.bits_y.mean()), rel=0.05)
+        assert float(now.bits_z.mean()) < 1.1 * float(was.bits_z.mean())
+
+
+class TestRidge:
+    """The linear attacker against what numpy's least squares gives."""
+
+    def test_a_picture_that_the_latents_show_is_explained_and_noise_is_not(self):
+        generator = torch.Generator().manual_seed(0)
+        seen, blind = Ridge(48, 8), Ridge(4, 8)
+        for _ in range(30):
+            picture = torch.rand(2, 3, 32, 32, generator=generator)
+            shown = seen.explained(F.pixel_unshuffle(picture, 4), picture)
+            hidden = blind.explained(torch.rand(2, 4, 8, 8, generator=generator), picture)
+        assert shown.shape == (2,)
+        assert float(shown.min()) > 0.98
+        assert float(hidden.max()) < 0.15
+
+    def test_its_gradient_makes_latents_show_less(self):
+        generator = torch.Generator().manual_seed(0)
+        picture = torch.rand(2, 3, 32, 32, generator=generator)
+        y_hat = F.pixel_unshuffle(picture, 4).requires_grad_()
+        attacker = Ridge(48, 8)
+        shown = attacker.explained(y_hat, picture)
+        (moved,) = torch.autograd.grad(shown.sum(), y_hat)
+        with torch.no_grad():
+            less = attacker.explained(y_hat - 0.3 * moved / moved.std() * y_hat.std(), picture)
+        assert (less < shown).all()
+
+    def test_the_share_is_that_of_ordinary_least_squares(self):
+        generator = torch.Generator().manual_seed(1)
+        picture = torch.rand(8, 3, 16, 16, generator=generator)
+        y_hat = picture.mean((2, 3), keepdim=True).mean(1, keepdim=True).expand(8, 1, 4, 4)
+        y_hat = y_hat + 0.02 * torch.rand(8, 1, 4, 4, generator=generator)
+        got = Ridge(1, 8).explained(y_hat, picture)
+        x = F.unfold(y_hat, 3, padding=1).transpose(1, 2).reshape(-1, 9)
+        x = np.c_[x.numpy(), np.ones(len(x))]
+        t = F.pixel_unshuffle(picture, 4).flatten(2).transpose(1, 2).reshape(len(x), -1).numpy()
+        rest = t - x @ np.linalg.lstsq(x, t, rcond=None)[0]
+        share = 1 - (rest**2).sum() / ((t - t.mean(0)) ** 2).sum()
+        assert float(got.mean()) == pytest.approx(share, abs=0.02)
+
 
 class TestLoop:
     @pytest.mark.parametrize("options", [PRIVATE, Options(steps=6, optimizer="adamw", bf16=False)])
@@ -187,6 +254,7 @@ class TestLoop:
         assert all(f.bpp_y > 0 and f.distortion > 0 and 0 < f.psnr < 60 and f.bound > 0 for f in lines)
         assert "bpp, distortion" in str(lines[0])
         assert "dB" in str(lines[0])
+        assert "% linear" in str(lines[0])
 
 
 class TestCheckpoint:

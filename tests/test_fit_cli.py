@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import featcodec
+from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.cli import main
 from featcodec.errors import FitError, InputError
 
@@ -107,6 +108,29 @@ class TestFunction:
             featcodec.fit(network, at="1", images=Noise(), **how)
         assert first.file.config.latent_stride == 8
 
+    def test_a_fit_starts_from_an_earlier_codec(self, network, tmp_path):
+        first = featcodec.fit(network, at="1", images=[ASTRONAUT], **{**SMALL, "analysis": 48})
+        first.save(tmp_path / "first.safetensors")
+        how = {**SMALL, "steps": 1, "lr": 0.0, "start": str(tmp_path / "first.safetensors")}
+        second = featcodec.fit(network, at="1", images=[ASTRONAUT], **how)
+        assert second.file.config.widths == first.file.config.widths
+        features = first.decode(first.encode(ASTRONAUT, quality=8))
+        torch.testing.assert_close(second.decode(second.encode(ASTRONAUT, quality=8)), features)
+
+    def test_classes_of_a_detector_have_names(self):
+        how = {**SMALL, "steps": 1, "size": 64, "images": [ASTRONAUT]}
+        three, coco = (YOLOv5("n", classes=count).eval() for count in (3, 80))
+        assert featcodec.fit(three, at=4, **how).file.config.network.classes == (
+            "class 0",
+            "class 1",
+            "class 2",
+        )
+        named = featcodec.fit(three, at=4, classes=("cat", "dog", "cow"), **how)
+        assert named.file.config.network.classes == ("cat", "dog", "cow")
+        assert featcodec.fit(coco, at=4, **how).file.config.network.classes[16] == "dog"
+        with pytest.raises(InputError, match="classes: got 1 names, expected 3"):
+            featcodec.fit(three, at=4, classes=("cat",), **how)
+
     def test_the_network_is_left_as_it_was(self, network):
         network.train()
         before = {k: v.clone() for k, v in network.state_dict().items()}
@@ -136,6 +160,13 @@ class TestFunction:
             ({"speed": 3}, InputError, "fit: got speed, expected some of"),
             ({"privacy": -1.0}, FitError, "privacy: got -1.0"),
             ({"device": "nowhere"}, InputError, "device: got 'nowhere'"),
+            ({"crop": 8}, InputError, "crop: got 8, expected an integer of at least 32"),
+            ({"start": "streets"}, InputError, "codec: got 'streets', expected a path or one of"),
+            (
+                {"start": "street"},
+                InputError,
+                "start: got codec 'street' of 64 channels at stride 8",
+            ),
         ],
     )
     def test_what_cannot_be_fitted_is_told_before_training(self, network, change, error, said):

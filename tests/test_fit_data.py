@@ -80,6 +80,19 @@ def test_a_coco_json_names_the_pictures(folder, tmp_path):
         data_set(folder, side=64, seed=1, coco=annotations)
 
 
+def test_every_so_many_pictures_are_held_out_by_name(folder):
+    paths = data_set(folder, side=64, seed=1).paths
+    assert data_set(folder, side=64, seed=1, hold_out=2).paths == paths[1::2]
+    with pytest.raises(InputError, match="hold_out: got 1, expected more than 1"):
+        data_set(folder, side=64, seed=1, hold_out=1)
+
+
+def test_a_crop_shows_a_part_of_a_picture_at_the_size_in_use():
+    for i in range(8):
+        grey = (Photographs([ASTRONAUT], side=64, seed=1, size=256)[i] == 114).all(0)
+        assert float(grey.float().mean()) < 0.05
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(InputError, match="got no pictures"):
         data_set(tmp_path, side=64, seed=1)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from featcodec import zoo
+from featcodec.backbones.coco import COCO
 from featcodec.backbones.pictures import PictureCut, cut_pictures
 from featcodec.backbones.split import Split, split
 from featcodec.backbones.yolov5 import YOLOv5
@@ -116,8 +117,11 @@ def fit(
     folder = Path(out) if out is not None else None
     processes, where = start_processes(devices, device)
     cut = _cut(network, settings, where)
-    subject = _Subject(network, cut, settings, processes, task, _told(images, coco, task))
-    samples = data_set(images, side=subject.side, seed=seed, coco=coco)
+    start = zoo.decoder(settings.start).file if settings.start else None
+    subject = _Subject(network, cut, settings, processes, task, _told(images, coco, task), start)
+    samples = data_set(
+        images, side=subject.side, seed=seed, size=settings.size, hold_out=settings.hold_out, coco=coco
+    )
     if folder and processes.rank == 0:
         make_folder(str(folder), parents=True)
     file = _fit(subject, samples, folder, minutes, where)
@@ -136,6 +140,7 @@ class _Subject:
     processes: Processes
     task: Any
     told: str  # what else the run depends on, in words
+    start: CodecFile | None
 
     @property
     def latent_stride(self) -> int:
@@ -147,13 +152,28 @@ class _Subject:
 
     @property
     def side(self) -> int:
-        return -(-self.settings.size // self.stride) * self.stride
+        return -(-(self.settings.crop or self.settings.size) // self.stride) * self.stride
 
     @property
     def identity(self) -> str:
         s = self.settings
-        what = (network_digest(self.network), s.at, channels_of(s.normalise), s.size, s.batch, s.latents)
-        return f"{json.dumps(what)} {self.processes.world} {self.told}"
+        sizes = (s.size, s.crop, s.hold_out, s.batch, s.latents, s.analysis, s.synthesis)
+        what = (network_digest(self.network), s.at, channels_of(s.normalise), *sizes)
+        start = f" from {self.start.fingerprint.hex()} {self.start.encoder_digest}" if self.start else ""
+        return f"{json.dumps(what)} {self.processes.world} {self.told}{start}"
+
+    def widths(self, features: int) -> Widths:
+        """Of the codec, for features of so many channels; of the one to start from, if there is one."""
+        s = self.settings
+        if self.start is None:
+            return Widths(features, s.latents, analysis=s.analysis, synthesis=s.synthesis)
+        got, stride = self.start.config.widths, self.start.config.latent_stride
+        if (got.features, stride) != (features, self.latent_stride):
+            raise InputError(
+                f"start: got codec {self.start.config.name!r} of {got.features} channels at stride "
+                f"{stride // 2}, expected {features} at {self.latent_stride // 2}"
+            )
+        return got
 
 
 def _settings(**values: Any) -> Settings:
@@ -176,6 +196,7 @@ def _check_extra() -> None:
 def _cut(network: nn.Module, settings: Settings, where: torch.device) -> Split | PictureCut:
     own = copy.deepcopy(network).eval().requires_grad_(False).to(where)
     if isinstance(own, YOLOv5):
+        _class_names(own.classes, settings.classes)
         number = str(settings.at).removeprefix("model.")
         if not number.isdecimal():
             raise InputError(f"at: got {settings.at!r}, expected the number of a layer of a YOLOv5")
@@ -205,7 +226,7 @@ def _fit(
     from featcodec.fit.journal import Journal
     from featcodec.fit.loop import Fitting, fit_codec
     from featcodec.fit.run import Run
-    from featcodec.fit.start import check_start, set_gains, set_statistics
+    from featcodec.fit.start import check_start, set_gains, set_statistics, set_weights
     from featcodec.fit.tasks import find_task
     from featcodec.hyperprior import CodecModel
 
@@ -214,9 +235,12 @@ def _fit(
     f = _features(subject, first, where)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
-        model = CodecModel(Widths(int(f.shape[1]), latents=s.latents)).to(where)
-    set_statistics(model, f)
-    set_gains(model, f)
+        model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
+        if subject.start:
+            set_weights(model, subject.start, f)
+        else:
+            set_statistics(model, f)
+            set_gains(model, f)
     task = find_task(subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
     fitting = Fitting(subject.cut, task, source, processes)
@@ -278,7 +302,7 @@ def _exported(model: Any, subject: _Subject) -> CodecFile:
     if isinstance(subject.cut, Split):
         whole = subject.network
         assert isinstance(whole, YOLOv5)
-        classes = tuple(f"class {i}" for i in range(whole.classes))
+        classes = _class_names(whole.classes, s.classes)
         plain = split(whole, at=subject.cut.at)
         return export(
             model, plain, name=s.name, description=about, classes=classes, embed_network=False, **sizes
@@ -288,3 +312,11 @@ def _exported(model: Any, subject: _Subject) -> CodecFile:
         "module", s.model, str(subject.cut.at), network_digest(subject.network), mean, deviation
     )
     return export_module(model, network, name=s.name, description=about, **sizes)
+
+
+def _class_names(count: int, given: tuple[str, ...] | None) -> tuple[str, ...]:
+    if given is None:
+        return COCO if count == len(COCO) else tuple(f"class {i}" for i in range(count))
+    if len(given) != count:
+        raise InputError(f"classes: got {len(given)} names, expected {count}")
+    return tuple(given)

@@ -31,7 +31,7 @@ Source: TypeAlias = Callable[[int], Iterable[Batch]]  # from the number of the f
 Images: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset[Any]
 
 GREY = 114
-SCALES = (0.7, 1.8)  # of the picture's longest side, in canvases
+SCALES = (0.6, 1.4)  # of the picture's longest side, in sizes that the codec is for
 LARGEST_JSON = 1 << 30
 
 
@@ -45,6 +45,7 @@ class Photographs(Dataset[Tensor]):
         paths: of the photographs.
         side: of the canvas in pixels.
         seed: of choice, scale, place and mirroring.
+        size: longest side that they are about scaled to; that of the canvas unless given.
         cache_bytes: of decoded pictures that are kept.
 
     Example:
@@ -54,8 +55,17 @@ class Photographs(Dataset[Tensor]):
         ((3, 64, 64), True)
     """
 
-    def __init__(self, paths: Sequence[Path], *, side: int, seed: int, cache_bytes: int = 1 << 31):
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        side: int,
+        seed: int,
+        size: int | None = None,
+        cache_bytes: int = 1 << 31,
+    ):
         self.paths, self.side, self.seed, self.left = list(paths), side, seed, cache_bytes
+        self.size = size or side
         self.kept: dict[int, NDArray[np.uint8] | None] = {}
 
     def __getitem__(self, i: int) -> Tensor:
@@ -64,18 +74,22 @@ class Photographs(Dataset[Tensor]):
         for k in range(len(self.paths)):
             pixels = self._pixels((first + k) % len(self.paths))
             if pixels is not None:
-                return torch.from_numpy(_placed(pixels, random, self.side)).permute(2, 0, 1).contiguous()
+                return (
+                    torch.from_numpy(_placed(pixels, random, self.side, self.size))
+                    .permute(2, 0, 1)
+                    .contiguous()
+                )
         raise FitError(
             f"images: none of {len(self.paths)} files is a readable picture, such as {self.paths[0]}"
         )
 
     def _pixels(self, k: int) -> NDArray[np.uint8] | None:
-        """(H, W, 3), at most twice as large as the canvas; None for what is no picture."""
+        """(H, W, 3), at most twice the size; None for what is no picture."""
         if k in self.kept:
             return self.kept[k]
         pixels = None
         try:
-            x, _ = load_image(self.paths[k], size=2 * self.side, stride=1)
+            x, _ = load_image(self.paths[k], size=2 * self.size, stride=1)
             pixels = (x[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
         except ImageError:
             self.kept[k] = None
@@ -84,11 +98,13 @@ class Photographs(Dataset[Tensor]):
         return pixels
 
 
-def _placed(pixels: NDArray[np.uint8], random: np.random.Generator, side: int) -> NDArray[np.uint8]:
+def _placed(
+    pixels: NDArray[np.uint8], random: np.random.Generator, side: int, size: int
+) -> NDArray[np.uint8]:
     """A picture (H, W, 3), scaled, shifted and mirrored at random on a grey canvas (side, side, 3)."""
     height, width = pixels.shape[:2]
     scale = (
-        side / max(height, width) * float(np.exp(random.uniform(math.log(SCALES[0]), math.log(SCALES[1]))))
+        size / max(height, width) * float(np.exp(random.uniform(math.log(SCALES[0]), math.log(SCALES[1]))))
     )
     canvas = np.full((side, side, 3), GREY, np.uint8)
     spans, box = [], []
@@ -100,9 +116,9 @@ def _placed(pixels: NDArray[np.uint8], random: np.random.Generator, side: int) -
         spans.append(slice(first, last))
         box.append(tuple(min(max((edge - shift) / scaled * length, 0.0), length) for edge in (first, last)))
     (left, right), (top, bottom) = box
-    size = spans[0].stop - spans[0].start, spans[1].stop - spans[1].start
+    shape = spans[0].stop - spans[0].start, spans[1].stop - spans[1].start
     part = Image.fromarray(pixels).resize(
-        size, Image.Resampling.BILINEAR, box=(left, top, right, bottom), reducing_gap=2.0
+        shape, Image.Resampling.BILINEAR, box=(left, top, right, bottom), reducing_gap=2.0
     )
     canvas[spans[1], spans[0]] = np.asarray(part)
     return canvas[:, ::-1].copy() if random.random() < 0.5 else canvas
@@ -121,7 +137,13 @@ class _Shuffled(Dataset[Any]):
 
 
 def data_set(
-    images: Images, *, side: int, seed: int, coco: str | os.PathLike[str] | None = None
+    images: Images,
+    *,
+    side: int,
+    seed: int,
+    size: int | None = None,
+    hold_out: int = 0,
+    coco: str | os.PathLike[str] | None = None,
 ) -> Dataset[Any]:
     """Any number of samples from what the user calls his images.
 
@@ -130,6 +152,8 @@ def data_set(
             pictures (3, H, W), uint8 or floats in [0, 1], or pairs of such a picture and a label.
         side: of the canvas in pixels.
         seed: of everything that is random.
+        size: as `Photographs` takes it.
+        hold_out: of the pictures of a folder the first and then every so many are left out, by name; 0: none.
         coco: COCO json, of whose pictures in the folder `images` only those are taken that it names.
 
     Raises:
@@ -142,7 +166,10 @@ def data_set(
             if coco
             else [Path(p) for p, _ in list_pictures(folder, recursive=True)]
         )
-        return Photographs(paths, side=side, seed=seed)
+        used = [p for i, p in enumerate(paths) if not hold_out or i % hold_out]
+        if not used:
+            raise InputError(f"hold_out: got {hold_out}, expected more than 1, or 0 for none")
+        return Photographs(used, side=side, seed=seed, size=size)
     if isinstance(images, Dataset):
         if not hasattr(images, "__len__") or len(images) < 1:
             raise InputError(
@@ -152,7 +179,7 @@ def data_set(
     paths = [Path(path) for path in images]
     if not paths:
         raise InputError("images: got no paths, expected some")
-    return Photographs(paths, side=side, seed=seed)
+    return Photographs(paths, side=side, seed=seed, size=size)
 
 
 def coco_pictures(annotations: str | os.PathLike[str], folder: Path) -> list[Path]:

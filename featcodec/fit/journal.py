@@ -108,6 +108,7 @@ def _plotted(rows: list[dict[str, float]]) -> bytes | None:
         "estimated bits per pixel": [row["bpp_y"] + row["bpp_z"] for row in rows],
         "distortion": [row["distortion"] for row in rows],
         "adversary, dB": [row["psnr"] for row in rows],
+        "explained by a linear attacker": [row["explained"] for row in rows],
     }
     shown = {title: values for title, values in curves.items() if any(values)}
     figure = Figure(figsize=(4 * len(shown), 3), layout="constrained")

@@ -41,6 +41,7 @@ class Figures:
         rebuilt: loss of the best adversary.
         bound: loss of one that knows the mean colour only.
         psnr: of what the best adversary rebuilds, in dB, at half resolution.
+        explained: share of the picture's variance that the best linear attacker explains.
         loss: all of it.
     """
 
@@ -50,11 +51,13 @@ class Figures:
     rebuilt: float
     bound: float
     psnr: float
+    explained: float
     loss: float
 
     def __str__(self) -> str:
         hidden = f", adversary {self.psnr:.1f} dB" if self.psnr else ""
-        return f"{self.bpp_y + self.bpp_z:.3f} bpp, distortion {self.distortion:.3f}{hidden}"
+        linear = f", {self.explained:.0%} linear" if self.explained else ""
+        return f"{self.bpp_y + self.bpp_z:.3f} bpp, distortion {self.distortion:.3f}{hidden}{linear}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,8 @@ def _codec_step(
         d = fitting.task.distortion(coded.f_hat, target)
     loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
     hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
-    loss = (loss + o.privacy * (bound - hidden).clamp(min=0)).mean()
+    explained = run.ridge.explained(coded.y_hat, picture) if run.ridge else torch.zeros_like(d)
+    loss = (loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained).mean()
     run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
     run.optimizer.zero_grad()
     loss.backward()
@@ -202,9 +206,9 @@ def _codec_step(
     else:
         loss = loss * float("nan")
     run.step += 1
-    figures = (coded.bits_y.mean() / pixels, coded.bits_z.mean() / pixels, d.mean(), hidden.mean())
-    all_figures = torch.stack([v.detach().float() for v in (*figures, bound.mean(), psnr.mean(), loss)])
-    return Figures(*fitting.processes.mean(all_figures).tolist())
+    rates = coded.bits_y / pixels, coded.bits_z / pixels
+    means = [v.detach().float().mean() for v in (*rates, d, hidden, bound, psnr, explained, loss)]
+    return Figures(*fitting.processes.mean(torch.stack(means)).tolist())
 
 
 def _hidden(run: Run, y_hat: Tensor, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:

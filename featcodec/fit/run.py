@@ -16,6 +16,7 @@ from featcodec.errors import FitError
 from featcodec.files import make_folder, write_atomic
 from featcodec.fit.losses import QUALITY_WEIGHTS
 from featcodec.fit.optimizer import Optimizer
+from featcodec.fit.ridge import Ridge
 from featcodec.hyperprior import CodecModel
 
 __all__ = ["Options", "Run"]
@@ -32,6 +33,7 @@ class Options:
         quality_weights: lambda at quality 1 and 8.
         feature_weight: share of the features' own error in the distortion.
         privacy: weight of the adversary's failure; 0 fits without adversary.
+        linear_privacy: weight of what the best linear attacker explains; see `featcodec.fit.ridge`.
         beta: weight of the edges in the adversary's loss.
         adversaries: how many there are; the one that rebuilds a picture best counts.
         adversary_lr: the adversaries' learning rate, constant.
@@ -48,6 +50,7 @@ class Options:
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
     feature_weight: float = 0.1
     privacy: float = 0.0
+    linear_privacy: float = 0.0
     beta: float = 5.0
     adversaries: int = 1
     adversary_lr: float = 1e-3
@@ -59,8 +62,9 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {
-            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "privacy": 0.0, "beta": 0.0, "adversaries": 1,
-            "adversary_lr": 0.0, "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
+            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "privacy": 0.0,
+            "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
+            "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():
             if not value <= getattr(self, name) < float("inf"):
@@ -90,6 +94,8 @@ class Run:
         self.optimizer = _codec_optimizer(self.model, options)
         count = options.adversaries if options.privacy > 0 else 0
         self.adversaries = [self._adversary(k) for k in range(count)]
+        where = model.log_gain.device
+        self.ridge = Ridge(model.widths.latents, latent_stride, where) if options.linear_privacy > 0 else None
         self.step = -options.head_start
 
     @property
@@ -122,6 +128,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "adversaries": [(n.state_dict(), o.state_dict()) for n, o in self.adversaries],
+            "ridge": self.ridge.state_dict() if self.ridge else None,
         }
         buffer = io.BytesIO()
         torch.save(kept, buffer)
@@ -155,6 +162,8 @@ class Run:
         ):
             network.load_state_dict(net_state)
             optimizer.load_state_dict(optimizer_state)
+        if self.ridge:
+            self.ridge.load_state_dict(kept["ridge"])
         self.step = kept["step"]
 
 

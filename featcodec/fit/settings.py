@@ -31,10 +31,15 @@ class Settings(Options):
         normalise: ``"imagenet"``, mean and deviation of three channels, or None for pictures in [0, 1].
         name: of the codec, as its files carry it.
         description: one line for people.
-        size: longest side that pictures are scaled down to, and about the side of the training canvas.
+        size: longest side that pictures are scaled down to in use; they are fitted to at about this scale.
+        crop: side of the training canvas; about `size` unless given. A smaller one takes less time a step.
+        hold_out: every so many pictures of a folder, by name, one is left out, to choose by; 0: none.
         batch: pictures a step, in each process.
         latents: channels of what is coded.
+        analysis, synthesis: channels inside g_a and g_s.
         workers: processes that prepare pictures; 0: the one that fits.
+        start: codec, by name or path, whose weights and widths the fit starts from.
+        classes: of a YOLOv5, by number; of one with 80 those of COCO unless given.
     """
 
     at: str | int
@@ -43,16 +48,26 @@ class Settings(Options):
     name: str = "mine"
     description: str = ""
     size: int = 256
+    crop: int | None = None
+    hold_out: int = 0
     batch: int = 8
     latents: int = 64
+    analysis: int = 64
+    synthesis: int = 80
     workers: int = 0
+    start: str | None = None
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        for name, least in (("size", 32), ("batch", 1), ("latents", 1), ("workers", 0)):
+        least = {
+            "size": 32, "crop": 32, "hold_out": 0, "batch": 1, "latents": 1, "analysis": 1, "synthesis": 1,
+            "workers": 0,
+        }  # fmt: skip
+        for name, low in least.items():
             value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise InputError(f"{name}: got {value!r}, expected an integer of at least {least}")
+            if (type(value) is not int or value < low) and (name, value) != ("crop", None):
+                raise InputError(f"{name}: got {value!r}, expected an integer of at least {low}")
         channels_of(self.normalise)
 
     @property

@@ -1,4 +1,5 @@
-"""Where a fit starts: channel statistics, gains at which the first rates are about right, and a check."""
+"""Where a fit starts: channel statistics and gains at which the first rates are about right, or the weights
+of an earlier codec; and a check."""
 
 from __future__ import annotations
 
@@ -8,15 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from featcodec.checkpoint import CodecFile
 from featcodec.errors import FitError
 from featcodec.fit.tasks import Task
 from featcodec.hyperprior import SCALE_MAX, SCALE_MIN, CodecModel
 from featcodec.transforms import IntegerHyperSynthesis
 
-__all__ = ["START_SCALE", "check_start", "set_gains", "set_statistics"]
+__all__ = ["START_SCALE", "check_start", "set_gains", "set_statistics", "set_weights"]
 
 START_SCALE = 0.42  # deviation of latents, in quantizer steps, of which a latent takes about one bit
 START_QUALITY = 4
+PRIOR_STEPS, PRIOR_LR = 400, 2e-2  # of the factorized prior alone
 
 
 @torch.no_grad()
@@ -46,6 +49,35 @@ def set_gains(model: CodecModel, features: Tensor) -> None:
     index = rows * math.log(START_SCALE / SCALE_MIN) / math.log(SCALE_MAX / SCALE_MIN)
     latents = model.widths.latents
     model.h_s.biases[2][:latents] = index / IntegerHyperSynthesis.UNIT_ACTIVATION
+
+
+def set_weights(model: CodecModel, file: CodecFile, features: Tensor) -> None:
+    """Sets the weights to those of a finished codec.
+
+    A codec file keeps of the factorized prior what it says of whole numbers only: the prior is fitted
+    afresh, to the side information of some pictures.
+
+    Args:
+        model: of the file's widths.
+        file: the codec.
+        features: (B, C, h, w) of training pictures.
+    """
+    k = IntegerHyperSynthesis
+    with torch.no_grad():
+        for name in ("g_a", "g_s", "h_a"):
+            getattr(model, name).load_state_dict(getattr(file, name).state_dict())
+        for i, unit in enumerate((1, k.UNIT_ACTIVATION, k.UNIT_ACTIVATION)):
+            model.h_s.weights[i].copy_(file.h_s_weights[i] / k.UNIT_WEIGHT)
+            model.h_s.biases[i].copy_(file.h_s_biases[i] / (k.UNIT_WEIGHT * unit))
+        model.log_gain.copy_(-file.tensors["inverse_gains"].log2())
+        y = model.g_a(features)
+        z = torch.cat([model.h_a(y * gain[:, None, None]) for gain in model.gains()])
+    prior = model.prior_z
+    optimizer = torch.optim.Adam([p for p in prior.parameters() if p.requires_grad], lr=PRIOR_LR)
+    for _ in range(PRIOR_STEPS):
+        optimizer.zero_grad()
+        (-prior(z, training=True)[1].log2().mean()).backward()
+        optimizer.step()
 
 
 @torch.no_grad()
