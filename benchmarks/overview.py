@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path, help="folder that featcodec attack worked in")
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
-    parser.add_argument("--codecs", nargs="+", default=list(featcodec.zoo.names()))
+    parser.add_argument("--codecs", nargs="+", default=list(featcodec.zoo.names(whole=True)))
     parser.add_argument("--quality", type=float, default=4)
     args = parser.parse_args()
     photograph = Image.fromarray(astronaut())

@@ -34,7 +34,9 @@ ZOO = ROOT / "featcodec" / "zoo"
 def main() -> int:
     """Replace valid/, invalid/ and the manifest."""
     torch.set_num_threads(1)  # sums in one order
-    codecs = {name: reference.read_codec(ZOO / f"{name}.safetensors") for name in featcodec.zoo.names()}
+    codecs = {
+        name: reference.read_codec(ZOO / f"{name}.safetensors") for name in featcodec.zoo.names(whole=True)
+    }
     for old in HERE.glob("*valid/**/*.plf"):
         old.unlink()
     valid = []

@@ -73,6 +73,11 @@ class CodecFile:
                 _update(digest, name, self.tensors[name])
         return digest.hexdigest()[:16]
 
+    @property
+    def has_network(self) -> bool:
+        """Whether the network's weights are in the file; else its owner brings them."""
+        return any(name.startswith("network.") for name in self.tensors)
+
     @cached_property
     def g_a(self) -> nn.Module:
         w = self.config.widths
@@ -239,12 +244,12 @@ def _stored_network(file: CodecFile) -> YOLOv5:
     if isinstance(config, ModuleConfig):
         raise CodecFileError(
             f"codec {file.config.name!r} comes without its network: give {config.model} with the weights "
-            "it was fitted to, with featcodec.load(PATH, network=...) or --network"
+            "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
         )
     if not state:
         raise CodecFileError(
-            f"codec {file.config.name!r} comes without its network: give the weights of the "
-            f"{config} it was fitted to"
+            f"codec {file.config.name!r} comes without its network: give the weights of the {config} that "
+            "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
         )
     try:
         with torch.device("meta"):

@@ -213,6 +213,7 @@ def _add_attack(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument(
         "codecs", nargs="+", metavar="CODEC", help="name of an embedded codec or path of a codec file"
     )
+    _add_network(command)
     command.add_argument(
         "--train", required=True, action="append", type=path, metavar="FOLDER",
         help="photographs that the attackers train on; several times for several folders",
@@ -277,7 +278,7 @@ def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--network",
         metavar="MODEL",
-        help="for a codec file that comes without its network: the network, as for featcodec layers",
+        help="for a codec that comes without its network: the network, as for featcodec layers",
     )
     command.add_argument("--weights", type=path, metavar="FILE", help="weights of that network, by name")
 

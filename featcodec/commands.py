@@ -32,7 +32,7 @@ from featcodec.terminal import (
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from featcodec.backbones.detection import Boxes
     from featcodec.codec import FeatureCodec
@@ -193,7 +193,8 @@ def zoo(arguments: argparse.Namespace) -> int:
     for codec in found:
         show(f"{codec['name']}{' (default)' if codec['default'] else ''}: {codec['description']}")
         show(f"  {codec['network']} cut at layer {codec['at']}, {codec['classes']} classes")
-        show(f"  {codec['bytes']:,} bytes, fingerprint {codec['fingerprint']}")
+        brought = "" if codec["has_network"] else "; its owner brings the network: --network"
+        show(f"  {codec['bytes']:,} bytes, fingerprint {codec['fingerprint']}{brought}")
     return 0
 
 
@@ -214,6 +215,7 @@ def _embedded(name: str) -> dict[str, object]:
         "classes": len(network.classes) if isinstance(network, NetworkConfig) else None,
         "description": file.config.description,
         "default": name == codecs.DEFAULT,
+        "has_network": file.has_network,
     }
 
 
@@ -224,22 +226,26 @@ def load_codec(codec: str | None, *, network: str | None = None, weights: str | 
     """The codec of ``--codec``, the default one without it, with the network of ``--network``, if given."""
     from featcodec import zoo as codecs
 
-    brought = None
-    if network is not None:
-        from featcodec.backbones.models import network_by_name
+    return codecs.load(codecs.DEFAULT if codec is None else codec, network=_brought(network, weights))
 
-        brought = network_by_name(network, weights=weights)
-    return codecs.load(codecs.DEFAULT if codec is None else codec, network=brought)
+
+def _brought(network: str | None, weights: str | None) -> nn.Module | None:
+    """The network of ``--network``."""
+    if network is None:
+        return None
+    from featcodec.backbones.models import network_by_name
+
+    return network_by_name(network, weights=weights)
 
 
 def _codec_for(header: Header, arguments: argparse.Namespace) -> FeatureCodec:
-    """The codec asked for, else the one that the file wants."""
+    """The codec asked for, else the one that the file wants, with the network of ``--network``, if given."""
     if arguments.codec is not None:
         return load_codec(arguments.codec, network=arguments.network, weights=arguments.weights)
     from featcodec import zoo as codecs
 
     with about(arguments.file):
-        return codecs.for_header(header)
+        return codecs.for_header(header, network=_brought(arguments.network, arguments.weights))
 
 
 def _decoder_for(header: Header, arguments: argparse.Namespace) -> FeatureCodec:

@@ -95,7 +95,7 @@ def side_information(channels: int) -> dict[str, NDArray[np.int32]]:
 def encode(folder: Path) -> list[dict[str, Any]]:
     """Every picture by every codec at every quality, alone and in a batch; what each file should hold."""
     out = []
-    for name in featcodec.zoo.names():
+    for name in featcodec.zoo.names(whole=True):
         codec, named = Witness(name), pictures()
         for quality in QUALITIES:
             alone = [codec.encode(p, quality=quality) for p in named.values()]
@@ -112,7 +112,7 @@ def encode(folder: Path) -> list[dict[str, Any]]:
 
 def decode(folder: Path) -> dict[str, dict[str, str]]:
     """By file: digests of the symbols and of the latents, or the error."""
-    codecs = {name: Witness(name) for name in featcodec.zoo.names()}
+    codecs = {name: Witness(name) for name in featcodec.zoo.names(whole=True)}
     out = {}
     for path in sorted(folder.glob("*.plf")):
         data = path.read_bytes()
@@ -128,7 +128,7 @@ def decode(folder: Path) -> dict[str, dict[str, str]]:
 def predict() -> dict[str, str]:
     """Digests of table rows and means for given side information, alone and in a batch."""
     out = {}
-    for name in featcodec.zoo.names():
+    for name in featcodec.zoo.names(whole=True):
         codec = featcodec.load(name)
         weights, biases = codec.file.h_s_weights, codec.file.h_s_biases
         for (label, z), (_, to) in zip(

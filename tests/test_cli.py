@@ -346,7 +346,7 @@ class TestZoo:
         assert tuple(one["name"] for one in listed) == featcodec.zoo.names()
         assert [one["name"] for one in listed if one["default"]] == ["street"]
         for one in listed:
-            assert one["fingerprint"] == featcodec.load(one["name"]).fingerprint.hex()
+            assert one["fingerprint"] == featcodec.zoo.decoder(one["name"]).fingerprint.hex()
             assert one["bytes"] > 0
 
     def test_text(self, capsys):

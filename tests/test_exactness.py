@@ -30,7 +30,7 @@ from featcodec.transforms import worst_partial_sums
 
 WORKER = Path(__file__).with_name("exactness_worker.py")
 AT_ONCE = 2  # processes
-CODECS = featcodec.zoo.names()
+CODECS = featcodec.zoo.names(whole=True)
 
 
 @dataclass(frozen=True, slots=True)

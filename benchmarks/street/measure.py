@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/")
     parser.add_argument("--out", type=Path, required=True, help="json file to write")
-    parser.add_argument("--codecs", nargs="+", default=list(featcodec.zoo.names()))
+    parser.add_argument("--codecs", nargs="+", default=list(featcodec.zoo.names(whole=True)))
     parser.add_argument("--sets", nargs="+", default=["coco-val", "highway-tenth"])
     parser.add_argument("--qualities", nargs="+", type=float, default=[1, 2, 3, 4, 5, 6, 7, 8])
     parser.add_argument("--workers", type=int, default=2)

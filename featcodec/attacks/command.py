@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     from featcodec.attacks.targets import CodecTarget
     from featcodec.commands import load_codec
 
-    targets = [CodecTarget(load_codec(name), arguments.quality) for name in arguments.codecs]
+    brought = {"network": arguments.network, "weights": arguments.weights}
+    targets = [CodecTarget(load_codec(name, **brought), arguments.quality) for name in arguments.codecs]
     plan = _plan(arguments)
     work = Path(arguments.work)
     if arguments.minutes is not None:

@@ -58,8 +58,13 @@ class Split:
     def neck(self, features: tuple[Tensor, ...]) -> dict[int, Tensor]:
         """The tensors that cross to the outputs of the layers that the network's head reads, by layer."""
         kept = dict(zip(self.crossing, features, strict=True))
-        kept = self.network.run(self.at + 1, 24, kept)
+        kept = self.network.run(self.at + 1, LAST_CUT + 1, kept)
         return {i: kept[i] for i in YOLOv5.LOOKS_BACK[24]}
+
+    def maps(self, features: Tensor) -> list[Tensor]:
+        """The one tensor that crosses, and behind the cut every map that a later layer looks back to."""
+        kept = self.network.run(self.at + 1, LAST_CUT + 1, {self.only: features})
+        return [kept[i] for i in sorted(kept)]
 
     @property
     def only(self) -> int:

@@ -226,7 +226,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
     codecs = tuple(arguments.codecs)
     if not codecs and arguments.network is None:
-        codecs = zoo.names()
+        codecs = zoo.names(whole=True)
     return Settings(
         codecs=codecs,
         weights=arguments.network,

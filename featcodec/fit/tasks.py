@@ -25,7 +25,7 @@ from featcodec.backbones.pictures import PictureCut
 from featcodec.backbones.split import Split
 from featcodec.backbones.void import Void
 from featcodec.errors import FitError
-from featcodec.fit.losses import Target, distortion, relative_error, target_of
+from featcodec.fit.losses import distortion, relative_error
 
 __all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task", "tensors_of"]
 
@@ -45,16 +45,19 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A YOLOv5's neck and raw outputs: `featcodec.fit.losses.distortion`."""
+    """A YOLOv5's maps that later layers look back to: `featcodec.fit.losses.distortion`.
+
+    The raw outputs are left out: their gradient is so noisy that a codec fitted with them hardly moves.
+    """
 
     network: Split
     feature_weight: float
 
-    def target(self, f: Tensor, labels: Any) -> Target:  # noqa: ARG002
-        return target_of(self.network, f)
+    def target(self, f: Tensor, labels: Any) -> list[Tensor]:  # noqa: ARG002
+        return self.network.maps(f)
 
-    def distortion(self, f_hat: Tensor, target: Target) -> Tensor:
-        return distortion(self.network, f_hat, target, self.feature_weight)
+    def distortion(self, f_hat: Tensor, target: list[Tensor]) -> Tensor:
+        return distortion(self.network.maps(f_hat), target, self.feature_weight)
 
 
 @dataclass(frozen=True, slots=True)

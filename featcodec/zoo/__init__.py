@@ -22,15 +22,19 @@ _loaded: dict[bytes, FeatureCodec] = {}
 _lock = threading.Lock()
 
 
-def names() -> tuple[str, ...]:
+def names(*, whole: bool = False) -> tuple[str, ...]:
     """Names of the embedded codecs.
+
+    Args:
+        whole: only of those that have their network with them; for the others its owner brings it.
 
     Example:
         >>> import featcodec
-        >>> featcodec.zoo.names()
+        >>> featcodec.zoo.names(whole=True)
         ('street', 'street-open')
     """
-    return tuple(sorted(file.stem for file in _FOLDER.glob("*.safetensors")))
+    found = tuple(sorted(file.stem for file in _FOLDER.glob("*.safetensors")))
+    return tuple(name for name in found if _embedded_file(name).has_network) if whole else found
 
 
 def path(name: str) -> Path:
@@ -86,15 +90,20 @@ def remember(file: CodecFile, network: nn.Module | None) -> FeatureCodec:
     return codec
 
 
-def for_header(header: Header) -> FeatureCodec:
+def for_header(header: Header, *, network: nn.Module | None = None) -> FeatureCodec:
     """The codec that a ``.plf`` wants, by fingerprint: one loaded before, or an embedded one.
+
+    It has its network if it was loaded with it, if the network is embedded, or if it is given here; else it
+    decodes, but does not detect.
 
     Raises:
         ModelMismatchError: neither has it; says which codec the file wants and how to give it.
+        CodecFileError: the network given is another one.
     """
-    if header.fingerprint not in _loaded:
-        _embedded(_name_for(header))
-    return _loaded[header.fingerprint]
+    if network is None and header.fingerprint in _loaded:
+        return _loaded[header.fingerprint]
+    name = _name_for(header)
+    return load(name, network=network) if network or _embedded_file(name).has_network else decoder(name)
 
 
 def decoder(codec: str | Path) -> FeatureCodec:

@@ -72,7 +72,7 @@ def decoded(data: bytes, *, features: bool) -> str:
 def run(seed: int = 0, times: int = 1) -> list[Row]:
     """All mutants, kind by kind, on one core."""
     torch.set_num_threads(1)  # threads that wait for others would count as work
-    for name in zoo.names():
+    for name in zoo.names(whole=True):
         zoo.load(name)
     peak = peak_memory()
     sound = set(sound_files())

@@ -28,7 +28,7 @@ def sound_files() -> tuple[bytes, ...]:
     """Small files of all embedded codecs: several sizes and qualities, with and without other sections."""
     rng = np.random.default_rng(0)
     files = []
-    for name in zoo.names():
+    for name in zoo.names(whole=True):
         for height, width, quality in ((1, 1, 4), (30, 40, 8), (64, 96, 1), (70, 130, 6)):
             pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
             metadata = {"camera": "north", "n": [1, 2.5, None, {"ü": True}]} if quality > 4 else None
