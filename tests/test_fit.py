@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,14 @@ from featcodec.backbones.split import split
 from featcodec.backbones.yolov5 import YOLOv5
 from featcodec.checkpoint import CodecFile, ModuleConfig
 from featcodec.errors import FitError
+from featcodec.fit import loop
 from featcodec.fit.export import export_module
-from featcodec.fit.loop import Fitting, fit_codec
-from featcodec.fit.losses import distortion, quality_weight, target_of
+from featcodec.fit.loop import Fitting, fit_codec, seconds_a_step
+from featcodec.fit.losses import quality_weight, relative_error
 from featcodec.fit.ridge import Ridge
 from featcodec.fit.run import Options, Run
 from featcodec.fit.start import check_start, set_gains, set_statistics, set_weights
-from featcodec.fit.tasks import Detection, find_task
+from featcodec.fit.tasks import Detection, Features, find_task
 from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
@@ -78,10 +81,16 @@ class TestObjective:
         network = split(YOLOv5("n", classes=6).eval().requires_grad_(False), at=4)
         with torch.no_grad():
             f = network.head(next(batches(0))[0].float() / 255)[0]
-            target = target_of(network, f)
-            assert torch.allclose(distortion(network, f, target, 0.1), torch.zeros(2), atol=1e-6)
-            assert (distortion(network, f + 0.5 * torch.randn_like(f), target, 0.1) > 0).all()
-        assert isinstance(find_task(network, "outputs", f, feature_weight=0.1), Detection)
+            task = find_task(network, "outputs", f, feature_weight=0.5)
+            assert isinstance(task, Detection)
+            target = task.target(f, None)
+            # the features, and the six maps behind them that other layers look back to
+            assert [m.shape[1] for m in target] == [64, 128, 128, 64, 64, 128, 256]
+            assert torch.equal(task.distortion(f, target), torch.zeros(2))
+            worse = f + 0.5 * torch.randn_like(f)
+            got = task.distortion(worse, target)
+            maps = [relative_error(a, b) for a, b in zip(network.maps(worse), target, strict=True)]
+        torch.testing.assert_close(got, 0.5 * maps[0] + sum(maps[1:]) / 6)
 
     def test_an_adversary_that_paints_the_mean_colour_reaches_the_bound_of_privacy(self):
         picture = torch.rand(2, 3, 32, 32)
@@ -201,6 +210,27 @@ class TestLoop:
         assert same(whole.model, resumed.model)
         for (one, _), (other, _) in zip(whole.adversaries, resumed.adversaries, strict=True):
             assert same(one, other)
+
+    def test_the_features_are_the_task_until_the_fit_is_warm(self, fitting):
+        asked = []
+
+        class Asked:
+            def target(self, f, labels):  # noqa: ARG002
+                return f
+
+            def distortion(self, f_hat, target):
+                asked.append(len(f_hat))
+                return fitting.warm_up.distortion(f_hat, target)
+
+        spied = replace(fitting, task=Asked())
+        run = Run(model(), Options(steps=6, warm_up=0.5))
+        fit_codec(spied, run, checkpoint=None, report=lambda run, _: asked.append(-run.step))
+        assert asked == [-1, -2, -3, 2, -4, 2, -5, 2, -6]
+
+    def test_the_pace_is_that_of_both_halves(self, fitting, monkeypatch):
+        run = Run(model(), Options(steps=8, warm_up=0.25))
+        monkeypatch.setattr(loop, "_paced", lambda f, _: 1.0 if isinstance(f.warm_up, Features) else 3.0)
+        assert seconds_a_step(fitting, run) == 0.25 * 1.0 + 0.75 * 3.0
 
     def test_a_fit_moves_the_codec_and_leaves_the_network_alone(self, fitting):
         before = {k: v.clone() for k, v in fitting.network.network.state_dict().items()}

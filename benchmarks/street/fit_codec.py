@@ -4,9 +4,9 @@
     python benchmarks/street/fit_codec.py $common --name street-open --out runs/base --steps 1500 \\
         --quality-weights 0.35 9
     python benchmarks/street/fit_codec.py $common --name street-open --out runs/street-open --steps 450 \\
-        --start runs/base --lr 5e-4
+        --start runs/base --lr 5e-4 --quality-weights 1.2 36
     python benchmarks/street/fit_codec.py $common --name street --out runs/street --steps 850 \\
-        --start runs/street-open --lr 5e-4 --privacy 3.0
+        --start runs/street-open --lr 5e-4 --quality-weights 1.2 36 --privacy 3.0
 
 The base is fitted from nothing at low rates; `street-open` goes on from it at the rates that are wanted,
 and `street` goes on from there against an adversary. Each call resumes from the checkpoint in --out and
@@ -126,6 +126,7 @@ def main() -> None:
         quality_weights=tuple(args.quality_weights),
         privacy=args.privacy,
         feature_weight=args.feature_weight,
+        warm_up=0.0,
         adversary_steps=args.adversary_steps,
         seed=args.seed,
     )

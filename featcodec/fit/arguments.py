@@ -51,7 +51,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--quality-weights", type=weight, nargs=2, metavar=("Q1", "Q8"),
-        help="weights of the task at quality 1 and 8, against bits per pixel; default: 1.2 36",
+        help="weights of the task at quality 1 and 8, against bits per pixel; default: 0.3 30",
     )  # fmt: skip
     command.add_argument(
         "--task", choices=("outputs", "features"), help="what to keep; default: outputs of the network"

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from featcodec.fit.losses import quality_weight
 from featcodec.fit.optimizer import learning_rate
 from featcodec.fit.processes import ALONE, Processes
 from featcodec.fit.run import Run
-from featcodec.fit.tasks import Task
+from featcodec.fit.tasks import Features, Task
 from featcodec.hyperprior import QUALITIES, Coded
 
 __all__ = ["Figures", "Fitting", "fit_codec", "seconds_a_step"]
 
 PATIENCE = 10  # steps in a row whose loss or gradient may be not finite
-WARM_UP, TIMED = 2, 6  # steps
+UNTIMED, TIMED = 2, 6  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,15 @@ class Fitting:
         task: what must not be spoiled.
         source: batches from any number on, pictures (B, 3, H, W) with sides that the canvas can have.
         processes: this process, and those beside it.
+        warm_up: task of the first steps, which are cheaper without the tail, and after which its gradients
+            are of use.
     """
 
     network: Split | PictureCut
     task: Task
     source: Source
     processes: Processes = ALONE
+    warm_up: Task = field(default_factory=Features)
 
 
 def fit_codec(
@@ -122,14 +125,24 @@ def fit_codec(
 
 
 def seconds_a_step(fitting: Fitting, run: Run) -> float:
-    """How long a step takes here, measured on a copy."""
+    """How long a step of the codec takes here on average, measured on copies."""
+    first = min(run.options.warm_up, 1.0)
+    task, features = (
+        _paced(replace(fitting, warm_up=task), run) if share else 0.0
+        for task, share in ((fitting.task, 1 - first), (fitting.warm_up, first))
+    )
+    return (1 - first) * task + first * features
+
+
+def _paced(fitting: Fitting, run: Run) -> float:
     trial = copy.deepcopy(run)
+    trial.options = replace(run.options, warm_up=1.0)
     began = 0.0
     with _own_random_numbers(trial):
-        for n, batch in enumerate(islice(fitting.source(0), WARM_UP + TIMED)):
-            if n == WARM_UP:
+        for n, batch in enumerate(islice(fitting.source(0), UNTIMED + TIMED)):
+            if n == UNTIMED:
                 began = time.monotonic()
-            trial.step = max(trial.step, 1)  # steps of the codec, which take longer
+            trial.step = 1  # of the codec, not of adversaries alone
             _step(fitting, trial, batch)
     return (time.monotonic() - began) / TIMED
 
@@ -164,9 +177,12 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
     if run.step < 0:
         run.step += 1
         return None
+    task = fitting.warm_up if o.warming_up(run.step) else fitting.task
     with torch.no_grad(), _autocast(run):
-        target = fitting.task.target(f, labels)
-    return _codec_step(fitting, run, coded, target, small, quality)
+        target = task.target(f, labels)
+    with _autocast(run):
+        d = task.distortion(coded.f_hat, target)
+    return _codec_step(fitting, run, coded, d, small, quality)
 
 
 def _autocast(run: Run) -> torch.autocast:
@@ -186,12 +202,10 @@ def _adversary_step(fitting: Fitting, run: Run, y_hat: Tensor, picture: Tensor) 
 
 
 def _codec_step(
-    fitting: Fitting, run: Run, coded: Coded, target: object, picture: Tensor, quality: Tensor
+    fitting: Fitting, run: Run, coded: Coded, d: Tensor, picture: Tensor, quality: Tensor
 ) -> Figures:
     o = run.options
     pixels = picture[0, 0].numel() * 4
-    with _autocast(run):
-        d = fitting.task.distortion(coded.f_hat, target)
     loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
     hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
     explained = run.ridge.explained(coded.y_hat, picture) if run.ridge else torch.zeros_like(d)

@@ -19,7 +19,7 @@ from torch import Tensor
 __all__ = ["QUALITY_WEIGHTS", "distortion", "quality_weight", "relative_error"]
 
 # lambda at quality 1 and at quality 8; geometric in between
-QUALITY_WEIGHTS = (1.2, 36.0)
+QUALITY_WEIGHTS = (0.3, 30.0)
 
 
 def quality_weight(quality: Tensor, weights: tuple[float, float] = QUALITY_WEIGHTS) -> Tensor:

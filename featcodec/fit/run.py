@@ -32,6 +32,7 @@ class Options:
         optimizer: ``"muon"`` (for the inner convolutions; it needs torch 2.9) or ``"adamw"`` for all.
         quality_weights: lambda at quality 1 and 8.
         feature_weight: share of the features' own error in the distortion.
+        warm_up: share of the steps, at the start, in which the features are the whole task.
         privacy: weight of the adversary's failure; 0 fits without adversary.
         linear_privacy: weight of what the best linear attacker explains; see `featcodec.fit.ridge`.
         beta: weight of the edges in the adversary's loss.
@@ -48,7 +49,8 @@ class Options:
     lr: float = 1e-3
     optimizer: str = "muon" if hasattr(torch.optim, "Muon") else "adamw"
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
-    feature_weight: float = 0.1
+    feature_weight: float = 1.0
+    warm_up: float = 0.5
     privacy: float = 0.0
     linear_privacy: float = 0.0
     beta: float = 5.0
@@ -62,7 +64,7 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {
-            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "privacy": 0.0,
+            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "warm_up": 0.0, "privacy": 0.0,
             "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
             "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
@@ -75,6 +77,10 @@ class Options:
             raise FitError(
                 f"quality_weights: got {self.quality_weights!r}, expected two rising numbers above 0"
             )
+
+    def warming_up(self, step: int) -> bool:
+        """Whether a step is one of those in which the features are the whole task."""
+        return step < self.warm_up * self.steps
 
     @property
     def head_start(self) -> int:
