@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from featcodec.attacks.invnet import InvNet, mean_colour_loss, reconstruction_loss
+from featcodec.attacks.invnet import InvNet, mean_colours
 from featcodec.backbones.pictures import cut_pictures
 from featcodec.backbones.split import split
 from featcodec.backbones.yolov5 import YOLOv5
@@ -28,7 +28,13 @@ from featcodec.hyperprior import CodecModel
 from featcodec.transforms import Widths
 
 PRIVATE = Options(
-    steps=6, privacy=1.0, linear_privacy=1.0, adversary_head_start=1, adversaries=2, adversary_restart=2
+    steps=6,
+    warm_up=0.0,
+    privacy=1.0,
+    linear_privacy=1.0,
+    adversary_head_start=1,
+    adversaries=2,
+    adversary_restart=2,
 )
 
 
@@ -94,9 +100,11 @@ class TestObjective:
 
     def test_an_adversary_that_paints_the_mean_colour_reaches_the_bound_of_privacy(self):
         picture = torch.rand(2, 3, 32, 32)
-        mean = picture.mean((2, 3), keepdim=True).expand_as(picture)
-        assert torch.allclose(reconstruction_loss(mean, picture, 5.0), mean_colour_loss(picture, 5.0))
-        assert torch.equal(reconstruction_loss(picture, picture, 5.0), torch.zeros(2))
+        for options in (Options(), Options(adversary_loss="squared")):
+            bound = options.rebuilt(mean_colours(picture), picture)
+            assert torch.equal(options.rebuilt(picture, picture), torch.zeros(2))
+            assert (options.rebuilt(0.9 * mean_colours(picture) + 0.1 * picture, picture) < bound).all()
+        assert float(bound.mean()) == pytest.approx(1.0)
 
     @pytest.mark.parametrize("stride", [4, 8, 16, 64])
     def test_the_adversary_paints_half_the_resolution_whatever_the_stride(self, stride):
@@ -309,6 +317,7 @@ class TestCheckpoint:
             ({"steps": 0}, "steps: got 0"),
             ({"privacy": -1.0}, "privacy: got -1.0"),
             ({"optimizer": "sgd"}, "expected muon or adamw"),
+            ({"adversary_loss": "cubed"}, "expected edges or squared"),
             ({"quality_weights": (3.0, 1.0)}, "expected two rising numbers"),
             ({"lr": float("nan")}, "lr: got nan"),
         ],

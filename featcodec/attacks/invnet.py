@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from featcodec.transforms import ResidualBlock
 
-__all__ = ["MEAN_COLOUR", "InvNet", "halve", "mean_colour_loss", "reconstruction_loss"]
+__all__ = ["MEAN_COLOUR", "InvNet", "halve", "mean_colours", "reconstruction_loss", "squared_loss"]
 
 MEAN_COLOUR = 0.45  # about that of photographs
 
@@ -78,6 +78,15 @@ def reconstruction_loss(rebuilt: Tensor, picture: Tensor, beta: float) -> Tensor
     return plain + beta * edges
 
 
-def mean_colour_loss(picture: Tensor, beta: float) -> Tensor:
-    """The loss (B,) of an adversary that knows only the picture's mean colour: the bound of privacy."""
-    return reconstruction_loss(picture.mean((2, 3), keepdim=True).expand_as(picture), picture, beta)
+def squared_loss(rebuilt: Tensor, picture: Tensor) -> Tensor:
+    """Squared error (B,), over that of the pictures' mean colours: what PSNR is made of.
+
+    Blurred regions of the right brightness are good by it, and worth nothing by `reconstruction_loss`.
+    """
+    plain = (rebuilt - picture).square().flatten(1).mean(1)
+    return plain / picture.var((2, 3), unbiased=False).mean().clamp(min=1e-6)
+
+
+def mean_colours(picture: Tensor) -> Tensor:
+    """What an adversary paints that knows only each picture's mean colour: the bound of privacy."""
+    return picture.mean((2, 3), keepdim=True).expand_as(picture)

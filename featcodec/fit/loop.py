@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from featcodec.attacks.invnet import halve, mean_colour_loss, reconstruction_loss
+from featcodec.attacks.invnet import halve, mean_colours
 from featcodec.backbones.pictures import PictureCut
 from featcodec.backbones.split import Split
 from featcodec.errors import FitError
@@ -193,7 +193,7 @@ def _adversary_step(fitting: Fitting, run: Run, y_hat: Tensor, picture: Tensor) 
     for network, optimizer in run.adversaries:
         with _autocast(run):
             rebuilt = network(y_hat)
-        loss = reconstruction_loss(rebuilt.float(), picture, run.options.beta).mean()
+        loss = run.options.rebuilt(rebuilt.float(), picture).mean()
         optimizer.zero_grad()
         loss.backward()
         fitting.processes.average(network.parameters())
@@ -234,8 +234,9 @@ def _hidden(run: Run, y_hat: Tensor, picture: Tensor) -> tuple[Tensor, Tensor, T
     for network, _ in run.adversaries:
         with _autocast(run):
             rebuilt = network(y_hat)
-        losses.append(reconstruction_loss(rebuilt.float(), picture, run.options.beta))
+        losses.append(run.options.rebuilt(rebuilt.float(), picture))
         errors.append((rebuilt.detach().float() - picture).square().flatten(1).mean(1))
     hidden, best = torch.stack(losses).min(0)
     error = torch.stack(errors).gather(0, best[None])[0]
-    return hidden, mean_colour_loss(picture, run.options.beta), -10 * torch.log10(error + 1e-10)
+    bound = run.options.rebuilt(mean_colours(picture), picture)
+    return hidden, bound, -10 * torch.log10(error + 1e-10)

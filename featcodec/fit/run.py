@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from featcodec.attacks.invnet import InvNet
+from featcodec.attacks.invnet import InvNet, reconstruction_loss, squared_loss
 from featcodec.errors import FitError
 from featcodec.files import make_folder, write_atomic
 from featcodec.fit.losses import QUALITY_WEIGHTS
@@ -35,6 +35,7 @@ class Options:
         warm_up: share of the steps, at the start, in which the features are the whole task.
         privacy: weight of the adversary's failure; 0 fits without adversary.
         linear_privacy: weight of what the best linear attacker explains; see `featcodec.fit.ridge`.
+        adversary_loss: ``"edges"``, or ``"squared"`` error; see `featcodec.attacks.invnet`.
         beta: weight of the edges in the adversary's loss.
         adversaries: how many there are; the one that rebuilds a picture best counts.
         adversary_lr: the adversaries' learning rate, constant.
@@ -53,6 +54,7 @@ class Options:
     warm_up: float = 0.5
     privacy: float = 0.0
     linear_privacy: float = 0.0
+    adversary_loss: str = "edges"
     beta: float = 5.0
     adversaries: int = 1
     adversary_lr: float = 1e-3
@@ -73,10 +75,18 @@ class Options:
                 raise FitError(f"{name}: got {getattr(self, name)!r}, expected a number of at least {value}")
         if self.optimizer not in ("muon", "adamw"):
             raise FitError(f"optimizer: got {self.optimizer!r}, expected muon or adamw")
+        if self.adversary_loss not in ("edges", "squared"):
+            raise FitError(f"adversary_loss: got {self.adversary_loss!r}, expected edges or squared")
         if len(self.quality_weights) != 2 or not 0 < self.quality_weights[0] <= self.quality_weights[1]:
             raise FitError(
                 f"quality_weights: got {self.quality_weights!r}, expected two rising numbers above 0"
             )
+
+    def rebuilt(self, got: Tensor, picture: Tensor) -> Tensor:
+        """The adversaries' loss (B,) of pictures (B, 3, H, W) that were rebuilt."""
+        if self.adversary_loss == "squared":
+            return squared_loss(got, picture)
+        return reconstruction_loss(got, picture, self.beta)
 
     def warming_up(self, step: int) -> bool:
         """Whether a step is one of those in which the features are the whole task."""
