@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aims
+
 from featcodec.bench.plots import draw, panels
 from featcodec.bench.results import Result, from_json
 from featcodec.bench.rows import facts
@@ -48,6 +50,8 @@ def _section(name: str, result: Result) -> str:
     listed = "\n".join(f"- {n}: {escape(text)}" for n, text in known.items() if text)
     plots = [f"![{escape(p.title)}]({_plot(name, p.name)})\n\n{escape(p.caption)}" for p in panels(result)]
     made = f"    {printable(command)}\n\nFigures: [{name}.json](../benchmarks/results/{name}.json)"
+    if set(aims.CODECS) <= {e.name for e in result.entries}:
+        plots.insert(0, aims.to_markdown(result))
     heading = f"## {escape(result.data)}: {escape(result.network)}"
     return "\n\n".join([heading, made, listed, *plots, to_markdown(result)])
 

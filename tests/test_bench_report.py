@@ -379,8 +379,9 @@ def test_a_screenshot_of_the_page_is_not_blank(tmp_path):
 # ---- docs/benchmarks.md
 
 
-@pytest.fixture(scope="module")
-def make_docs():
+@pytest.fixture
+def make_docs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # as for a script that is run there
     spec = importlib.util.spec_from_file_location("make_docs", ROOT / "benchmarks/make_docs.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
