@@ -160,6 +160,7 @@ class TestFunction:
             ({"speed": 3}, InputError, "fit: got speed, expected some of"),
             ({"privacy": -1.0}, FitError, "privacy: got -1.0"),
             ({"device": "nowhere"}, InputError, "device: got 'nowhere'"),
+            ({"classes": "cat"}, InputError, "classes: got 'cat', expected a list of names"),
             ({"crop": 8}, InputError, "crop: got 8, expected an integer of at least 32"),
             ({"start": "streets"}, InputError, "codec: got 'streets', expected a path or one of"),
             (

@@ -68,6 +68,8 @@ class Settings(Options):
             value = getattr(self, name)
             if (type(value) is not int or value < low) and (name, value) != ("crop", None):
                 raise InputError(f"{name}: got {value!r}, expected an integer of at least {low}")
+        if self.classes is not None and not _names(self.classes):
+            raise InputError(f"classes: got {self.classes!r}, expected a list of names")
         channels_of(self.normalise)
 
     @property
@@ -78,6 +80,10 @@ class Settings(Options):
     def to_json(self) -> dict[str, Any]:
         """By the names that `featcodec.fit.api.fit` takes."""
         return asdict(self)
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
 
 
 def channels_of(normalise: Normalise) -> tuple[Channels, Channels]:
