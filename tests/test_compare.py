@@ -306,6 +306,8 @@ def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp
     assert cli.main(arguments) == 0
     assert result(tmp_path / "run.json").attacks == got.attacks
     assert "Privacy" in before
+    assert cli.main([*arguments, "--attack-codecs-only"]) == 0
+    assert result(tmp_path / "run.json").attacks == got.attacks[:-1]
 
 
 def test_faces_take_a_folder_and_a_network(photographs, tmp_path, capsys):

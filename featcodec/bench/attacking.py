@@ -43,6 +43,7 @@ class Attacking:
         photographs: to train on, at most; spread over the folders.
         steps: of each training; 0 for the default.
         seed: of the trainings.
+        codecs_only: leaves out what they are compared with, the uncoded features and the picture.
         faces, face_model: folder of verification pairs, and the network that recognises; both or none.
     """
 
@@ -53,6 +54,7 @@ class Attacking:
     photographs: int
     steps: int
     seed: int
+    codecs_only: bool
     faces: Path | None
     face_model: Path | None
 
@@ -73,18 +75,19 @@ class Privacy:
 def run_attacks(
     wanted: Attacking, subject: Subject, coders: Sequence[Coder], evaluation: Sequence[Path], work: Path
 ) -> Privacy:
-    """Attacks the codecs, the features as they are, and the picture where image-vvc takes part.
+    """Attacks the codecs; if wanted also the features as they are, and the picture where image-vvc is there.
 
     Raises:
         FeatcodecError: as `featcodec.attacks.attack.attack`; what was finished is kept.
     """
     targets: list[Target] = [CodecTarget(codec, wanted.qualities) for codec in subject.codecs]
-    targets.append(RawTarget(subject.detector))
-    targets += [
-        CoderTarget(coder, subject.detector, wanted.picture_points)
-        for coder in coders
-        if coder.name == PICTURE
-    ]
+    if not wanted.codecs_only:
+        targets.append(RawTarget(subject.detector))
+        targets += [
+            CoderTarget(coder, subject.detector, wanted.picture_points)
+            for coder in coders
+            if coder.name == PICTURE
+        ]
     training = [Path(p) for folder in wanted.training for p, _ in list_pictures(folder, recursive=True)]
     training = spread(training, wanted.photographs)
     recognizer, faces = None, Reference()

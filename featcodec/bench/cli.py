@@ -153,6 +153,11 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
         help=f"default: {','.join(ATTACKERS)}",
     )
     group.add_argument(
+        "--attack-codecs-only",
+        action="store_true",
+        help="not the uncoded features and image-vvc, which they are compared with",
+    )
+    group.add_argument(
         "--attack-photographs", type=positive, default=2000, metavar="N", help="to train on (default: 2000)"
     )
     group.add_argument("--attack-steps", type=positive, metavar="N", help="of each training")
@@ -260,6 +265,7 @@ def _attacking(arguments: argparse.Namespace) -> Attacking | None:
         training=tuple(arguments.attack),
         qualities=arguments.attack_qualities,
         picture_points=PICTURE_POINTS,
+        codecs_only=arguments.attack_codecs_only,
         attackers=arguments.attackers,
         photographs=arguments.attack_photographs,
         steps=arguments.attack_steps or 0,
