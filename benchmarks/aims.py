@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from featcodec.bench.results import BD, Attacked, Result
 
@@ -31,21 +31,21 @@ def to_markdown(result: Result) -> str:
 
 def _delta(result: Result, test: str, anchor: str, measure: str) -> str:
     """A delta by pchip of the curves as they are, else of their Pareto fronts, which is said."""
-    found = [
-        d
-        for d in result.bd
-        if (d.test, d.anchor, d.measure, d.method) == (test, anchor, measure, "pchip") and d.value is not None
-    ]
+    pair = [d for d in result.bd if (d.measure, d.method) == (measure, "pchip") and d.value is not None]
+    found = [d for d in pair if (d.test, d.anchor) == (test, anchor)]
+    if measure == "attack-psnr":  # the bench gives each pair once; in dB the other way round is the negative
+        found += [_turned(d) for d in pair if (d.test, d.anchor) == (anchor, test)]
     if not found:
         return "refused"
     best = min(found, key=lambda d: len(d.dropped))
-    unit = "dB" if measure == "attack-psnr" else "%"
-    front = " (Pareto fronts)" if best.dropped else ""
-    return f"{best.value:+.1f} {unit}{_range(best)}{front}"
+    low_high = best.interval and f" \\[{best.interval[0]:.1f}, {best.interval[1]:.1f}\\]"
+    unit, front = "dB" if measure == "attack-psnr" else "%", " (Pareto fronts)" if best.dropped else ""
+    return f"{best.value:+.1f} {unit}{low_high or ''}{front}"
 
 
-def _range(delta: BD) -> str:
-    return "" if delta.interval is None else f" \\[{delta.interval[0]:.1f}, {delta.interval[1]:.1f}\\]"
+def _turned(delta: BD) -> BD:
+    low_high = delta.interval and (-delta.interval[1], -delta.interval[0])
+    return replace(delta, test=delta.anchor, anchor=delta.test, value=-delta.value, interval=low_high)
 
 
 def _both(read: Callable[[Result, str], str]) -> Callable[[Result], str]:
