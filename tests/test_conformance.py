@@ -26,7 +26,8 @@ LARGEST = 3_000_000  # bytes of all streams
 
 @cache
 def codecs() -> list[reference.Codec]:
-    found = map(reference.read_codec, (ROOT / "featcodec" / "zoo").glob("*.safetensors"))
+    zoo = ROOT / "featcodec" / "zoo"
+    found = (reference.read_codec(zoo / f"{codec['name']}.safetensors") for codec in MANIFEST["codecs"])
     return sorted(found, key=lambda codec: codec.name)
 
 
