@@ -166,6 +166,7 @@ class IntegerHyperSynthesis(nn.Module):
 
     UNIT_WEIGHT = 256  # weights are multiples of 1/256
     UNIT_ACTIVATION = 16  # activations and means are multiples of 1/16
+    UNITS_INPUT = (1, UNIT_ACTIVATION, UNIT_ACTIVATION)  # of what enters each layer
     LIMIT_ACTIVATION = 4095  # 12 bits
     LIMIT_WEIGHT = 32767  # stored as int16
     LIMIT_SYMBOL = 1 << 15  # of z; larger values cannot be coded
@@ -190,11 +191,19 @@ class IntegerHyperSynthesis(nn.Module):
 
     def integers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Weights and biases as whole numbers in units of 1/256 and 1/4096 (z, layer 1: 1/256)."""
-        units = (1, self.UNIT_ACTIVATION, self.UNIT_ACTIVATION)
         largest = self.LIMIT_WEIGHT
         weights = [_round(w * self.UNIT_WEIGHT).clamp(-largest, largest) for w in self.weights]
-        biases = [_round(b * self.UNIT_WEIGHT * u) for b, u in zip(self.biases, units, strict=True)]
+        biases = [
+            _round(b * self.UNIT_WEIGHT * u) for b, u in zip(self.biases, self.UNITS_INPUT, strict=True)
+        ]
         return weights, biases
+
+    @torch.no_grad()
+    def set_integers(self, weights: list[Tensor], biases: list[Tensor]) -> None:
+        """Sets what `integers` gives."""
+        for i, unit in enumerate(self.UNITS_INPUT):
+            self.weights[i].copy_(weights[i] / self.UNIT_WEIGHT)
+            self.biases[i].copy_(biases[i] / (self.UNIT_WEIGHT * unit))
 
     def forward(self, z_hat: Tensor, height: int, width: int) -> Prediction:
         """Symbols (B, N, h_z, w_z) to the prediction for (height, width) latents."""

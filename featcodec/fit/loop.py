@@ -127,11 +127,11 @@ def fit_codec(
 def seconds_a_step(fitting: Fitting, run: Run) -> float:
     """How long a step of the codec takes here on average, measured on copies."""
     first = min(run.options.warm_up, 1.0)
-    task, features = (
-        _paced(replace(fitting, warm_up=task), run) if share else 0.0
-        for task, share in ((fitting.task, 1 - first), (fitting.warm_up, first))
-    )
-    return (1 - first) * task + first * features
+    pace = 0.0
+    for task, share in ((fitting.warm_up, first), (fitting.task, 1 - first)):
+        if share:
+            pace += share * _paced(replace(fitting, warm_up=task), run)
+    return pace
 
 
 def _paced(fitting: Fitting, run: Run) -> float:

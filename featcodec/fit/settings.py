@@ -38,7 +38,8 @@ class Settings(Options):
         latents: channels of what is coded.
         analysis, synthesis: channels inside g_a and g_s.
         workers: processes that prepare pictures; 0: the one that fits.
-        start: codec, by name or path, whose weights and widths the fit starts from.
+        start: codec, by name or path, whose weights and widths the fit starts from; it is
+            warm then: `warm_up` is 0 unless given.
         classes: of a YOLOv5, by number; of one with 80 those of COCO unless given.
     """
 

@@ -62,13 +62,10 @@ def set_weights(model: CodecModel, file: CodecFile, features: Tensor) -> None:
         file: the codec.
         features: (B, C, h, w) of training pictures.
     """
-    k = IntegerHyperSynthesis
+    model.h_s.set_integers(file.h_s_weights, file.h_s_biases)
     with torch.no_grad():
         for name in ("g_a", "g_s", "h_a"):
             getattr(model, name).load_state_dict(getattr(file, name).state_dict())
-        for i, unit in enumerate((1, k.UNIT_ACTIVATION, k.UNIT_ACTIVATION)):
-            model.h_s.weights[i].copy_(file.h_s_weights[i] / k.UNIT_WEIGHT)
-            model.h_s.biases[i].copy_(file.h_s_biases[i] / (k.UNIT_WEIGHT * unit))
         model.log_gain.copy_(-file.tensors["inverse_gains"].log2())
         y = model.g_a(features)
         z = torch.cat([model.h_a(y * gain[:, None, None]) for gain in model.gains()])
