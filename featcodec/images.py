@@ -33,7 +33,7 @@ from featcodec.errors import ImageError, InputError
 from featcodec.geometry import Geometry, check_positive
 from featcodec.rasters import Raster, array_raster, assemble, over_white, tensor_raster
 
-__all__ = ["ImageLike", "load_image", "open_picture", "stored_size"]
+__all__ = ["GREY", "ImageLike", "load_image", "open_picture", "stored_size"]
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
@@ -42,7 +42,7 @@ ImageLike: TypeAlias = (
 _T = TypeVar("_T")
 _Box: TypeAlias = tuple[float, float, float, float]
 
-_GREY = (114, 114, 114)  # what the YOLO family was trained to see beside a picture
+GREY = 114  # what the YOLO family was trained to see beside a picture
 _PLF_MAGIC = b"\x89PLF"
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
@@ -183,7 +183,7 @@ def _letterbox(reading: _Reading, geometry: Geometry) -> Image.Image:
     scaled = (geometry.scaled_width, geometry.scaled_height)
     as_stored = scaled[::-1] if reading.orientation >= 5 else scaled
     small = reading.picture.resize(as_stored, Image.Resampling.BILINEAR, box=reading.box, reducing_gap=2.0)
-    canvas = Image.new("RGB", (geometry.canvas_width, geometry.canvas_height), _GREY)
+    canvas = Image.new("RGB", (geometry.canvas_width, geometry.canvas_height), (GREY, GREY, GREY))
     canvas.paste(_turn(small, reading.orientation), (geometry.left, geometry.top))
     return canvas
 

@@ -30,11 +30,11 @@ from featcodec.bench.results import Attacked, Learned
 from featcodec.detector import inference
 from featcodec.errors import InputError
 from featcodec.files import make_folder, write_atomic
+from featcodec.images import GREY
 
 __all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
 
 AS_DECODED = "as decoded"
-GREY = 114 / 255
 
 
 class Verify(Protocol):
@@ -244,7 +244,7 @@ class _Aim:
         options = self.plan.white_box
 
         def run(seen: Seen) -> Tensor:
-            grey = torch.full(seen.picture.shape, GREY)
+            grey = torch.full(seen.picture.shape, GREY / 255)
             return search(
                 self.target, seen, _canvas(start, seen.tensor, self.point) if start else grey, options
             )

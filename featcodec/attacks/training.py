@@ -8,7 +8,6 @@ beside the full one tells whether more would change the verdict.
 from __future__ import annotations
 
 import copy
-import io
 import json
 import math
 import time
@@ -24,8 +23,9 @@ from torch import Tensor, nn
 from featcodec.attacks.attackers import Attacker, Kind
 from featcodec.attacks.observations import Observations
 from featcodec.errors import FitError, InputError
-from featcodec.files import make_folder, write_atomic
+from featcodec.files import write_atomic
 from featcodec.fit.optimizer import Optimizer, follow, learning_rate
+from featcodec.fit.states import load_state, save_state
 from featcodec.terminal import Progress
 
 __all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train"]
@@ -34,6 +34,7 @@ HOLD_OUT = 20  # one photograph of so many
 MOST_HELD = 96  # observations of those
 GRID = 16  # pixels: positions of crops, which every stride divides
 WARM_UP, TIMED = 4, 12  # steps
+NEEDED = {"kind", "step", "recipe"}  # in a checkpoint
 STATISTICS = 64  # crops that the channel statistics are taken from
 
 
@@ -103,9 +104,9 @@ def train(
 
     Raises:
         InputError: fewer than two photographs as large as a crop.
-        FitError: the loss is not finite; the last checkpoint is kept.
+        FitError: the loss is not finite, and the last checkpoint is kept; or that is damaged.
     """
-    kept = _load(checkpoint) if checkpoint.exists() else None
+    kept = load_state(checkpoint, NEEDED, of="an attack") if checkpoint.exists() else None
     if kept and kept["step"] >= recipe.steps:
         return load_trained(checkpoint)
     learned, held = _divided(seen, recipe)
@@ -120,9 +121,10 @@ def load_trained(checkpoint: Path) -> Trained:
     """A finished attacker from its checkpoint.
 
     Raises:
-        InputError: it is not finished, or no checkpoint.
+        InputError: it is not finished.
+        FitError: no checkpoint.
     """
-    kept = _load(checkpoint)
+    kept = load_state(checkpoint, NEEDED, of="an attack")
     if kept["step"] < kept["recipe"]["steps"]:
         raise InputError(f"{checkpoint}: got step {kept['step']}, expected {kept['recipe']['steps']}")
     shape = {name: kept[name] for name in ("channels", "stride", "points", "picture")}
@@ -268,7 +270,7 @@ def _canvas(seen: Observations, i: int) -> tuple[int, int]:
 
 def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
     channels, stride = seen.shape
-    kept = {
+    state = {
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
         "optimizer": run.optimizer.state_dict(),
@@ -281,10 +283,7 @@ def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
         "points": list(seen.points),
         "picture": seen.picture,
     }
-    buffer = io.BytesIO()
-    torch.save(kept, buffer)
-    make_folder(str(path.parent), parents=True)
-    write_atomic(path, buffer.getvalue())
+    save_state(path, state)
 
 
 def _resume(run: _Run, kept: dict[str, Any], path: Path) -> None:
@@ -298,11 +297,3 @@ def _resume(run: _Run, kept: dict[str, Any], path: Path) -> None:
         ) from error
     run.step = kept["step"]
     run.curve = [(int(s), float(p)) for s, p in kept["curve"]]
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        kept: dict[str, Any] = torch.load(path, weights_only=True)
-        return kept
-    except Exception as error:  # torch.load names a damaged file in many ways
-        raise InputError(f"{path}: no checkpoint of an attack: {type(error).__name__}; remove it") from error

@@ -25,6 +25,7 @@ from featcodec.attacks.observations import Seen
 from featcodec.attacks.targets import CodecTarget, RawTarget, Target, window
 from featcodec.errors import InputError
 from featcodec.header import quality_to_step
+from featcodec.images import GREY
 
 __all__ = ["Search", "open_to_search", "search"]
 
@@ -68,7 +69,7 @@ def search(target: Target, seen: Seen, start: Tensor, options: Search) -> Tensor
     observe = _differentiable(target, seen)
     observed = observe(None)
     here = (..., *window(seen.geometry)[1:])
-    canvas = torch.full_like(start, 114 / 255)[None]  # the borders are known
+    canvas = torch.full_like(start, GREY / 255)[None]  # the borders are known
     first = start[here].clamp(0, 1)[None].contiguous()
     x = first.clone().requires_grad_()
     optimizer = torch.optim.Adam([x], lr=options.lr, betas=(0.9, 0.99))

@@ -198,7 +198,7 @@ def _check_extra() -> None:
 def _cut(network: nn.Module, settings: Settings, where: torch.device) -> Split | PictureCut:
     own = copy.deepcopy(network).eval().requires_grad_(False).to(where)
     if isinstance(own, YOLOv5):
-        _class_names(own.classes, settings.classes)
+        _class_names(own.classes, settings.classes)  # complains before the fit rather than after it
         number = str(settings.at).removeprefix("model.")
         if not number.isdecimal():
             raise InputError(f"at: got {settings.at!r}, expected the number of a layer of a YOLOv5")

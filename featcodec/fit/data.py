@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from featcodec.errors import FitError, ImageError, InputError
 from featcodec.files import list_pictures, read_file
-from featcodec.images import load_image
+from featcodec.images import GREY, load_image
 
 __all__ = ["Batch", "Images", "Photographs", "Source", "batches", "coco_pictures", "data_set"]
 
@@ -30,7 +30,6 @@ Batch: TypeAlias = tuple[Tensor, Any]  # pictures (B, 3, H, W), uint8 or floats 
 Source: TypeAlias = Callable[[int], Iterable[Batch]]  # from the number of the first batch
 Images: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset[Any]
 
-GREY = 114
 SCALES = (0.6, 1.4)  # of the picture's longest side, in sizes that the codec is for
 LARGEST_JSON = 1 << 30
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from featcodec.attacks.invnet import InvNet, reconstruction_loss, squared_loss
 from featcodec.errors import FitError
-from featcodec.files import make_folder, write_atomic
 from featcodec.fit.losses import QUALITY_WEIGHTS
 from featcodec.fit.optimizer import Optimizer
 from featcodec.fit.ridge import Ridge
+from featcodec.fit.states import load_state, save_state
 from featcodec.hyperprior import CodecModel
 
 __all__ = ["Options", "Run"]
@@ -137,7 +135,7 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint whole or not at all."""
-        kept = {
+        state = {
             "identity": self.identity,
             "options": json.dumps(asdict(self.options)),
             "step": self.step,
@@ -146,10 +144,7 @@ class Run:
             "adversaries": [(n.state_dict(), o.state_dict()) for n, o in self.adversaries],
             "ridge": self.ridge.state_dict() if self.ridge else None,
         }
-        buffer = io.BytesIO()
-        torch.save(kept, buffer)
-        make_folder(str(path.parent), parents=True)
-        write_atomic(path, buffer.getvalue())
+        save_state(path, state)
 
     def resume(self, path: Path) -> None:
         """Continues from a checkpoint, if there is one.
@@ -159,7 +154,8 @@ class Run:
         """
         if not path.exists():
             return
-        kept = _load(path, self.model.log_gain.device)
+        needed = {"identity", "options", "adversaries"}
+        kept = load_state(path, needed, of="a fit", where=self.model.log_gain.device)
         theirs, ours = json.loads(kept["options"]), json.loads(json.dumps(asdict(self.options)))
         theirs["network, pictures and sizes"], ours["network, pictures and sizes"] = (
             kept["identity"],
@@ -181,15 +177,6 @@ class Run:
         if self.ridge:
             self.ridge.load_state_dict(kept["ridge"])
         self.step = kept["step"]
-
-
-def _load(path: Path, where: torch.device) -> dict[str, Any]:
-    try:
-        kept: dict[str, Any] = torch.load(path, weights_only=True, map_location=where)
-        _ = kept["identity"], kept["options"], kept["adversaries"]
-        return kept
-    except Exception as error:  # torch.load names a damaged file in many ways
-        raise FitError(f"{path}: no checkpoint of a fit: {type(error).__name__}; remove it") from error
 
 
 def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:
