@@ -27,7 +27,7 @@ from featcodec.bench.results import Attacked
 from featcodec.checkpoint import network_of
 from featcodec.cli import main
 from featcodec.codec import FeatureCodec
-from featcodec.errors import FitError, InputError
+from featcodec.errors import InputError
 from featcodec.fit.export import export
 from featcodec.geometry import Geometry
 from featcodec.hyperprior import CodecModel
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_another_release_is_named_but_a_finished_attacker_is_tak
 
 def test_a_damaged_checkpoint_is_named(seen, tmp_path):
     (tmp_path / "c.pt").write_bytes(b"PK\3\4 nothing")
-    with pytest.raises(FitError, match=r"c\.pt: no checkpoint"):
+    with pytest.raises(InputError, match=r"c\.pt: no checkpoint"):
         train("unet", seen, QUICK, checkpoint=tmp_path / "c.pt")
 
 

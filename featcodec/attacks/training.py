@@ -103,12 +103,12 @@ def train(
         save_every: seconds between checkpoints.
 
     Raises:
-        InputError: fewer than two photographs as large as a crop.
-        FitError: the loss is not finite, and the last checkpoint is kept; or that is damaged.
+        InputError: fewer than two photographs as large as a crop, or a checkpoint that is damaged.
+        FitError: the loss is not finite; the last checkpoint is kept.
     """
-    kept = load_state(checkpoint, NEEDED, of="an attack") if checkpoint.exists() else None
+    kept = _load(checkpoint) if checkpoint.exists() else None
     if kept and kept["step"] >= recipe.steps:
-        return load_trained(checkpoint)
+        return _finished(kept, checkpoint)
     learned, held = _divided(seen, recipe)
     run = _start(kind, seen, learned, recipe)
     if kept:
@@ -121,10 +121,12 @@ def load_trained(checkpoint: Path) -> Trained:
     """A finished attacker from its checkpoint.
 
     Raises:
-        InputError: it is not finished.
-        FitError: no checkpoint.
+        InputError: it is not finished, or no checkpoint.
     """
-    kept = load_state(checkpoint, NEEDED, of="an attack")
+    return _finished(_load(checkpoint), checkpoint)
+
+
+def _finished(kept: dict[str, Any], checkpoint: Path) -> Trained:
     if kept["step"] < kept["recipe"]["steps"]:
         raise InputError(f"{checkpoint}: got step {kept['step']}, expected {kept['recipe']['steps']}")
     shape = {name: kept[name] for name in ("channels", "stride", "points", "picture")}
@@ -284,6 +286,10 @@ def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
         "picture": seen.picture,
     }
     save_state(path, state)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return load_state(path, NEEDED, of="an attack", error=InputError)
 
 
 def _resume(run: _Run, kept: dict[str, Any], path: Path) -> None:

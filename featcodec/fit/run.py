@@ -155,7 +155,7 @@ class Run:
         if not path.exists():
             return
         needed = {"identity", "options", "adversaries"}
-        kept = load_state(path, needed, of="a fit", where=self.model.log_gain.device)
+        kept = load_state(path, needed, of="a fit", error=FitError, where=self.model.log_gain.device)
         theirs, ours = json.loads(kept["options"]), json.loads(json.dumps(asdict(self.options)))
         theirs["network, pictures and sizes"], ours["network, pictures and sizes"] = (
             kept["identity"],

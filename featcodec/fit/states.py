@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from featcodec.errors import FitError
+from featcodec.errors import FeatcodecError
 from featcodec.files import make_folder, write_atomic
 
 __all__ = ["load_state", "save_state"]
@@ -22,23 +22,31 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def load_state(path: Path, needed: set[str], *, of: str, where: torch.device | str = "cpu") -> dict[str, Any]:
+def load_state(
+    path: Path,
+    needed: set[str],
+    *,
+    of: str,
+    error: type[FeatcodecError],
+    where: torch.device | str = "cpu",
+) -> dict[str, Any]:
     """What `save_state` wrote.
 
     Args:
         path: of the file.
         needed: names that have to be in it.
         of: what it is a state of, in words.
+        error: what is raised.
         where: the device that tensors go to.
 
     Raises:
-        FitError: it is damaged, or something else.
+        FeatcodecError: `error`: it is damaged, or something else.
     """
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=where)
         missing = sorted(needed - set(state))
-    except Exception as error:  # torch.load names a damaged file in many ways
-        raise FitError(f"{path}: no checkpoint of {of}: {type(error).__name__}; remove it") from error
+    except Exception as cause:  # torch.load names a damaged file in many ways
+        raise error(f"{path}: no checkpoint of {of}: {type(cause).__name__}; remove it") from cause
     if missing:
-        raise FitError(f"{path}: no checkpoint of {of}: {', '.join(missing)} missing; remove it")
+        raise error(f"{path}: no checkpoint of {of}: {', '.join(missing)} missing; remove it")
     return state
