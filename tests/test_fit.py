@@ -19,7 +19,7 @@ from featcodec.errors import FitError
 from featcodec.fit import loop
 from featcodec.fit.export import export_module
 from featcodec.fit.loop import Fitting, fit_codec, seconds_a_step
-from featcodec.fit.losses import quality_weight, relative_error
+from featcodec.fit.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fit.ridge import Ridge
 from featcodec.fit.run import Options, Run
 from featcodec.fit.start import check_start, set_gains, set_statistics, set_weights
@@ -96,7 +96,23 @@ class TestObjective:
             worse = f + 0.5 * torch.randn_like(f)
             got = task.distortion(worse, target)
             maps = [relative_error(a, b) for a, b in zip(network.maps(worse), target, strict=True)]
+            with_outputs = find_task(network, "outputs", f, feature_weight=0.5, output_weight=2.0)
+            outputs = detection_divergence(network.tail((worse,)), network.tail((f,)))
+            assert torch.equal(with_outputs.distortion(f, target), torch.zeros(2))
         torch.testing.assert_close(got, 0.5 * maps[0] + sum(maps[1:]) / 6)
+        torch.testing.assert_close(with_outputs.distortion(worse, target), got + 2 * outputs)
+
+    def test_divergence_of_detections_by_hand(self):
+        """One place of one anchor, two classes; the wanted box counts by the wanted objectness."""
+        wanted = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, -1.0, 2.0]).view(1, 1, 1, 1, 7)
+        got = torch.tensor([0.5, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0]).view(1, 1, 1, 1, 7)
+
+        def divergence(p, q):
+            return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+
+        there, car = 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(-2))
+        expected = (divergence(there, 0.5) + there * (divergence(car, 0.5) + 0.25)) / (there + 1)
+        assert float(detection_divergence([got], [wanted])) == pytest.approx(expected, rel=1e-5)
 
     def test_an_adversary_that_paints_the_mean_colour_reaches_the_bound_of_privacy(self):
         picture = torch.rand(2, 3, 32, 32)
@@ -268,6 +284,15 @@ class TestLoop:
 
     def test_without_privacy_there_is_no_adversary(self):
         assert Run(model(), Options(steps=1)).adversaries == []
+
+    def test_balance_divides_the_loss_of_a_picture_by_a_power_of_its_lambda(self, fitting):
+        lines = []
+        for balance in (0.0, 0.5):
+            options = Options(steps=1, quality_weights=(9.0, 9.0), balance=balance)
+            fitted(fitting, options, report=lambda _, figures: lines.append(figures))
+        plain, balanced = lines
+        assert balanced.loss == pytest.approx(plain.loss / 3)
+        assert balanced.distortion == plain.distortion
 
     def test_a_diverging_fit_stops_with_the_reason_and_keeps_the_last_good_checkpoint(
         self, fitting, tmp_path

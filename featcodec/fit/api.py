@@ -243,7 +243,9 @@ def _fit(
         else:
             set_statistics(model, f)
             set_gains(model, f)
-    task = find_task(subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight)
+    task = find_task(
+        subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
+    )
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
     fitting = Fitting(subject.cut, task, source, processes)
     check_start(model, task, f[: s.batch], first[0][1])

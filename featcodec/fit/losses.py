@@ -1,6 +1,6 @@
 """Rate and distortion of a fit.
 
-    L = bits per pixel + lambda(quality) x D_task + privacy x max(0, L_bound - L_rec)
+    L = (bits per pixel + lambda(quality) x D_task + privacy x max(0, L_bound - L_rec)) / lambda ^ balance
 
 D_task compares what the network's tail computes from decoded and from uncoded features, so that no labels
 are needed.
@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["QUALITY_WEIGHTS", "distortion", "quality_weight", "relative_error"]
+__all__ = ["QUALITY_WEIGHTS", "detection_divergence", "distortion", "quality_weight", "relative_error"]
 
 # lambda at quality 1 and at quality 8; geometric in between
 QUALITY_WEIGHTS = (0.3, 30.0)
@@ -40,6 +41,31 @@ def distortion(got: Sequence[Tensor], wanted: Sequence[Tensor], feature_weight: 
     """
     features, *maps = [relative_error(a, b) for a, b in zip(got, wanted, strict=True)]
     return torch.stack(maps).mean(0) + feature_weight * features
+
+
+def detection_divergence(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """How far raw outputs (B, 3, h, w, 5 + classes) of a YOLOv5 are from those wanted: (B,), nats an object.
+
+    The divergence of the objectness at every place and, weighted by the objectness wanted, that of the
+    classes and the squared error of the box's four logits; over the mean number of places with an object,
+    and one.
+
+    Source: Mehta and Ozturk 2018 (arXiv:1812.00469), eq. 5 to 7, with divergences for squared errors.
+    """
+    total, objects = [], []
+    for a, b in zip(got, wanted, strict=True):
+        a, b = a.float().flatten(1, 3), b.float().flatten(1, 3)  # (B, N, 5 + classes)
+        there = b[..., 4].sigmoid()
+        inside = _bernoulli(a[..., 5:], b[..., 5:]).sum(-1) + (a[..., :4] - b[..., :4]).square().sum(-1)
+        total.append((_bernoulli(a[..., 4], b[..., 4]) + there * inside).sum(1))
+        objects.append(there.sum(1))
+    return torch.stack(total).sum(0) / (torch.stack(objects).sum(0).mean() + 1)
+
+
+def _bernoulli(got: Tensor, wanted: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of Bernoulli distributions, from logits."""
+    p = wanted.sigmoid()
+    return p * (wanted - got) + F.softplus(got) - F.softplus(wanted)
 
 
 def relative_error(got: Tensor, wanted: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from featcodec.backbones.pictures import PictureCut
 from featcodec.backbones.split import Split
 from featcodec.backbones.void import Void
 from featcodec.errors import FitError
-from featcodec.fit.losses import distortion, relative_error
+from featcodec.fit.losses import detection_divergence, distortion, relative_error
 
 __all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task", "tensors_of"]
 
@@ -45,19 +45,27 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A YOLOv5's maps that later layers look back to: `featcodec.fit.losses.distortion`.
+    """A YOLOv5's maps that later layers look back to, and its raw outputs: `featcodec.fit.losses`.
 
-    The raw outputs are left out: their gradient is so noisy that a codec fitted with them hardly moves.
+    The raw outputs are for a fit that starts from a good codec: by their noisy gradients a new one hardly
+    moves.
     """
 
     network: Split
     feature_weight: float
+    output_weight: float
 
     def target(self, f: Tensor, labels: Any) -> list[Tensor]:  # noqa: ARG002
         return self.network.maps(f)
 
     def distortion(self, f_hat: Tensor, target: list[Tensor]) -> Tensor:
-        return distortion(self.network.maps(f_hat), target, self.feature_weight)
+        got = self.network.maps(f_hat)
+        d = distortion(got, target, self.feature_weight)
+        if self.output_weight:
+            head = self.network.network.detect
+            read = len(head.m)  # the last maps are what the head reads
+            d = d + self.output_weight * detection_divergence(head(got[-read:]), head(target[-read:]))
+        return d
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,14 @@ def _log_probabilities(x: Tensor) -> Tensor:
     return x.log_softmax(1)
 
 
-def find_task(network: Split | PictureCut, task: str | Loss, f: Tensor, *, feature_weight: float) -> Task:
+def find_task(
+    network: Split | PictureCut,
+    task: str | Loss,
+    f: Tensor,
+    *,
+    feature_weight: float,
+    output_weight: float = 0.0,
+) -> Task:
     """The task that a codec is fitted for.
 
     Args:
@@ -165,6 +180,7 @@ def find_task(network: Split | PictureCut, task: str | Loss, f: Tensor, *, featu
         task: ``"outputs"``: what the tail computes; ``"features"``; or the user's own loss.
         f: uncoded features (B, C, h, w) of a few pictures, two or more.
         feature_weight: share of the features' own error.
+        output_weight: share of a YOLOv5's raw outputs.
 
     Raises:
         FitError: no such task, or nothing that the tail computes can be compared; says what was found.
@@ -176,7 +192,7 @@ def find_task(network: Split | PictureCut, task: str | Loss, f: Tensor, *, featu
     if task != "outputs":
         raise FitError(f"task: got {task!r}, expected outputs, features or a function")
     return (
-        Detection(network, feature_weight)
+        Detection(network, feature_weight, output_weight)
         if isinstance(network, Split)
         else _distill(network, f, feature_weight)
     )
