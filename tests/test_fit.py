@@ -285,15 +285,6 @@ class TestLoop:
     def test_without_privacy_there_is_no_adversary(self):
         assert Run(model(), Options(steps=1)).adversaries == []
 
-    def test_balance_divides_the_loss_of_a_picture_by_a_power_of_its_lambda(self, fitting):
-        lines = []
-        for balance in (0.0, 0.5):
-            options = Options(steps=1, quality_weights=(9.0, 9.0), balance=balance)
-            fitted(fitting, options, report=lambda _, figures: lines.append(figures))
-        plain, balanced = lines
-        assert balanced.loss == pytest.approx(plain.loss / 3)
-        assert balanced.distortion == plain.distortion
-
     def test_a_diverging_fit_stops_with_the_reason_and_keeps_the_last_good_checkpoint(
         self, fitting, tmp_path
     ):

@@ -206,12 +206,10 @@ def _codec_step(
 ) -> Figures:
     o = run.options
     pixels = picture[0, 0].numel() * 4
-    weight = quality_weight(quality, o.quality_weights)
-    loss = (coded.bits_y + coded.bits_z) / pixels + weight * d
+    loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
     hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
     explained = run.ridge.explained(coded.y_hat, picture) if run.ridge else torch.zeros_like(d)
-    loss = loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained
-    loss = (loss / weight**o.balance).mean()
+    loss = (loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained).mean()
     run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
     run.optimizer.zero_grad()
     loss.backward()

@@ -1,6 +1,6 @@
 """Rate and distortion of a fit.
 
-    L = (bits per pixel + lambda(quality) x D_task + privacy x max(0, L_bound - L_rec)) / lambda ^ balance
+    L = bits per pixel + lambda(quality) x D_task + privacy x max(0, L_bound - L_rec)
 
 D_task compares what the network's tail computes from decoded and from uncoded features, so that no labels
 are needed.
@@ -50,7 +50,8 @@ def detection_divergence(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> Ten
     classes and the squared error of the box's four logits; over the mean number of places with an object,
     and one.
 
-    Source: Mehta and Ozturk 2018 (arXiv:1812.00469), eq. 5 to 7, with divergences for squared errors.
+    Source: Mehta and Ozturk 2018 (arXiv:1805.06361), objectness scaled distillation, with divergences for
+    squared errors.
     """
     total, objects = [], []
     for a, b in zip(got, wanted, strict=True):

@@ -29,8 +29,6 @@ class Options:
         lr: peak learning rate of the codec; see `featcodec.fit.optimizer.learning_rate`.
         optimizer: ``"muon"`` (for the inner convolutions; it needs torch 2.9) or ``"adamw"`` for all.
         quality_weights: lambda at quality 1 and 8.
-        balance: a picture's loss is divided by its lambda to this power: at 0 the highest qualities have most
-            of the gradient, at 1 the lowest.
         feature_weight: share of the features' own error in the distortion.
         output_weight: share of a YOLOv5's raw outputs in the distortion.
         warm_up: share of the steps, at the start, in which the features are the whole task.
@@ -51,7 +49,6 @@ class Options:
     lr: float = 1e-3
     optimizer: str = "muon" if hasattr(torch.optim, "Muon") else "adamw"
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
-    balance: float = 0.0
     feature_weight: float = 1.0
     output_weight: float = 0.0
     warm_up: float = 0.5
@@ -69,9 +66,9 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {
-            "steps": 1, "lr": 0.0, "balance": 0.0, "feature_weight": 0.0, "output_weight": 0.0,
-            "warm_up": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1,
-            "adversary_lr": 0.0, "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
+            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
+            "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
+            "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():
             if not value <= getattr(self, name) < float("inf"):
