@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,8 +128,11 @@ def test_what_was_collected_is_read_again_and_what_is_missing_is_made_again(targ
     files = sorted(tmp_path.rglob("*.safetensors"))
     before = {f: f.stat().st_mtime_ns for f in files}
     assert len(files) == 2
-    collect(target, photographs, work=tmp_path, training=True)
-    assert {f: f.stat().st_mtime_ns for f in files} == before
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    copied = [Path(shutil.copy(p, copies)) for p in photographs]  # with times of their own
+    collect(target, copied, work=tmp_path, training=True)
+    assert {f: f.stat().st_mtime_ns for f in sorted(tmp_path.rglob("*.safetensors"))} == before
     files[0].unlink()
     again = collect(target, photographs, work=tmp_path, training=True)[40]
     assert torch.equal(again.tensor, first.tensor)

@@ -23,13 +23,14 @@ from torch import Tensor
 
 from featcodec.attacks.targets import Target, as_observation, mirrored, shoot, window
 from featcodec.bench.coder import Shot
-from featcodec.files import make_folder, remove_stale, write_atomic
+from featcodec.files import make_folder, read_file, remove_stale, write_atomic
 from featcodec.geometry import Geometry
 from featcodec.terminal import Progress
 
 __all__ = ["Observations", "Seen", "collect"]
 
 SHARD = 32  # photographs
+LARGEST_PHOTOGRAPH = 1 << 30
 LARGEST_HALF = 65504.0
 
 
@@ -168,7 +169,7 @@ def collect(target: Target, paths: Sequence[Path], *, work: Path, training: bool
     Raises:
         ImageError: a photograph that is none.
         CoderError: a coder of the bench failed.
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or a photograph not be read.
     """
     detector = target.detector
     views = _training_views(target, len(paths)) if training else _all_views(target, len(paths))
@@ -245,8 +246,8 @@ def _shard_name(number: int) -> str:
 
 
 def _stamp(path: Path) -> str:
-    status = path.stat()
-    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+    """By content: an attack takes hours, and must not be lost when a folder of photographs is copied."""
+    return hashlib.sha256(read_file(path, LARGEST_PHOTOGRAPH)).hexdigest()
 
 
 def _digest(text: str) -> str:
