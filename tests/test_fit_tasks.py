@@ -67,6 +67,14 @@ def test_what_has_gradients_and_keeps_its_shape_is_distilled(end, names):
     assert float(other.grad.abs().sum()) > 0
 
 
+def test_a_share_of_the_outputs_is_refused_where_it_would_do_nothing():
+    network = cut(lambda y: y)
+    f = network.head(torch.rand(3, 3, 64, 64))[0]
+    for task in ("outputs", "features", torch.dist):
+        with pytest.raises(FitError, match=r"output_weight: got 0\.5, expected 0"):
+            find_task(network, task, f, feature_weight=0.1, output_weight=0.5)
+
+
 def test_a_network_that_gives_nothing_to_distil_is_told_before_training():
     class Nothing(nn.Module):
         def __init__(self):

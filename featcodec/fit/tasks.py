@@ -183,8 +183,11 @@ def find_task(
         output_weight: share of a YOLOv5's raw outputs.
 
     Raises:
-        FitError: no such task, or nothing that the tail computes can be compared; says what was found.
+        FitError: no such task, an `output_weight` for another one, or nothing that the tail computes can be
+            compared; says what was found.
     """
+    if output_weight and (task != "outputs" or not isinstance(network, Split)):
+        raise FitError(f"output_weight: got {output_weight:g}, expected 0: it is for a YOLOv5's outputs only")
     if callable(task):
         return OwnTask(network, task, feature_weight)
     if task == "features":
