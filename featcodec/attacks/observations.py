@@ -23,14 +23,14 @@ from torch import Tensor
 
 from featcodec.attacks.targets import Target, as_observation, mirrored, shoot, window
 from featcodec.bench.coder import Shot
-from featcodec.files import make_folder, read_file, remove_stale, write_atomic
+from featcodec.bench.journal import picture_key
+from featcodec.files import make_folder, remove_stale, write_atomic
 from featcodec.geometry import Geometry
 from featcodec.terminal import Progress
 
 __all__ = ["Observations", "Seen", "collect"]
 
 SHARD = 32  # photographs
-LARGEST_PHOTOGRAPH = 1 << 30
 LARGEST_HALF = 65504.0
 
 
@@ -173,7 +173,8 @@ def collect(target: Target, paths: Sequence[Path], *, work: Path, training: bool
     """
     detector = target.detector
     views = _training_views(target, len(paths)) if training else _all_views(target, len(paths))
-    photographs = "\n".join(_stamp(p) for p in paths)
+    # by content: an attack takes hours, and must not be lost when a folder of photographs is copied
+    photographs = "\n".join(picture_key(p) for p in paths)
     canvases = f"size {detector.size} stride {detector.stride}\n{photographs}"
     identity = f"{target.identity}\n{'training' if training else 'every point'} {target.views}\n{canvases}"
     folders = (work / f"{target.name}-{_digest(identity)}", work / f"pictures-{_digest(canvases)}")
@@ -243,11 +244,6 @@ def _key(view: _View) -> str:
 
 def _shard_name(number: int) -> str:
     return f"{number:05}.safetensors"
-
-
-def _stamp(path: Path) -> str:
-    """By content: an attack takes hours, and must not be lost when a folder of photographs is copied."""
-    return hashlib.sha256(read_file(path, LARGEST_PHOTOGRAPH)).hexdigest()
 
 
 def _digest(text: str) -> str:
