@@ -162,7 +162,7 @@ class TestStart:
             tmp_path / "small.safetensors"
         )
         again = model()
-        set_weights(again, CodecFile.load(tmp_path / "small.safetensors"), f)
+        set_weights(again, [CodecFile.load(tmp_path / "small.safetensors")], f)
         quality = torch.tensor([1.0, 3.5, 6.0, 8.0])
         with torch.no_grad():
             was, now = first(f, quality), again(f, quality)

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 import featcodec
 from featcodec.backbones.yolov5 import YOLOv5
+from featcodec.checkpoint import CodecFile
 from featcodec.cli import main
 from featcodec.errors import FitError, InputError
 
@@ -117,6 +118,25 @@ class TestFunction:
         features = first.decode(first.encode(ASTRONAUT, quality=8))
         torch.testing.assert_close(second.decode(second.encode(ASTRONAUT, quality=8)), features)
 
+    def test_a_fit_starts_from_the_mean_of_several_codecs(self, network, tmp_path):
+        files = [str(tmp_path / f"{seed}.safetensors") for seed in (1, 2)]
+        for seed, file in enumerate(files, 1):
+            featcodec.fit(network, at="1", images=[ASTRONAUT], **SMALL, seed=seed).save(file)
+        how = {**SMALL, "steps": 1, "lr": 0.0}
+        mean = featcodec.fit(network, at="1", images=[ASTRONAUT], start=files, **how)
+        parts = [CodecFile.load(file).tensors for file in files]
+        for name, tensor in mean.file.tensors.items():
+            if name.startswith(("g_a.", "g_s.", "h_a.", "h_s.")):
+                wanted = torch.stack([part[name] for part in parts]).double().mean(0)
+                step = 1.0 if name.startswith("h_s.") else 2.0**-24  # of whole numbers, of the least float16
+                torch.testing.assert_close(tensor.double(), wanted, rtol=2.0**-11, atol=step / 2)
+        other = str(tmp_path / "other.safetensors")
+        featcodec.fit(network, at="1", images=[ASTRONAUT], **{**SMALL, "latents": 16}).save(other)
+        with pytest.raises(
+            InputError, match=r"start: got codec 'mine' of Widths\(.*latents=16.* as the first"
+        ):
+            featcodec.fit(network, at="1", images=[ASTRONAUT], start=[files[0], other], **how)
+
     def test_classes_of_a_detector_have_names(self):
         how = {**SMALL, "steps": 1, "size": 64, "images": [ASTRONAUT]}
         three, coco = (YOLOv5("n", classes=count).eval() for count in (3, 80))
@@ -162,6 +182,7 @@ class TestFunction:
             ({"device": "nowhere"}, InputError, "device: got 'nowhere'"),
             ({"classes": "cat"}, InputError, "classes: got 'cat', expected a list of names"),
             ({"crop": 8}, InputError, "crop: got 8, expected an integer of at least 32"),
+            ({"start": [3]}, InputError, r"start: got \[3\], expected a codec or a list of them"),
             ({"start": "streets"}, InputError, "codec: got 'streets', expected a path or one of"),
             (
                 {"start": "street"},

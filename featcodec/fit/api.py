@@ -119,8 +119,8 @@ def fit(
     folder = Path(out) if out is not None else None
     processes, where = start_processes(devices, device)
     cut = _cut(network, settings, where)
-    start = zoo.decoder(settings.start).file if settings.start else None
-    subject = _Subject(network, cut, settings, processes, task, _told(images, coco, task), start)
+    starts = [zoo.decoder(codec).file for codec in settings.starts]
+    subject = _Subject(network, cut, settings, processes, task, _told(images, coco, task), starts)
     samples = data_set(
         images, side=subject.side, seed=seed, size=settings.size, hold_out=settings.hold_out, coco=coco
     )
@@ -142,7 +142,7 @@ class _Subject:
     processes: Processes
     task: Any
     told: str  # what else the run depends on, in words
-    start: CodecFile | None
+    starts: Sequence[CodecFile]
 
     @property
     def latent_stride(self) -> int:
@@ -161,21 +161,24 @@ class _Subject:
         s = self.settings
         sizes = (s.size, s.crop, s.hold_out, s.batch, s.latents, s.analysis, s.synthesis)
         what = (network_digest(self.network), s.at, channels_of(s.normalise), *sizes)
-        start = f" from {self.start.fingerprint.hex()} {self.start.encoder_digest}" if self.start else ""
-        return f"{json.dumps(what)} {self.processes.world} {self.told}{start}"
+        starts = "".join(f" from {file.fingerprint.hex()} {file.encoder_digest}" for file in self.starts)
+        return f"{json.dumps(what)} {self.processes.world} {self.told}{starts}"
 
     def widths(self, features: int) -> Widths:
-        """Of the codec, for features of so many channels; of the one to start from, if there is one."""
+        """Of the codec, for features of so many channels; of those to start from, if there are any."""
         s = self.settings
-        if self.start is None:
-            return Widths(features, s.latents, analysis=s.analysis, synthesis=s.synthesis)
-        got, stride = self.start.config.widths, self.start.config.latent_stride
-        if (got.features, stride) != (features, self.latent_stride):
-            raise InputError(
-                f"start: got codec {self.start.config.name!r} of {got.features} channels at stride "
-                f"{stride // 2}, expected {features} at {self.latent_stride // 2}"
-            )
-        return got
+        widths = Widths(features, s.latents, analysis=s.analysis, synthesis=s.synthesis)
+        for config in (file.config for file in self.starts):
+            got, stride = config.widths, config.latent_stride
+            if (got.features, stride) != (features, self.latent_stride):
+                raise InputError(
+                    f"start: got codec {config.name!r} of {got.features} channels at stride "
+                    f"{stride // 2}, expected {features} at {self.latent_stride // 2}"
+                )
+            widths = self.starts[0].config.widths
+            if got != widths:
+                raise InputError(f"start: got codec {config.name!r} of {got}, expected {widths} as the first")
+        return widths
 
 
 def _settings(**values: Any) -> Settings:
@@ -238,8 +241,8 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
-        if subject.start:
-            set_weights(model, subject.start, f)
+        if subject.starts:
+            set_weights(model, subject.starts, f)
         else:
             set_statistics(model, f)
             set_gains(model, f)

@@ -57,8 +57,9 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "--task", choices=("outputs", "features"), help="what to keep; default: outputs of the network"
     )
     command.add_argument(
-        "--start", metavar="CODEC", help="name or file of a codec whose weights the fit starts from"
-    )
+        "--start", metavar="CODEC", action="append",
+        help="name or file of a codec whose weights the fit starts from; of several, from their mean",
+    )  # fmt: skip
     command.add_argument("--adversaries", type=positive, metavar="N", help="default: 1")
     command.add_argument("--name", metavar="NAME", help="of the codec; default: OUT")
     command.add_argument("--seed", type=int, metavar="N", help="default: 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ class Settings(Options):
         latents: channels of what is coded.
         analysis, synthesis: channels inside g_a and g_s.
         workers: processes that prepare pictures; 0: the one that fits.
-        start: codec, by name or path, whose weights and widths the fit starts from; it is
-            warm then: `warm_up` is 0 unless given.
+        start: codec, by name or path, whose weights and widths the fit starts from, or several of the same
+            widths, from the mean of whose weights; it is warm then: `warm_up` is 0 unless given.
         classes: of a YOLOv5, by number; of one with 80 those of COCO unless given.
     """
 
@@ -56,7 +57,7 @@ class Settings(Options):
     analysis: int = 64
     synthesis: int = 80
     workers: int = 0
-    start: str | None = None
+    start: str | Sequence[str] | None = None
     classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -69,9 +70,16 @@ class Settings(Options):
             value = getattr(self, name)
             if (type(value) is not int or value < low) and (name, value) != ("crop", None):
                 raise InputError(f"{name}: got {value!r}, expected an integer of at least {low}")
+        if self.start is not None and not _names(self.starts):
+            raise InputError(f"start: got {self.start!r}, expected a codec or a list of them")
         if self.classes is not None and not _names(self.classes):
             raise InputError(f"classes: got {self.classes!r}, expected a list of names")
         channels_of(self.normalise)
+
+    @property
+    def starts(self) -> Sequence[str]:
+        """The codecs to start from; none: afresh."""
+        return (self.start,) if isinstance(self.start, str) else self.start or ()
 
     @property
     def options(self) -> Options:

@@ -4,6 +4,7 @@ of an earlier codec; and a check."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,22 +52,28 @@ def set_gains(model: CodecModel, features: Tensor) -> None:
     model.h_s.biases[2][:latents] = index / IntegerHyperSynthesis.UNIT_ACTIVATION
 
 
-def set_weights(model: CodecModel, file: CodecFile, features: Tensor) -> None:
-    """Sets the weights to those of a finished codec.
+def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor) -> None:
+    """Sets the weights to those of a finished codec, or to the mean of several.
+
+    Codecs that were fitted on from one another lie in one basin, and their mean lies lower in it than each of
+    them (`Wortsman et al. 2022 <https://arxiv.org/abs/2203.05482>`_).
 
     A codec file keeps of the factorized prior what it says of whole numbers only: the prior is fitted
     afresh, to the side information of some pictures.
 
     Args:
-        model: of the file's widths.
-        file: the codec.
+        model: of the files' widths.
+        files: the codecs; one at least.
         features: (B, C, h, w) of training pictures.
     """
-    model.h_s.set_integers(file.h_s_weights, file.h_s_biases)
     with torch.no_grad():
+        weights = [_mean(layers) for layers in zip(*(file.h_s_weights for file in files), strict=True)]
+        biases = [_mean(layers) for layers in zip(*(file.h_s_biases for file in files), strict=True)]
+        model.h_s.set_integers(weights, biases)
         for name in ("g_a", "g_s", "h_a"):
-            getattr(model, name).load_state_dict(getattr(file, name).state_dict())
-        model.log_gain.copy_(-file.tensors["inverse_gains"].log2())
+            states = [getattr(file, name).state_dict() for file in files]
+            getattr(model, name).load_state_dict({key: _mean([s[key] for s in states]) for key in states[0]})
+        model.log_gain.copy_(_mean([-file.tensors["inverse_gains"].log2() for file in files]))
         y = model.g_a(features)
         z = torch.cat([model.h_a(y * gain[:, None, None]) for gain in model.gains()])
     prior = model.prior_z
@@ -75,6 +82,10 @@ def set_weights(model: CodecModel, file: CodecFile, features: Tensor) -> None:
         optimizer.zero_grad()
         (-prior(z, training=True)[1].log2().mean()).backward()
         optimizer.step()
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(tensors)).double().mean(0)
 
 
 @torch.no_grad()
