@@ -132,9 +132,7 @@ class TestFunction:
                 torch.testing.assert_close(tensor.double(), wanted, rtol=2.0**-11, atol=step / 2)
         other = str(tmp_path / "other.safetensors")
         featcodec.fit(network, at="1", images=[ASTRONAUT], **{**SMALL, "latents": 16}).save(other)
-        with pytest.raises(
-            InputError, match=r"start: got codec 'mine' of Widths\(.*latents=16.* as the first"
-        ):
+        with pytest.raises(InputError, match=r"start: got codec 'mine' of Widths\(.*latents=16.*, as 'mine'"):
             featcodec.fit(network, at="1", images=[ASTRONAUT], start=[files[0], other], **how)
 
     def test_classes_of_a_detector_have_names(self):

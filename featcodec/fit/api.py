@@ -167,7 +167,9 @@ class _Subject:
     def widths(self, features: int) -> Widths:
         """Of the codec, for features of so many channels; of those to start from, if there are any."""
         s = self.settings
-        widths = Widths(features, s.latents, analysis=s.analysis, synthesis=s.synthesis)
+        if not self.starts:
+            return Widths(features, s.latents, analysis=s.analysis, synthesis=s.synthesis)
+        first = self.starts[0].config
         for config in (file.config for file in self.starts):
             got, stride = config.widths, config.latent_stride
             if (got.features, stride) != (features, self.latent_stride):
@@ -175,10 +177,11 @@ class _Subject:
                     f"start: got codec {config.name!r} of {got.features} channels at stride "
                     f"{stride // 2}, expected {features} at {self.latent_stride // 2}"
                 )
-            widths = self.starts[0].config.widths
-            if got != widths:
-                raise InputError(f"start: got codec {config.name!r} of {got}, expected {widths} as the first")
-        return widths
+            if got != first.widths:
+                raise InputError(
+                    f"start: got codec {config.name!r} of {got}, expected {first.widths}, as {first.name!r}"
+                )
+        return first.widths
 
 
 def _settings(**values: Any) -> Settings:
