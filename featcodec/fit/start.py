@@ -1,5 +1,5 @@
 """Where a fit starts: channel statistics and gains at which the first rates are about right, or the weights
-of an earlier codec; and a check."""
+of an earlier codec or of several; and a check."""
 
 from __future__ import annotations
 
