@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from featcodec.bench.results import BD, Attacked, Result
+from featcodec.evaluation.results import BD, Attacked, Result
 
 __all__ = ["CODECS", "to_markdown"]
 

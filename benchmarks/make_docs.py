@@ -12,9 +12,9 @@ from pathlib import Path
 import aims
 
 from featcodec.bench.plots import draw, panels
-from featcodec.bench.results import Result, from_json
 from featcodec.bench.rows import facts
 from featcodec.bench.table import escape, to_markdown
+from featcodec.evaluation.results import Result, from_json
 from featcodec.files import printable, read_file, write_atomic
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ import featcodec
 from featcodec.attacks.attack import rebuild
 from featcodec.attacks.targets import CodecTarget
 from featcodec.attacks.training import Trained, load_trained
-from featcodec.draw import draw_boxes
+from featcodec.pictures.drawing import draw_boxes
 
 SIDE, GAP = 416, 8
 

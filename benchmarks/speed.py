@@ -29,8 +29,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 import featcodec
-from featcodec.bitstream import parse
-from featcodec.images import load_image
+from featcodec.pictures.loading import load_image
+from featcodec.plf.bitstream import parse
 
 STAGES = (
     "image",

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from featcodec.backbones.detection import Boxes, suppress
-from featcodec.backbones.weights import yolov5_from
-from featcodec.bench.datasets import read_coco
-from featcodec.bench.metrics import average_precision
 from featcodec.bench.provenance import made
-from featcodec.images import load_image
+from featcodec.evaluation.datasets import read_coco
+from featcodec.evaluation.metrics import average_precision
+from featcodec.networks.yolov5_weights import yolov5_from
+from featcodec.pictures.boxes import Boxes, suppress
+from featcodec.pictures.loading import load_image
 
 # mAP@.5:.95 and AP50 of the official code on the same pictures
 REFERENCE = {

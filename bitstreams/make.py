@@ -20,12 +20,12 @@ from valid import valid_streams
 from writing import ROOT, Codec, Stream, reference
 
 import featcodec
-from featcodec.bitstream import VERSION, Limits
 from featcodec.inspect.conformance import MANIFEST
 from featcodec.inspect.info import as_json
 from featcodec.inspect.rate import rate
 from featcodec.inspect.report import check
 from featcodec.inspect.symbols import decode
+from featcodec.plf.bitstream import VERSION, Limits
 
 HERE = Path(__file__).parent
 ZOO = ROOT / "featcodec" / "zoo"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "conformance"))
 
 import reference_decoder as reference  # noqa: E402
 from range_coder_reference import RangeEncoder, Table, encode_part  # noqa: E402

@@ -38,25 +38,26 @@ from featcodec.errors import (
 if TYPE_CHECKING:
     from featcodec import zoo
     from featcodec.api import decode, encode
-    from featcodec.backbones.cut import split
-    from featcodec.backbones.detection import Box, Boxes
-    from featcodec.bitstream import Limits
-    from featcodec.codec import FeatureCodec, Features
-    from featcodec.fit.api import fit
+    from featcodec.codec.feature_codec import FeatureCodec, Features
+    from featcodec.fitting.fit import fit
+    from featcodec.networks.split import split
+    from featcodec.pictures.boxes import Box, Boxes
+    from featcodec.plf.bitstream import Limits
     from featcodec.zoo import load
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Box": "featcodec.backbones.detection",
-    "Boxes": "featcodec.backbones.detection",
-    "FeatureCodec": "featcodec.codec",
-    "Features": "featcodec.codec",
-    "Limits": "featcodec.bitstream",
+    "Box": "featcodec.pictures.boxes",
+    "Boxes": "featcodec.pictures.boxes",
+    "FeatureCodec": "featcodec.codec.feature_codec",
+    "Features": "featcodec.codec.feature_codec",
+    "Limits": "featcodec.plf.bitstream",
     "decode": "featcodec.api",
     "encode": "featcodec.api",
+    "fit": "featcodec.fitting.fit",
     "load": "featcodec.zoo",
-    "split": "featcodec.backbones.cut",
+    "split": "featcodec.networks.split",
 }
 
 __all__ = [
@@ -92,8 +93,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in ("fit", "zoo"):
-        return importlib.import_module(f"featcodec.{name}")
+    if name == "zoo":
+        return importlib.import_module("featcodec.zoo")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'featcodec' has no attribute {name!r}")

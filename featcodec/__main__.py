@@ -2,7 +2,7 @@
 
 import sys
 
-from featcodec.cli import main
+from featcodec.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from featcodec import zoo
-from featcodec.bitstream import DEFAULT_LIMITS, Limits, parse
-from featcodec.codec import Features
-from featcodec.images import ImageLike
+from featcodec.codec.feature_codec import Features
+from featcodec.pictures.loading import ImageLike
+from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits, parse
 
 __all__ = ["decode", "encode"]
 
@@ -23,7 +23,7 @@ def encode(
     """A picture to a complete ``.plf`` file.
 
     Args:
-        image: path, encoded bytes, PIL image, array or tensor; see `featcodec.images.load_image`.
+        image: path, encoded bytes, PIL image, array or tensor; see `featcodec.pictures.loading.load_image`.
         codec: name of an embedded codec, or path of a codec file.
         quality: 1 (smallest) to 8 (largest); 4 unless given.
         target_bytes: instead of a quality: the best quality whose file has at most so many bytes.

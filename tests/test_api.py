@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import featcodec
-from featcodec.bitstream import parse, serialize
+from featcodec.plf.bitstream import parse, serialize
 
 SHAPES = {(512, 512): (1, 64, 52, 52), (512, 256): (1, 64, 28, 52), (100, 60): (1, 64, 8, 16)}
 
@@ -294,10 +294,14 @@ class TestSurface:
         ("modules", "heavy"),
         [
             (
-                "featcodec, featcodec.bitstream, featcodec.cli, featcodec.errors, featcodec.inspect",
+                "featcodec, featcodec.plf.bitstream, featcodec.errors, featcodec.commands.main, "
+                "featcodec.commands.plf",
                 ["torch", "numpy", "PIL", "constriction", "safetensors"],
             ),
-            ("featcodec.codec, featcodec.zoo", ["compressai", "torchvision", "pycocotools", "cv2"]),
+            (
+                "featcodec.codec.feature_codec, featcodec.zoo",
+                ["compressai", "torchvision", "pycocotools", "cv2"],
+            ),
         ],
     )
     def test_the_light_half_stays_light(self, modules, heavy):

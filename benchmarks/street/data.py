@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featcodec.bench.datasets import CocoSet, Picture, read_coco
+from featcodec.evaluation.datasets import CocoSet, Picture, read_coco
 
 __all__ = ["CLASSES", "Batch", "StreetTraining", "collate", "splits"]
 

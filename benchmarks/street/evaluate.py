@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from featcodec.backbones.detection import Boxes, box_iou, suppress
-from featcodec.backbones.yolov5 import YOLOv5
-from featcodec.bench.datasets import CocoSet
-from featcodec.bench.metrics import Accuracy, average_precision
-from featcodec.images import load_image
+from featcodec.evaluation.datasets import CocoSet
+from featcodec.evaluation.metrics import Accuracy, average_precision
+from featcodec.networks.yolov5 import YOLOv5
+from featcodec.pictures.boxes import Boxes, box_iou, suppress
+from featcodec.pictures.loading import load_image
 
 __all__ = ["best_confidence", "evaluate_detector"]
 

@@ -30,17 +30,17 @@ from evaluate import best_confidence
 from safetensors.torch import load_file
 from torch import Tensor
 
-from featcodec.backbones.split import Split, split
-from featcodec.backbones.yolov5 import YOLOv5
-from featcodec.fit.data import Batch
-from featcodec.fit.export import export
-from featcodec.fit.loop import Figures, Fitting, fit_codec
-from featcodec.fit.losses import QUALITY_WEIGHTS
-from featcodec.fit.run import Options, Run
-from featcodec.fit.start import set_statistics
-from featcodec.fit.tasks import Detection
-from featcodec.hyperprior import CodecModel
-from featcodec.transforms import Widths
+from featcodec.codec.transforms import Widths
+from featcodec.fitting.data import Batch
+from featcodec.fitting.export import export
+from featcodec.fitting.loop import Figures, Fitting, fit_codec
+from featcodec.fitting.losses import QUALITY_WEIGHTS
+from featcodec.fitting.run import Options, Run
+from featcodec.fitting.start import set_statistics
+from featcodec.fitting.tasks import Detection
+from featcodec.networks.yolov5 import YOLOv5
+from featcodec.networks.yolov5_split import Split, split
+from featcodec.training.hyperprior import CodecModel
 
 STATISTICS = 4  # batches from which the channel statistics are taken
 DESCRIPTIONS = {

@@ -27,13 +27,13 @@ from fit_codec import load_detector
 from torch import Tensor
 
 from featcodec.bench.provenance import made
-from featcodec.bitstream import parse
-from featcodec.checkpoint import CodecFile, network_of
-from featcodec.codec import FeatureCodec
-from featcodec.entropy import ideal_bits
-from featcodec.hyperprior import CodecModel, scale_of
-from featcodec.images import load_image
-from featcodec.transforms import IntegerHyperSynthesis, Prediction
+from featcodec.codec.codec_file import CodecFile, network_of
+from featcodec.codec.entropy import ideal_bits
+from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.codec.transforms import IntegerHyperSynthesis, Prediction
+from featcodec.pictures.loading import load_image
+from featcodec.plf.bitstream import parse
+from featcodec.training.hyperprior import CodecModel, scale_of
 
 COLUMNS = ("float_ideal", "integer_ideal", "integer_payload", "integer_file")
 

@@ -11,7 +11,7 @@ from data import Batch
 from teacher import ANSWERS, TAP_CHANNELS, TAP_LAYERS, TeacherOutputs
 from torch import Tensor, nn
 
-from featcodec.backbones.yolov5 import STRIDES, Detect
+from featcodec.networks.yolov5 import STRIDES, Detect
 
 __all__ = ["Answers", "DetectionLoss", "Mimic", "complete_iou"]
 

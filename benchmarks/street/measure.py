@@ -20,9 +20,9 @@ import torch
 from data import splits
 
 import featcodec
-from featcodec.backbones.detection import Boxes
-from featcodec.bench.metrics import average_precision
 from featcodec.bench.provenance import made
+from featcodec.evaluation.metrics import average_precision
+from featcodec.pictures.boxes import Boxes
 
 PROTOCOL = {"confidence": 0.001, "iou": 0.6, "most": 300}
 

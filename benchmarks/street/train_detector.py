@@ -25,9 +25,9 @@ from safetensors.torch import load_file, save_file
 from teacher import TAP_LAYERS, Teacher, TeacherOutputs
 from torch import Tensor, nn
 
-from featcodec.backbones.yolov5 import YOLOv5
-from featcodec.bench.datasets import CocoSet
-from featcodec.fit.optimizer import Optimizer, follow, learning_rate
+from featcodec.evaluation.datasets import CocoSet
+from featcodec.networks.yolov5 import YOLOv5
+from featcodec.training.optimizer import Optimizer, follow, learning_rate
 
 # (samples, canvas in px, batch, picture's longest side in canvases). The teacher's maps are so dense a signal
 # that small batches lose nothing; the later stages crop, so that objects have their size at 416 px.

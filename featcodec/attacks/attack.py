@@ -26,11 +26,11 @@ from featcodec.attacks.outcomes import Outcome, Pixels, mark_strongest, measure,
 from featcodec.attacks.targets import Target, as_observation, shoot, window
 from featcodec.attacks.training import Recipe, Trained, train
 from featcodec.attacks.whitebox import Search, open_to_search, search
-from featcodec.bench.results import Attacked, Learned
-from featcodec.detector import inference
+from featcodec.codec.detector import inference
 from featcodec.errors import InputError
+from featcodec.evaluation.results import Attacked, Learned
 from featcodec.files import make_folder, write_atomic
-from featcodec.images import GREY
+from featcodec.pictures.loading import GREY
 
 __all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
 

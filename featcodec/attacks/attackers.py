@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from featcodec.attacks.invnet import MEAN_COLOUR, InvNet
-from featcodec.transforms import ResidualBlock
+from featcodec.codec.transforms import ResidualBlock
+from featcodec.training.invnet import MEAN_COLOUR, InvNet
 
 __all__ = ["KINDS", "Attacker", "Kind", "ResidualUNet"]
 

@@ -28,10 +28,10 @@ from PIL import Image
 
 from featcodec.attacks.face_pairs import Faces
 from featcodec.attacks.verification import Score, score
+from featcodec.console import Progress
 from featcodec.errors import CodecFileError, InputError, MissingExtraError
 from featcodec.files import printable, read_file
-from featcodec.images import open_picture, stored_size
-from featcodec.terminal import Progress
+from featcodec.pictures.loading import open_picture, stored_size
 
 __all__ = [
     "Embedder",

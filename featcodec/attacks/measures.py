@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featcodec.bench import bootstrap
-from featcodec.bench.results import Interval
 from featcodec.errors import MissingExtraError
+from featcodec.evaluation import bootstrap
+from featcodec.evaluation.results import Interval
 
 __all__ = ["Closeness", "blind_psnr", "check_packages", "closeness", "interval", "mean", "psnr"]
 

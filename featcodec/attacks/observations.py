@@ -22,11 +22,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from featcodec.attacks.targets import Target, as_observation, mirrored, shoot, window
-from featcodec.bench.coder import Shot
-from featcodec.bench.journal import picture_key
+from featcodec.console import Progress
+from featcodec.evaluation.coders import Shot
+from featcodec.evaluation.journal import picture_key
 from featcodec.files import make_folder, remove_stale, write_atomic
-from featcodec.geometry import Geometry
-from featcodec.terminal import Progress
+from featcodec.pictures.geometry import Geometry
 
 __all__ = ["Observations", "Seen", "collect"]
 

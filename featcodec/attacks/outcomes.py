@@ -16,9 +16,9 @@ from torch import Tensor
 from featcodec.attacks.measures import Closeness, closeness, interval, mean
 from featcodec.attacks.observations import Observations, Seen
 from featcodec.attacks.targets import window
-from featcodec.bench.results import Attacked
+from featcodec.console import Progress
+from featcodec.evaluation.results import Attacked
 from featcodec.files import make_folder, write_atomic
-from featcodec.terminal import Progress
 
 __all__ = ["Outcome", "Pixels", "mark_strongest", "measure", "pixels"]
 

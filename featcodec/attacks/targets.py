@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from featcodec.bench.coder import Coder, Shot
-from featcodec.checkpoint import network_digest
-from featcodec.codec import FeatureCodec
-from featcodec.detector import Detector
-from featcodec.geometry import Geometry
+from featcodec.codec.codec_file import network_digest
+from featcodec.codec.detector import Detector
+from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.evaluation.coders import Coder, Shot
+from featcodec.pictures.geometry import Geometry
 
 __all__ = [
     "CodecTarget",

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from featcodec.attacks.attackers import Attacker, Kind
 from featcodec.attacks.observations import Observations
+from featcodec.console import Progress
 from featcodec.errors import FitError, InputError
 from featcodec.files import write_atomic
-from featcodec.fit.optimizer import Optimizer, follow, learning_rate
-from featcodec.fit.states import load_state, save_state
-from featcodec.terminal import Progress
+from featcodec.training.optimizer import Optimizer, follow, learning_rate
+from featcodec.training.states import load_state, save_state
 
 __all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featcodec.bench import bootstrap
 from featcodec.errors import InputError
+from featcodec.evaluation import bootstrap
 
 __all__ = ["Score", "check_kinds", "score"]
 

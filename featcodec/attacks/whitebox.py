@@ -24,8 +24,8 @@ from torch import Tensor
 from featcodec.attacks.observations import Seen
 from featcodec.attacks.targets import CodecTarget, RawTarget, Target, window
 from featcodec.errors import InputError
-from featcodec.header import quality_to_step
-from featcodec.images import GREY
+from featcodec.pictures.loading import GREY
+from featcodec.plf.header import quality_to_step
 
 __all__ = ["Search", "open_to_search", "search"]
 

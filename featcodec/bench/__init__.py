@@ -1,1 +1,1 @@
-"""Data sets and measures; the `featcodec-bench` command."""
+"""What `featcodec-bench` does: anchors, the run, and its report."""

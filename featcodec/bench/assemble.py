@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featcodec.bench.bd import Curve, Measure, Method, delta
-from featcodec.bench.bootstrap import centred, resampled_map, resampled_mean, resamples
-from featcodec.bench.coder import Coder
-from featcodec.bench.datasets import CocoSet, label_by
-from featcodec.bench.metrics import Accuracy, match
-from featcodec.bench.results import BD, Entry, Point
 from featcodec.bench.runner import UNCODED, Finished
+from featcodec.evaluation.bootstrap import centred, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.coders import Coder
+from featcodec.evaluation.datasets import CocoSet, label_by
+from featcodec.evaluation.metrics import Accuracy, match
+from featcodec.evaluation.results import BD, Entry, Point
 
 __all__ = ["Measured", "Scores", "deltas", "deltas_of", "entries", "score"]
 

@@ -19,11 +19,11 @@ from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
 from featcodec.bench.assemble import METHODS, Measured, deltas_of
 from featcodec.bench.bd import Curve
-from featcodec.bench.bootstrap import resampled_mean, resamples
-from featcodec.bench.coder import Coder
-from featcodec.bench.datasets import spread
-from featcodec.bench.results import BD, Reference
 from featcodec.bench.subject import Subject
+from featcodec.evaluation.bootstrap import resampled_mean, resamples
+from featcodec.evaluation.coders import Coder
+from featcodec.evaluation.datasets import spread
+from featcodec.evaluation.results import BD, Reference
 from featcodec.files import list_pictures
 
 __all__ = ["Attacking", "Privacy", "attack_deltas", "run_attacks"]

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from featcodec.bench.bootstrap import interval
-from featcodec.bench.results import BD, Interval
 from featcodec.errors import InputError, MissingExtraError
+from featcodec.evaluation.bootstrap import interval
+from featcodec.evaluation.results import BD, Interval
 
 __all__ = ["FEWEST_POINTS", "LEAST_OVERLAP", "MOST_REFUSED", "Curve", "Measure", "Method", "delta"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from featcodec.bench import demo
 from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
-from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
 from featcodec.bench.provenance import made
-from featcodec.bench.results import BD, Reference, Result
 from featcodec.bench.runner import UNCODED, Finished, run
 from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
+from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
+from featcodec.evaluation.results import BD, Reference, Result
 from featcodec.files import list_pictures
 
 __all__ = ["Compared", "Settings", "compare"]

@@ -9,11 +9,11 @@ from pathlib import Path
 from torch import Tensor
 
 from featcodec.bench.anchors import ANCHORS, anchor, available, measure_range
-from featcodec.bench.coder import Coder
-from featcodec.bench.journal import picture_key
 from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
-from featcodec.detector import inference
+from featcodec.codec.detector import inference
 from featcodec.errors import InputError
+from featcodec.evaluation.coders import Coder
+from featcodec.evaluation.journal import picture_key
 
 __all__ = ["BOTTLENECK", "CALIBRATION", "Plan", "build", "measure_ranges", "present"]
 

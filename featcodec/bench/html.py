@@ -8,8 +8,8 @@ from html import escape
 
 from featcodec.bench.gallery import GalleryRow, gallery
 from featcodec.bench.plots import Panel, draw, panels
-from featcodec.bench.results import Result
 from featcodec.bench.rows import Column, Table, facts, tables
+from featcodec.evaluation.results import Result
 
 __all__ = ["to_html"]
 

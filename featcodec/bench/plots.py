@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from featcodec.bench.results import Attacked, Entry, Result
 from featcodec.errors import InputError, MissingExtraError
+from featcodec.evaluation.results import Attacked, Entry, Result
 from featcodec.files import printable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from featcodec.bench.results import Made
+from featcodec.evaluation.results import Made
 
 __all__ = ["made"]
 

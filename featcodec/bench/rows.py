@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featcodec.bench.results import BD, Attacked, Entry, Interval, Result
+from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Result
 
 __all__ = ["Column", "Group", "Table", "facts", "tables"]
 

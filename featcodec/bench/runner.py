@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 
-from featcodec.bench.coder import Coder, Shot
 from featcodec.bench.entries import Plan, build
-from featcodec.bench.journal import Journal, Record, picture_key
 from featcodec.bench.subject import Subject
+from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
-from featcodec.terminal import Progress
+from featcodec.evaluation.coders import Coder, Shot
+from featcodec.evaluation.journal import Journal, Record, picture_key
 
 __all__ = ["PROTOCOL", "UNCODED", "Finished", "run"]
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from featcodec.backbones.detection import Boxes
 from featcodec.bench.compare import Compared
 from featcodec.bench.gallery import RGB, GalleryRow, GalleryTarget
-from featcodec.bench.journal import Record
-from featcodec.bench.results import Entry
 from featcodec.bench.runner import UNCODED
-from featcodec.draw import draw_boxes
-from featcodec.images import open_picture
+from featcodec.evaluation.journal import Record
+from featcodec.evaluation.results import Entry
+from featcodec.pictures.boxes import Boxes
+from featcodec.pictures.drawing import draw_boxes
+from featcodec.pictures.loading import open_picture
 
 __all__ = ["showcase"]
 

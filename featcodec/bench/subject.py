@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from featcodec import zoo
-from featcodec.backbones.split import split
-from featcodec.backbones.weights import yolov5_from
-from featcodec.backbones.yolov5 import YOLOv5
-from featcodec.bench.coder import Gives, Kind, Shot
-from featcodec.checkpoint import network_digest
-from featcodec.codec import FeatureCodec
-from featcodec.detector import Detector
+from featcodec.codec.codec_file import network_digest
+from featcodec.codec.detector import Detector
+from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CodecFileError, InputError
-from featcodec.geometry import Geometry
+from featcodec.evaluation.coders import Gives, Kind, Shot
+from featcodec.networks.yolov5 import YOLOv5
+from featcodec.networks.yolov5_split import split
+from featcodec.networks.yolov5_weights import yolov5_from
+from featcodec.pictures.geometry import Geometry
 
 __all__ = ["QUALITIES", "CodecCoder", "Subject", "Wanted"]
 

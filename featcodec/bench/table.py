@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from featcodec.bench.results import Result
 from featcodec.bench.rows import Column, Group, Table, facts, tables
+from featcodec.evaluation.results import Result
 from featcodec.files import printable
 
 __all__ = ["to_markdown", "to_text"]

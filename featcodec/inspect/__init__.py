@@ -1,6 +1,6 @@
 """The ``plf`` command: what is in a ``.plf`` file, why it has its size, and whether it is sound.
 
-    cli ── info, verify, dump, diff, map, conformance     the commands, each a module
+    info, verify, dump, diff, map, conformance            the commands, each a module
             │
             ├─ report     a file, read and checked        standard library only
             ├─ symbols    a file, decoded                 needs the codec, so torch and numpy
@@ -9,7 +9,3 @@
 
 What needs more than the standard library is imported only when a command has to decode.
 """
-
-from featcodec.inspect.cli import main
-
-__all__ = ["main"]

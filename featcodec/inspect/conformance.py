@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from featcodec import __version__
-from featcodec.bitstream import VERSION, Limits
+from featcodec.console import Progress, complain, show
 from featcodec.errors import FeatcodecError, InputError
 from featcodec.files import printable, read_file
 from featcodec.inspect.info import as_json
 from featcodec.inspect.report import check
-from featcodec.terminal import Progress, complain, show
+from featcodec.plf.bitstream import VERSION, Limits
 
 __all__ = ["MANIFEST", "conformance"]
 

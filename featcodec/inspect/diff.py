@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from featcodec.commands.options import limits_of
+from featcodec.console import STANDARD, complain, show, show_json
 from featcodec.errors import FeatcodecError, InputError, ModelMismatchError
 from featcodec.files import printable
 from featcodec.inspect.info import as_json
 from featcodec.inspect.report import Report, load
-from featcodec.options import limits_of
-from featcodec.terminal import STANDARD, complain, show, show_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

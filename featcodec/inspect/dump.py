@@ -7,11 +7,11 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featcodec.commands.options import limits_of
+from featcodec.console import STANDARD, check_output, identities, show, show_json, write_output
 from featcodec.errors import InputError
 from featcodec.files import make_folder, printable
 from featcodec.inspect.report import NAMES, Report, load
-from featcodec.options import limits_of
-from featcodec.terminal import STANDARD, check_output, identities, show, show_json, write_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from featcodec.geometry import Geometry
 from featcodec.inspect.rate import Rate
 from featcodec.inspect.symbols import Decoded
+from featcodec.pictures.geometry import Geometry
 
 __all__ = ["colours", "draw_map", "ticks"]
 

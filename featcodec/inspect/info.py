@@ -6,12 +6,12 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from featcodec.bitstream import VERSION
+from featcodec.commands.options import limits_of
+from featcodec.console import complain, show, show_json
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable
 from featcodec.inspect.report import NAMES, PREAMBLE, Report, load
-from featcodec.options import limits_of
-from featcodec.terminal import complain, show, show_json
+from featcodec.plf.bitstream import VERSION
 
 if TYPE_CHECKING:
     from featcodec.inspect.rate import Rate

@@ -6,11 +6,11 @@ import argparse
 import io
 from typing import TYPE_CHECKING
 
+from featcodec.commands.options import limits_of
+from featcodec.console import STANDARD, check_output, identities, show, show_json, write_output
 from featcodec.errors import InputError
 from featcodec.files import printable
 from featcodec.inspect.report import load
-from featcodec.options import limits_of
-from featcodec.terminal import STANDARD, check_output, identities, show, show_json, write_output
 
 if TYPE_CHECKING:
     from featcodec.inspect.rate import Rate

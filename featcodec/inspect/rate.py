@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featcodec.entropy import PRECISION, Tables, ideal_bits
+from featcodec.codec.entropy import PRECISION, Tables, ideal_bits
 from featcodec.inspect.symbols import Decoded
 
 __all__ = ["Part", "Rate", "rate"]

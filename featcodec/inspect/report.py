@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featcodec.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
-from featcodec.terminal import about, read_input
+from featcodec.console import about, read_input
+from featcodec.plf.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
 
 __all__ = ["NAMES", "PREAMBLE", "Report", "check", "load"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from featcodec import zoo
-from featcodec.codec import FeatureCodec, Symbols
-from featcodec.geometry import Geometry
+from featcodec.codec.feature_codec import FeatureCodec, Symbols
+from featcodec.console import about
 from featcodec.inspect.report import Report
-from featcodec.terminal import about
+from featcodec.pictures.geometry import Geometry
 
 __all__ = ["Decoded", "decode", "decode_checked"]
 

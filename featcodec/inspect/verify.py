@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from featcodec.commands.options import limits_of
+from featcodec.console import complain, show, show_json
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable
 from featcodec.inspect.report import load
-from featcodec.options import limits_of
-from featcodec.terminal import complain, show, show_json
 
 __all__ = ["verify"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
-from featcodec.checkpoint import CodecFile, network_of
-from featcodec.codec import FeatureCodec
+from featcodec.codec.codec_file import CodecFile, network_of
+from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
-from featcodec.header import Header
+from featcodec.plf.header import Header
 
 __all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path", "remember"]
 

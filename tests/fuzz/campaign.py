@@ -22,8 +22,8 @@ from mutants import PLAN, make, numbers
 from parts import sound_files
 
 from featcodec import errors, zoo
-from featcodec.bitstream import parse, sections
 from featcodec.errors import BitstreamError, ModelMismatchError
+from featcodec.plf.bitstream import parse, sections
 
 __all__ = ["MAX_MEMORY", "MAX_SECONDS", "Row", "decoded", "run"]
 

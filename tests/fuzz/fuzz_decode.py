@@ -26,8 +26,8 @@ with atheris.instrument_imports(include=["featcodec"]) if atheris else nullconte
     from parts import forged, resealed, sound_files
 
     from featcodec import zoo
-    from featcodec.bitstream import parse
     from featcodec.errors import BitstreamError, ModelMismatchError
+    from featcodec.plf.bitstream import parse
 
 __all__ = ["main", "one_input"]
 

@@ -18,12 +18,12 @@ import numpy as np
 from parts import PREAMBLE, contents, forged, seal, sound_files
 
 from featcodec import zoo
-from featcodec.binary import varint
-from featcodec.bitstream import DEFAULT_LIMITS, Bitstream, parse, sections, serialize
-from featcodec.codec import FeatureCodec, Symbols
+from featcodec.codec.feature_codec import FeatureCodec, Symbols
 from featcodec.errors import BitstreamError
-from featcodec.geometry import Geometry
-from featcodec.header import Header, serialize_header
+from featcodec.pictures.geometry import Geometry
+from featcodec.plf.binary import varint
+from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, parse, sections, serialize
+from featcodec.plf.header import Header, serialize_header
 
 __all__ = ["PLAN", "Kind", "make", "numbers"]
 

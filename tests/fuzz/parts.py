@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 
 from featcodec import zoo
-from featcodec.binary import varint
-from featcodec.bitstream import MAGIC, parse, sections
-from featcodec.codec import FeatureCodec
+from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import SymbolHashError
-from featcodec.header import serialize_header
+from featcodec.plf.binary import varint
+from featcodec.plf.bitstream import MAGIC, parse, sections
+from featcodec.plf.header import serialize_header
 
 __all__ = ["PREAMBLE", "Contents", "contents", "forged", "resealed", "seal", "sound_files"]
 

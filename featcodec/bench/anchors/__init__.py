@@ -30,9 +30,9 @@ from featcodec.bench.anchors.features import (
 )
 from featcodec.bench.anchors.ffmpeg import HEVC, VVC
 from featcodec.bench.anchors.images import PictureFile, RemoteInference, VideoIntra
-from featcodec.bench.coder import Coder
-from featcodec.codec import FeatureCodec
+from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import InputError
+from featcodec.evaluation.coders import Coder
 
 __all__ = ["ANCHORS", "anchor", "available", "measure_range"]
 

@@ -17,9 +17,9 @@ import math
 import struct
 from dataclasses import dataclass
 
-from featcodec.binary import Cursor, varint
 from featcodec.errors import CoderError, FeatcodecError, TruncatedError
-from featcodec.geometry import Geometry
+from featcodec.pictures.geometry import Geometry
+from featcodec.plf.binary import Cursor, varint
 
 __all__ = ["LARGEST", "TAGS", "Tiles", "read_features", "read_image", "write_features", "write_image"]
 

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from featcodec.bench.anchors.container import LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
-from featcodec.bench.coder import Shot
-from featcodec.codec import FeatureCodec
-from featcodec.detector import inference
+from featcodec.codec.detector import inference
+from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CoderError, InputError
-from featcodec.geometry import Geometry
+from featcodec.evaluation.coders import Shot
+from featcodec.pictures.geometry import Geometry
 
 __all__ = [
     "BottleneckFeatures",

@@ -21,10 +21,10 @@ from torch.nn.functional import interpolate
 
 from featcodec.bench.anchors.container import read_image, write_image
 from featcodec.bench.anchors.ffmpeg import Intra, Planes, coded_side
-from featcodec.bench.coder import Shot
 from featcodec.errors import CoderError, ImageError
-from featcodec.geometry import Geometry
-from featcodec.images import load_image, open_picture
+from featcodec.evaluation.coders import Shot
+from featcodec.pictures.geometry import Geometry
+from featcodec.pictures.loading import load_image, open_picture
 
 __all__ = ["PictureFile", "RemoteInference", "VideoIntra", "to_planes", "to_rgb"]
 

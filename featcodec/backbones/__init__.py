@@ -1,1 +1,0 @@
-"""Networks that featcodec knows, where they can be cut, and their weights."""

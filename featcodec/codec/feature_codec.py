@@ -1,0 +1,453 @@
+"""FeatureCodec: what joins network, transforms, entropy coding and container.
+
+image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, y symbols) ─entropy─▶ payload ─▶ .plf
+.plf ─▶ payload ─entropy─▶ (z, y symbols) ─▶ ŷ ─g_s─▶ f̂ ─tail─▶ boxes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from featcodec.codec.codec_file import CodecFile
+from featcodec.codec.config import NetworkConfig
+from featcodec.codec.detector import Detector, inference
+from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
+from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
+from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
+from featcodec.networks.picture_cut import PictureCut
+from featcodec.networks.yolov5_split import Split
+from featcodec.pictures.boxes import Boxes
+from featcodec.pictures.geometry import Geometry
+from featcodec.pictures.loading import ImageLike, load_image
+from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
+from featcodec.plf.header import Header, quality_to_step
+
+__all__ = ["FeatureCodec", "Features", "Symbols"]
+
+DEFAULT_QUALITY = 4.0
+HIGHEST_STEP = 224  # quality 8
+LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
+LIMIT_SIDE = IntegerHyperSynthesis.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
+Ints = NDArray[np.int32]
+
+
+class Features(torch.Tensor):
+    """Decoded features: a tensor (1, C, h, w) that remembers the picture it came from.
+
+    What is computed from it is a plain tensor.
+
+    Attributes:
+        geometry: size of the original photograph and its place on the network's canvas.
+    """
+
+    geometry: Geometry
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def of(tensor: Tensor, geometry: Geometry) -> Features:
+        """`tensor` with its geometry; shares its memory."""
+        features = tensor.as_subclass(Features)
+        features.geometry = geometry
+        return features
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """What the entropy coder sees of one picture.
+
+    Attributes:
+        z: (N, h_z, w_z) int32 side information.
+        y: (M, h, w) int32, latents minus predicted means, rounded.
+        index: (M, h, w) int32, row of the scale table of each y.
+        mean: (M, h, w) float64, multiples of 1/16.
+    """
+
+    z: Ints
+    y: Ints
+    index: Ints
+    mean: NDArray[np.float64]
+
+    @property
+    def hash(self) -> bytes:
+        """4 bytes that the file carries, so that a decoder that drifted is found out."""
+        return symbol_hash(self.z, self.y)
+
+
+def _flat(symbols: Ints) -> Ints:
+    return np.ascontiguousarray(symbols, np.int32).reshape(-1)
+
+
+class FeatureCodec:
+    """A fitted codec and the network that it was fitted to.
+
+    Made by `featcodec.load` or `featcodec.fit`, not by hand. Without the network it decodes, but neither
+    encodes nor detects.
+
+    Example:
+        >>> import featcodec
+        >>> from skimage.data import astronaut
+        >>> codec = featcodec.load("street")
+        >>> data = codec.encode(astronaut(), quality=4)
+        >>> features = codec.decode(data)
+        >>> tuple(features.shape)
+        (1, 64, 52, 52)
+        >>> codec.detect(features)[0].label
+        'person'
+    """
+
+    def __init__(self, file: CodecFile, network: Split | PictureCut | None):
+        self.file = file
+        self._network = network
+        self._tables_z, self._tables_y = file.tables_z, file.tables_y
+
+    @property
+    def network(self) -> Split | PictureCut:
+        """The network, cut.
+
+        Raises:
+            InputError: the codec was made without it.
+        """
+        if self._network is None:
+            raise InputError(f"codec {self.name!r}: got no network, expected one to encode or detect with")
+        return self._network
+
+    @property
+    def detector(self) -> Detector:
+        """The network, with its classes and the size of its pictures.
+
+        Raises:
+            InputError: the codec was made without it, or it is no detector that featcodec knows.
+        """
+        config, about, network = self.file.config, self._detector_config, self.network
+        assert isinstance(network, Split)  # as its configuration is a YOLOv5's
+        return Detector(network, about.classes, config.size, config.stride, about.confidence)
+
+    @property
+    def name(self) -> str:
+        """The codec's name, as its files carry it."""
+        return self.file.config.name
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes that stand for everything that decoding depends on."""
+        return self.file.fingerprint
+
+    @property
+    def confidence(self) -> float:
+        """The score from which a box is worth showing, unless the caller says otherwise.
+
+        Raises:
+            InputError: the codec is for no detector that featcodec knows.
+        """
+        return self._detector_config.confidence
+
+    @property
+    def _detector_config(self) -> NetworkConfig:
+        about = self.file.config.network
+        if isinstance(about, NetworkConfig):
+            return about
+        raise InputError(
+            f"codec {self.name!r}: its network, {about}, is no detector that featcodec knows, expected a "
+            "YOLOv5; codec.tail(features) gives what it returns"
+        )
+
+    def save(self, path: str) -> None:
+        """Writes the codec file (safetensors); whole or not at all."""
+        self.file.save(path)
+
+    # ---- encoding
+
+    def encode(
+        self,
+        image: ImageLike,
+        *,
+        quality: float | None = None,
+        target_bytes: int | None = None,
+        metadata: Mapping[str, object] | None = None,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
+    ) -> bytes:
+        """A picture to a complete ``.plf`` file.
+
+        Args:
+            image: path, encoded bytes, PIL image, array or tensor; see
+                `featcodec.pictures.loading.load_image`.
+            quality: 1 (smallest) to 8 (largest), in steps of 1/32; 4 unless given.
+            target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
+            metadata: JSON values to carry along, at most 64 KiB.
+            max_pixels: larger pictures are refused before their pixels are decoded.
+
+        Returns:
+            The bytes of the file.
+
+        Raises:
+            ImageError: not a picture.
+            InputError: quality out of range, both or impossible `target_bytes`.
+        """
+        return self.encode_batch(
+            [image], quality=quality, target_bytes=target_bytes, metadata=metadata, max_pixels=max_pixels
+        )[0]
+
+    def encode_batch(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        quality: float | None = None,
+        target_bytes: int | None = None,
+        metadata: Mapping[str, object] | None = None,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
+    ) -> list[bytes]:
+        """Several pictures of any sizes at once; those whose canvases agree share a pass of the network.
+
+        Arguments and errors as `encode`; `target_bytes` holds for each file.
+        """
+        if quality is not None and target_bytes is not None:
+            raise InputError("encode: got quality and target_bytes, expected one of them")
+        step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
+        _ = self.network  # its absence is told before any picture is read
+        loaded = [self._canvas(i, max_pixels) for i in images]
+        latents = self._latents([x for x, _ in loaded])
+        out = []
+        for y, (_, geometry) in zip(latents, loaded, strict=True):
+            if target_bytes is None:
+                out.append(self._file(y, geometry, step, metadata))
+            else:
+                out.append(self._largest_within(y, geometry, target_bytes, metadata))
+        return out
+
+    def features(self, image: ImageLike) -> Features:
+        """A picture to the uncoded features, as if they had crossed the cut unchanged."""
+        x, geometry = self._canvas(image, DEFAULT_LIMITS.max_pixels)
+        with inference():
+            return Features.of(self.network.head(x)[0], geometry)
+
+    def _canvas(self, image: ImageLike, max_pixels: int) -> tuple[Tensor, Geometry]:
+        config = self.file.config
+        return load_image(image, size=config.size, stride=config.stride, max_pixels=max_pixels)
+
+    def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
+        """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
+
+        Raises:
+            InputError: quality out of range, or a shape that is not what the head gives for `geometry`.
+        """
+        stride = self.file.config.latent_stride // 2
+        shape = (1, self.file.config.widths.features)
+        expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
+        if tuple(features.shape) != expected:
+            raise InputError(f"encode: got features {tuple(features.shape)}, expected {expected}")
+        step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
+        with inference():
+            y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
+        return self._file(y, geometry, step, None)
+
+    def _latents(self, xs: list[Tensor]) -> list[Tensor]:
+        """Latents (M, h, w) of each canvas (1, 3, H, W)."""
+        out: dict[int, Tensor] = {}
+        with inference():
+            for where in _same_shape(xs):
+                f = self.network.head(torch.cat([xs[i] for i in where]))[0]
+                for i, y in zip(where, self.file.g_a(f), strict=True):
+                    out[i] = y
+        return [out[i] for i in range(len(xs))]
+
+    def symbols(self, y: Tensor, step: int) -> Symbols:
+        """Latents (M, h, w) to what is coded, at a quality step of 0 to 224."""
+        with inference():
+            y_g = y / self.file.inverse_gain(step)[:, None, None]
+            if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
+                raise InputError("encode: the network gave features that are not finite or far out of range")
+            z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
+            z_symbols = z.numpy().astype(np.int32)
+            index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
+            y_symbols = np.rint(y_g.numpy().astype(np.float64) - mean).astype(np.int32)
+        return Symbols(z_symbols, y_symbols, index, mean)
+
+    def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
+        """Side information to table rows and means: exact, so that encoder and decoder agree."""
+        z_hat = torch.from_numpy(z.astype(np.float64))[None]
+        with inference():
+            said = integer_hyper_synthesis(z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width)
+        return said.index[0].numpy().astype(np.int32), said.mean[0].double().numpy()
+
+    def payload(self, s: Symbols) -> bytes:
+        """Symbols to the entropy-coded payload."""
+        z_rows = _channel_rows(s.z.shape)
+        return encode_symbols(
+            [(_flat(s.z), z_rows, self._tables_z), (_flat(s.y), _flat(s.index), self._tables_y)]
+        )
+
+    def _file(self, y: Tensor, geometry: Geometry, step: int, metadata: Mapping[str, object] | None) -> bytes:
+        s = self.symbols(y, step)
+        header = Header(
+            fingerprint=self.fingerprint,
+            codec=self.name,
+            quality_step=step,
+            width=geometry.width,
+            height=geometry.height,
+            size=geometry.size,
+            latent_height=y.shape[-2],
+            latent_width=y.shape[-1],
+            symbol_hash=s.hash,
+        )
+        return serialize(Bitstream(header, self.payload(s), metadata))
+
+    def _largest_within(
+        self, y: Tensor, geometry: Geometry, target: int, metadata: Mapping[str, object] | None
+    ) -> bytes:
+        best = self._file(y, geometry, 0, metadata)
+        if len(best) > target:
+            raise InputError(f"target_bytes: got {target}, expected at least {len(best)}, as quality 1 needs")
+        low, high = 0, HIGHEST_STEP + 1  # low fits, high does not (or is out of range)
+        while high - low > 1:
+            middle = (low + high) // 2
+            data = self._file(y, geometry, middle, metadata)
+            if len(data) <= target:
+                low, best = middle, data
+            else:
+                high = middle
+        return best
+
+    # ---- decoding
+
+    def decode(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Features:
+        """A ``.plf`` file to the features that the network's tail takes.
+
+        Args:
+            data: the whole file.
+            limits: what is refused as too large, before anything is allocated.
+
+        Returns:
+            (1, C, h, w) float32 with the picture's geometry.
+
+        Raises:
+            BitstreamError: the bytes are damaged, or larger than the limits.
+            ModelMismatchError: another codec made the file.
+        """
+        return self.decode_batch([data], limits=limits)[0]
+
+    def decode_batch(self, files: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> list[Features]:
+        """Several files at once; errors as `decode`, for the first file that is wrong."""
+        read = [self.decode_latents(data, limits=limits) for data in files]
+        out: dict[int, Features] = {}
+        with inference():
+            for where in _same_shape([y for y, _ in read]):
+                f_hat = self.file.g_s(torch.cat([read[i][0] for i in where]))
+                for i, f in zip(where, f_hat, strict=True):
+                    out[i] = Features.of(f[None], read[i][1])
+        return [out[i] for i in range(len(files))]
+
+    def decode_latents(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, Geometry]:
+        """A ``.plf`` file to the decoded latents (1, M, h, w): what a thief of the bytes has.
+
+        The same bytes give the same latents, bit for bit, everywhere. Errors as `decode`.
+        """
+        stream = parse(data, limits=limits)
+        header = stream.header
+        geometry = Geometry(header.width, header.height, header.size, self.file.config.stride)
+        s = self.decode_symbols(stream, geometry)
+        return self.latents_of(s, header.quality_step)[None], geometry
+
+    def latents_of(self, s: Symbols, step: int) -> Tensor:
+        """Decoded symbols to latents (M, h, w), at a quality step of 0 to 224."""
+        y_g = torch.from_numpy((s.y + s.mean).astype(np.float32))
+        return y_g * self.file.inverse_gain(step)[:, None, None]
+
+    def decode_symbols(self, stream: Bitstream, geometry: Geometry) -> Symbols:
+        """The payload's symbols, checked against the file's hash; errors as `decode`."""
+        config, header = self.file.config, stream.header
+        if header.fingerprint != self.fingerprint:
+            raise ModelMismatchError(
+                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
+                f"got {self.name!r} with {self.fingerprint.hex()}"
+            )
+        shape = (header.latent_height, header.latent_width)
+        step = config.latent_stride
+        expected = (geometry.canvas_height // step, geometry.canvas_width // step)
+        if shape != expected:
+            raise MalformedError(
+                f"header: got {shape[0]} x {shape[1]} latents, expected {expected[0]} x {expected[1]} for a "
+                f"{geometry.width} x {geometry.height} picture scaled to {geometry.size} px"
+            )
+        z_shape = (config.widths.side, -(-shape[0] // 4), -(-shape[1] // 4))
+        decoder = SymbolDecoder(stream.payload)
+        z = decoder.decode(_channel_rows(z_shape), self._tables_z).reshape(z_shape)
+        if int(np.abs(z.astype(np.int64)).max()) > LIMIT_SIDE:
+            raise MalformedError(f"payload: side information out of range, expected at most {LIMIT_SIDE}")
+        index, mean = self._predict(z, *shape)
+        y = decoder.decode(_flat(index), self._tables_y).reshape(index.shape)
+        decoder.finish()
+        s = Symbols(z, y, index, mean)
+        if s.hash != header.symbol_hash:
+            raise SymbolHashError(
+                f"decoded symbols: got hash {s.hash.hex()}, expected {header.symbol_hash.hex()}: "
+                "a damaged payload with right checksums, or a decoder that is not exact"
+            )
+        return s
+
+    # ---- the network's tail
+
+    def tail(self, features: Tensor) -> Any:
+        """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
+
+        For a YOLOv5 these are the raw outputs of its head; `detect` makes boxes of them.
+
+        Raises:
+            InputError: the codec was made without its network, or a shape that the tail does not take.
+        """
+        channels = self.file.config.widths.features
+        if features.ndim != 4 or features.shape[1] != channels:
+            raise InputError(f"tail: got features {tuple(features.shape)}, expected (B, {channels}, h, w)")
+        with inference():
+            return self.network.tail((features.as_subclass(torch.Tensor),))
+
+    def detect(
+        self,
+        features: Tensor | bytes,
+        *,
+        geometry: Geometry | None = None,
+        confidence: float | None = None,
+        iou: float = 0.45,
+        most: int = 300,
+    ) -> Boxes:
+        """Features, or a ``.plf`` file, to boxes in pixels of the original photograph, best first.
+
+        Args:
+            features: what `decode` gave, or the bytes of a file.
+            geometry: for a plain tensor (1, C, h, w): the picture's geometry.
+            confidence: least score in [0, 1]; the codec's own, `confidence`, unless given.
+            iou: overlap in [0, 1] above which the weaker of two boxes of a class goes.
+            most: boxes at the most.
+
+        Raises:
+            InputError: a tensor without geometry, or of a shape that the tail does not take.
+        """
+        if isinstance(features, bytes | bytearray):
+            features = self.decode(bytes(features))
+        geometry = geometry if geometry is not None else getattr(features, "geometry", None)
+        if geometry is None:
+            raise InputError("detect: a plain tensor does not know its picture; give geometry=")
+        channels = self.file.config.widths.features
+        if features.ndim != 4 or features.shape[:2] != (1, channels):
+            raise InputError(f"detect: got features {tuple(features.shape)}, expected (1, {channels}, h, w)")
+        f = features.as_subclass(torch.Tensor)
+        return self.detector.boxes(f, geometry, confidence=confidence, iou=iou, most=most)
+
+
+def _channel_rows(shape: tuple[int, ...]) -> Ints:
+    """Row of the table of z for each symbol: its channel."""
+    return np.repeat(np.arange(shape[0], dtype=np.int32), shape[1] * shape[2])
+
+
+def _same_shape(tensors: Sequence[Tensor], most: int = 16) -> list[list[int]]:
+    """Positions of tensors that can share a batch, in groups of at most `most`."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, t in enumerate(tensors):
+        groups.setdefault(tuple(t.shape), []).append(i)
+    return [g[i : i + most] for g in groups.values() for i in range(0, len(g), most)]

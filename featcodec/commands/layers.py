@@ -1,0 +1,100 @@
+"""``featcodec layers``: the places where a network can be cut, and what a cut there costs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featcodec.console import show, show_json
+from featcodec.errors import FeatcodecError, InputError
+
+if TYPE_CHECKING:
+    from featcodec.networks.survey import Layer
+
+__all__ = ["layers"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The layers to list, and what their figures compare with."""
+
+    layers: list[Layer]
+    input_shape: tuple[int, ...]
+    flops: int
+
+    @property
+    def input_bytes(self) -> int:
+        return math.prod(self.input_shape)
+
+
+def layers(arguments: argparse.Namespace) -> int:
+    """List where a network can be cut."""
+    found = _find(arguments)
+    if arguments.json:
+        show_json([_as_json(arguments.model, found)])
+        return 0
+    shape = " x ".join(map(str, found.input_shape[1:]))
+    show(f"{arguments.model}: input {shape}, {found.input_bytes:,} bytes, {found.flops / 1e9:.2f} GFLOP")
+    rows = [_row(layer, found) for layer in found.layers]
+    head = ("layer", "crosses", "stride", "head GFLOP", "of all", "bytes", "of input", "")
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        cells = [
+            c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        show("  ".join([*cells[:-1], row[-1]]).rstrip())
+    return 0
+
+
+def _find(arguments: argparse.Namespace) -> _Found:
+    from featcodec.networks.by_name import network_by_name
+    from featcodec.networks.split import example_picture
+    from featcodec.networks.survey import distinct, survey
+
+    network = network_by_name(arguments.model, weights=arguments.weights)
+    picture = example_picture(network, arguments.size)
+    try:
+        seen = survey(network, (picture,))
+    except FeatcodecError as error:
+        raise InputError(f"{arguments.model}: {error}; --size gives another size") from error
+    chosen = list(seen.layers) if arguments.all else distinct(layer for layer in seen.layers if layer.single)
+    return _Found(chosen, tuple(picture.shape), seen.flops)
+
+
+def _row(layer: Layer, found: _Found) -> tuple[str, ...]:
+    one = len(layer.shapes) == 1
+    return (
+        layer.name,
+        " x ".join(map(str, layer.shapes[0][1:])) if one else f"{len(layer.shapes)} tensors",
+        "" if layer.stride is None else f"{layer.stride:g}",
+        f"{layer.flops / 1e9:.2f}",
+        f"{layer.flops / max(found.flops, 1):.0%}",
+        f"{layer.numbers:,}",
+        f"{layer.numbers / found.input_bytes:.2f}",
+        layer.obstacle or ("" if one else ", ".join(layer.crossing)),
+    )
+
+
+def _as_json(model: str, found: _Found) -> dict[str, object]:
+    """What ``layers --json`` shows; names and units here are an interface."""
+    return {
+        "model": model,
+        "input_shape": found.input_shape,
+        "input_bytes": found.input_bytes,
+        "flops": found.flops,
+        "layers": [
+            {
+                "name": layer.name,
+                "crossing": layer.crossing,
+                "shapes": layer.shapes,
+                "stride": layer.stride,
+                "head_flops": layer.flops,
+                "bytes": layer.numbers,
+                "bytes_of_input": layer.numbers / found.input_bytes,
+                "obstacle": layer.obstacle,
+            }
+            for layer in found.layers
+        ],
+    }

@@ -1,0 +1,1 @@
+"""How a codec is fitted to a frozen network: objective, loop, export. See docs/fitting.md."""

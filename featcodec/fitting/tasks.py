@@ -1,0 +1,283 @@
+"""What a codec must not spoil: the task, as a distortion that gradients go through.
+
+    f̂ ──tail──▶ outputs  ─┐
+    f ──tail──▶ outputs  ─┴─▶ D_task (B,)
+
+`find_task` looks at what the tail computes, once, and takes what can be compared: what the network returns,
+or what its last layers do, where that has no gradient or no fixed shape, as after non-maximum suppression.
+
+Source: Hinton et al. 2015 (arXiv:1503.02531), eq. 4, for logits; Romero et al. 2015 (arXiv:1412.6550), eq. 3,
+for what is computed on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from featcodec.errors import FitError
+from featcodec.fitting.losses import detection_divergence, distortion, relative_error
+from featcodec.networks.picture_cut import PictureCut
+from featcodec.networks.survey import watch
+from featcodec.networks.void import Void
+from featcodec.networks.yolov5_split import Split
+
+__all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task", "tensors_of"]
+
+Loss = Callable[[Any, Any], Tensor]
+_MOST_NAMED = 4
+
+
+class Task(Protocol):
+    """A task, as the loop uses it."""
+
+    def target(self, f: Tensor, labels: Any) -> Any:
+        """What decoded features are judged by, from uncoded features (B, C, h, w); without gradients."""
+
+    def distortion(self, f_hat: Tensor, target: Any) -> Tensor:
+        """D_task (B,) of decoded features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A YOLOv5's maps that later layers look back to, and its raw outputs: `featcodec.fitting.losses`.
+
+    The raw outputs are for a fit that starts from a good codec: by their noisy gradients a new one hardly
+    moves.
+    """
+
+    network: Split
+    feature_weight: float
+    output_weight: float
+
+    def target(self, f: Tensor, labels: Any) -> list[Tensor]:  # noqa: ARG002
+        return self.network.maps(f)
+
+    def distortion(self, f_hat: Tensor, target: list[Tensor]) -> Tensor:
+        got = self.network.maps(f_hat)
+        d = distortion(got, target, self.feature_weight)
+        if self.output_weight:
+            head = self.network.network.detect
+            read = len(head.m)  # the last maps are what the head reads
+            d = d + self.output_weight * detection_divergence(head(got[-read:]), head(target[-read:]))
+        return d
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The features themselves: no tail is run."""
+
+    def target(self, f: Tensor, labels: Any) -> Tensor:  # noqa: ARG002
+        return f
+
+    def distortion(self, f_hat: Tensor, target: Tensor) -> Tensor:
+        return relative_error(f_hat, target)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTask:
+    """The user's loss of what the network returns, against labels or what it returns uncoded.
+
+    Attributes:
+        network: cut.
+        loss: (output, labels, or the output from uncoded features where there are none) to (B,).
+        feature_weight: share of the features' own error.
+    """
+
+    network: Split | PictureCut
+    loss: Loss
+    feature_weight: float
+
+    def target(self, f: Tensor, labels: Any) -> tuple[Tensor, Any]:
+        return f, self.network.tail((f,)) if labels is None else labels
+
+    def distortion(self, f_hat: Tensor, target: tuple[Tensor, Any]) -> Tensor:
+        f, wanted = target
+        loss = self.loss(self.network.tail((f_hat,)), wanted)
+        if not isinstance(loss, Tensor) or loss.shape != f.shape[:1]:
+            got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise FitError(f"task: got {got}, expected a loss ({len(f)},), one number for each picture")
+        return loss.float() + self.feature_weight * relative_error(f_hat, f)
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """What the network returns, or one of its layers, against the same from uncoded features.
+
+    Attributes:
+        network: cut.
+        layer: the layer whose output is compared; empty for what the network returns.
+        kept: which of the tensors there, by position.
+        names: what they are called.
+        feature_weight: share of the features' own error.
+    """
+
+    network: PictureCut
+    layer: str
+    kept: tuple[int, ...]
+    names: tuple[str, ...]
+    feature_weight: float
+
+    def target(self, f: Tensor, labels: Any) -> tuple[Tensor, list[Tensor]]:  # noqa: ARG002
+        return f, self._outputs(f)
+
+    def distortion(self, f_hat: Tensor, target: tuple[Tensor, list[Tensor]]) -> Tensor:
+        f, wanted = target
+        errors = [output_error(a, b) for a, b in zip(self._outputs(f_hat), wanted, strict=True)]
+        return torch.stack(errors).mean(0) + self.feature_weight * relative_error(f_hat, f)
+
+    def _outputs(self, f: Tensor) -> list[Tensor]:
+        found = list(tensors_of(self._run(f)))
+        return [found[i][1] for i in self.kept]
+
+    def _run(self, f: Tensor) -> Any:
+        if not self.layer:
+            return self.network.tail((f,))
+        seen: list[Any] = []
+
+        def visit(path: str, call: int, output: bool, what: Any) -> None:  # noqa: ARG001
+            if output:
+                seen.append(what)
+
+        with watch(self.network.network, [self.layer], visit):
+            self.network.tail((f,))
+        return seen[-1]
+
+
+def output_error(got: Tensor, wanted: Tensor) -> Tensor:
+    """Relative squared error (B,); for (B, K), also the divergence of the class probabilities, in nats."""
+    error = relative_error(got, wanted)
+    if wanted.ndim != 2 or wanted.shape[1] < 2:
+        return error
+    p, q = _log_probabilities(wanted.float()), _log_probabilities(got.float())
+    return error + F.kl_div(q, p, reduction="none", log_target=True).sum(1)
+
+
+def _log_probabilities(x: Tensor) -> Tensor:
+    """Of logits; of probabilities likewise, whose logarithms are logits."""
+    if bool((x.detach() >= 0).all()) and bool(((x.detach().sum(1) - 1).abs() < 1e-2).all()):
+        x = x.clamp(min=1e-8).log()
+    return x.log_softmax(1)
+
+
+def find_task(
+    network: Split | PictureCut,
+    task: str | Loss,
+    f: Tensor,
+    *,
+    feature_weight: float,
+    output_weight: float = 0.0,
+) -> Task:
+    """The task that a codec is fitted for.
+
+    Args:
+        network: cut.
+        task: ``"outputs"``: what the tail computes; ``"features"``; or the user's own loss.
+        f: uncoded features (B, C, h, w) of a few pictures, two or more.
+        feature_weight: share of the features' own error.
+        output_weight: share of a YOLOv5's raw outputs.
+
+    Raises:
+        FitError: no such task, an `output_weight` for another one, or nothing that the tail computes can be
+            compared; says what was found.
+    """
+    if output_weight and (task != "outputs" or not isinstance(network, Split)):
+        raise FitError(f"output_weight: got {output_weight:g}, expected 0: it is for a YOLOv5's outputs only")
+    if callable(task):
+        return OwnTask(network, task, feature_weight)
+    if task == "features":
+        return Features()
+    if task != "outputs":
+        raise FitError(f"task: got {task!r}, expected outputs, features or a function")
+    return (
+        Detection(network, feature_weight, output_weight)
+        if isinstance(network, Split)
+        else _distill(network, f, feature_weight)
+    )
+
+
+def _distill(network: PictureCut, f: Tensor, feature_weight: float) -> Distillation:
+    """The outermost and last of what can be compared: what the network returns, or a layer's output."""
+    f = f.detach().float()
+    other = f + 0.1 * f.std() * torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f.device)
+    first, second = _seen(network, f), _seen(network, other)
+    # outer layers before inner ones; sorting keeps the order of those alike
+    last_first = list(first)[::-1]
+    order = sorted(last_first, key=lambda path: path.count(".") + bool(path))
+    for path in order:
+        kept = _comparable(first[path], second.get(path, []), len(f))
+        if kept:
+            names = tuple(f"{path}{first[path][i][0]}" or "output" for i in kept)
+            return Distillation(network, path, kept, names, feature_weight)
+    returned = [
+        f"{name or 'output'} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for name, t in first[""]
+    ]
+    got = ", ".join(returned[:_MOST_NAMED]) or "no tensor"
+    raise FitError(
+        f"task: the network returns {got}, and neither that nor a layer after the cut gives a tensor that "
+        "has a gradient and always the same shape (B, ...); give a loss of your own, or task='features'"
+    )
+
+
+def _comparable(
+    first: list[tuple[str, Tensor]], second: list[tuple[str, Tensor]], batch: int
+) -> tuple[int, ...]:
+    """Positions of tensors that are numbers for each picture, have gradients, and keep their shape."""
+    if len(first) != len(second):
+        return ()
+    return tuple(
+        i
+        for i, ((_, a), (_, b)) in enumerate(zip(first, second, strict=True))
+        if a.is_floating_point() and a.requires_grad and a.shape == b.shape and a.shape[:1] == (batch,)
+        and a.numel() > 0
+    )  # fmt: skip
+
+
+def _seen(network: PictureCut, f: Tensor) -> dict[str, list[tuple[str, Tensor]]]:
+    """The tensors that each layer of the tail returns, in the order of computation, its own last."""
+    seen: dict[str, list[tuple[str, Tensor]]] = {}
+    given = f.clone().requires_grad_()
+
+    def visit(path: str, call: int, output: bool, what: Any) -> None:  # noqa: ARG001
+        if output and path:
+            seen.pop(path, None)  # the last call counts
+            seen[path] = [(name, t) for name, t in tensors_of(what) if not _before(t, given)]
+
+    paths = [path for path, _ in network.network.named_modules() if path]
+    with torch.enable_grad(), watch(network.network, paths, visit):
+        output = network.tail((given,))
+    return {**seen, "": list(tensors_of(output))}
+
+
+def _before(tensor: Tensor, features: Tensor) -> bool:
+    """Whether it comes from before the cut, or from layers that end there: those return the features."""
+    same = not isinstance(tensor, Void) and tensor.data_ptr() == features.data_ptr()
+    return isinstance(tensor, Void) or (same and tensor.shape == features.shape)
+
+
+def tensors_of(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in what a network returns: tuples, lists, dictionaries and dataclasses are opened.
+
+    Yields:
+        A name, such as ``"[0].boxes"`` (empty where the output is a tensor), and the tensor.
+
+    Example:
+        >>> [name for name, _ in tensors_of({"out": torch.zeros(1), "aux": [torch.zeros(2)]})]
+        ['.out', '.aux[0]']
+    """
+    if isinstance(output, Tensor):
+        yield name, output
+    elif isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from tensors_of(value, f"{name}.{key}")
+    elif isinstance(output, list | tuple):
+        for i, value in enumerate(output):
+            yield from tensors_of(value, f"{name}[{i}]")
+    elif is_dataclass(output) and not isinstance(output, type):
+        for field in fields(output):
+            yield from tensors_of(getattr(output, field.name), f"{name}.{field.name}")

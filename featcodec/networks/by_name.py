@@ -1,0 +1,142 @@
+"""Networks by name: the YOLOv5 family, weights files, torchvision, timm, and the user's own code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import nn
+
+from featcodec.errors import CodecFileError, InputError, MissingExtraError
+from featcodec.networks.yolov5 import Scale, YOLOv5
+from featcodec.networks.yolov5_weights import read_state_dict, yolov5_from
+
+__all__ = ["FORMS", "network_by_name"]
+
+FORMS = "yolov5n to yolov5x, a weights file of YOLOv5, torchvision:NAME, timm:NAME or MODULE:CALLABLE"
+_WEIGHTS = (".pt", ".pth", ".safetensors")
+
+
+def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+    """A network in evaluation mode, by its name.
+
+    Args:
+        name: one of
+
+            - ``yolov5n``, ``yolov5s``, ``yolov5m``, ``yolov5l``, ``yolov5x``: 80 classes;
+            - a file of YOLOv5's weights (.safetensors, .pt, .pth), of which nothing is executed;
+            - ``torchvision:NAME``, ``timm:NAME``: as those packages call it; nothing is downloaded;
+            - ``package.module:callable``: the user's own code. **The module is imported, which runs it**,
+              and the callable is called without arguments to give the network (a network as such will do,
+              too). The working folder is searched, as by ``python -m``.
+        weights: file with the weights, every tensor of the network by name; random ones unless given, the
+            same each time, so that a codec fitted to them finds them again.
+
+    Raises:
+        InputError: no such name, or the user's code gives no network.
+        CodecFileError: a weights file that cannot be used.
+        MissingExtraError: torchvision or timm is not installed.
+
+    Example:
+        >>> network_by_name("yolov5n").scale
+        'n'
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = _network(name).eval()
+    if weights is not None:
+        try:
+            network.load_state_dict(read_state_dict(weights))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CodecFileError(f"{os.fspath(weights)}: not the weights of {name}: {reason}") from error
+    return network
+
+
+def _network(name: str) -> nn.Module:
+    kind, _, rest = name.partition(":")
+    scales: dict[str, Scale] = {f"yolov5{scale}": scale for scale in get_args(Scale)}
+    if name in scales:
+        return YOLOv5(scales[name])
+    if Path(name).suffix.lower() in _WEIGHTS:
+        return yolov5_from(name)
+    if not (kind and rest):
+        near = difflib.get_close_matches(name, scales, n=1)
+        raise InputError(f"model: got {name!r}, expected {', '.join(near) or FORMS}")
+    if kind == "torchvision":
+        return _torchvision(rest)
+    return _timm(rest) if kind == "timm" else _own(kind, rest)
+
+
+def _torchvision(name: str) -> nn.Module:
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise MissingExtraError("torchvision is missing: pip install 'featcodec[fit]'") from error
+    if name not in models.list_models():
+        raise _unknown("torchvision", name, models.list_models())
+    # detectors and segmenters would else download a backbone
+    parameters = inspect.signature(models.get_model_builder(name)).parameters
+    options = {"weights_backbone": None} if "weights_backbone" in parameters else {}
+    with _building(f"torchvision:{name}"):
+        network: nn.Module = models.get_model(name, weights=None, **options)
+    return network
+
+
+def _timm(name: str) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError("timm is missing: pip install timm") from error
+    if not timm.is_model(name):
+        raise _unknown("timm", name, timm.list_models())
+    with _building(f"timm:{name}"):
+        network: nn.Module = timm.create_model(name, pretrained=False)
+    return network
+
+
+def _own(module: str, attribute: str) -> nn.Module:
+    name = f"{module}:{attribute}"
+    with _building(name), _working_folder():
+        network = getattr(importlib.import_module(module), attribute)
+        if not isinstance(network, nn.Module):
+            network = network()
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{name}: got {type(network).__name__}, expected a torch.nn.Module")
+    return network
+
+
+@contextmanager
+def _building(name: str) -> Iterator[None]:
+    """Somebody else's code runs inside: its warnings are not the user's, its errors get a name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{name}: {reason}") from error
+
+
+@contextmanager
+def _working_folder() -> Iterator[None]:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _unknown(package: str, name: str, known: Sequence[str]) -> InputError:
+    near = ", ".join(difflib.get_close_matches(name, known, n=4, cutoff=0.4))
+    return InputError(f"{package}: no network {name!r}; similar names are {near or 'none'}")

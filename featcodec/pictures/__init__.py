@@ -1,0 +1,1 @@
+"""Anything to a picture tensor and its geometry; boxes back on the photograph, and drawn."""

@@ -1,0 +1,367 @@
+"""Any picture -> the tensor that a network takes, with the geometry that leads boxes back.
+
+    path, bytes ────┐                                          ┌─ load_image ───▶ x (1, 3, H, W), Geometry
+    PIL image ──────┼─▶ _Reading: 8 bits, opaque, as stored ───┤
+    array, tensor ──┘    (for x: no finer than x needs)        └─ open_picture ─▶ PIL image, every pixel
+
+What every way in has in common: the first frame of an animation, turned upright as EXIF says, alpha laid
+over white (as viewers do), 16 bits scaled to 8. A large JPEG is decoded at a reduced scale, and a large
+array or tensor is read in strips, so that the whole photograph never lies in memory as floats.
+"""
+
+from __future__ import annotations
+
+import io
+import operator
+import os
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeAlias, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from featcodec.errors import ImageError, InputError
+from featcodec.pictures.geometry import Geometry, check_positive
+from featcodec.pictures.rasters import Raster, array_raster, assemble, over_white, tensor_raster
+
+__all__ = ["GREY", "ImageLike", "load_image", "open_picture", "stored_size"]
+
+ImageLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
+)
+
+_T = TypeVar("_T")
+_Box: TypeAlias = tuple[float, float, float, float]
+
+GREY = 114  # what the YOLO family was trained to see beside a picture
+_PLF_MAGIC = b"\x89PLF"
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PROGRAMS = {"EPS", "WMF"}  # to read these Pillow starts Ghostscript, or the system's renderer
+_NOT_THIS_KIND = (SyntaxError, IndexError, TypeError, struct.error)  # what a plugin raises to pass a file on
+_CANVAS_PIXELS = 2**26  # of x at most: 805 MB
+_FILTERS = threading.Lock()
+
+
+def load_image(
+    image: ImageLike, *, size: int = 416, stride: int = 32, upscale: bool = False, max_pixels: int = 2**28
+) -> tuple[torch.Tensor, Geometry]:
+    """Read a picture of any kind as the tensor that a network takes.
+
+    The picture is turned upright (EXIF), its first frame taken, alpha laid over white, 16 bits scaled to 8;
+    then it is scaled down with antialiasing and centred on a grey (114) canvas.
+
+    Args:
+        image: path of a file, or its bytes, of any kind that Pillow decodes (EPS and WMF, which it hands
+            to other programs, are not); a PIL image of any mode (mode I counts as 16 bits, F as [0, 1]);
+            an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (H, W), (C, H, W) or
+            (1, C, H, W) with C = 1, 3 or 4, on any device, both in RGB(A) order and of uint8, uint16,
+            bool or floats in [0, 1].
+        size: longest side after scaling, in pixels; at least 1.
+        stride: what both canvas sides are multiples of, in pixels; at least 1.
+        upscale: enlarge a picture smaller than ``size``; without it such a picture keeps its size.
+        max_pixels: larger pictures are refused before their pixels are decoded. It stands in for
+            Pillow's own limit (which TIFF, WebP and icons still obey: 2 * ``Image.MAX_IMAGE_PIXELS``).
+
+    Returns:
+        x, float32 (1, 3, H, W), contiguous, RGB in [0, 1], multiples of 1/255, on the CPU; and the
+        geometry that leads boxes on it back to the picture.
+
+    Raises:
+        ImageError: no image, a damaged or truncated one, one that is too large, or pixels of an unknown
+            kind; the message names the file.
+        InputError: an option that makes no sense, or a canvas of more than 2**26 pixels.
+
+    Example:
+        >>> x, geometry = load_image(np.zeros((480, 640, 3), np.uint8))
+        >>> x.shape, geometry
+        (torch.Size([1, 3, 320, 416]), Geometry(width=640, height=480, size=416, stride=32))
+    """
+    check_positive(size=size, stride=stride, max_pixels=max_pixels)
+    reading = _read(image, operator.index(size), max_pixels)
+    geometry = Geometry.fit(*reading.upright_size, size=size, stride=stride, upscale=upscale)
+    if geometry.canvas_width * geometry.canvas_height > _CANVAS_PIXELS:
+        got = f"a canvas of {geometry.canvas_width} x {geometry.canvas_height}"
+        raise InputError(f"size and stride: got {got}, expected at most {_CANVAS_PIXELS} pixels")
+    pixels = torch.from_numpy(np.array(_letterbox(reading, geometry)))  # (H, W, 3)
+    x = pixels.permute(2, 0, 1).unsqueeze(0).contiguous()  # (1, 3, H, W)
+    return x.to(torch.float32).div_(255), geometry
+
+
+def open_picture(image: ImageLike, *, max_pixels: int = 2**28) -> Image.Image:
+    """Read a picture of any kind at full resolution, to draw boxes on.
+
+    Args:
+        image: as for :func:`load_image`.
+        max_pixels: larger pictures are refused before their pixels are decoded.
+
+    Returns:
+        A new RGB image, upright, so that boxes in pixels of the original photograph fit it. It carries no
+        metadata: an EXIF orientation, saved again, would turn it twice.
+
+    Raises:
+        ImageError: as for :func:`load_image`.
+        InputError: ``max_pixels`` is no integer, or less than 1.
+
+    Example:
+        >>> open_picture(np.zeros((480, 640), np.uint8)).size
+        (640, 480)
+    """
+    check_positive(max_pixels=max_pixels)
+    reading = _read(image, None, max_pixels)
+    picture = _turn(reading.picture.convert("RGB"), reading.orientation)  # convert copies, RGB too
+    picture.info = {}
+    return picture
+
+
+def stored_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Sides of a picture in a file, in pixels, as stored: not yet turned upright. No pixel is decoded.
+
+    Args:
+        path: a file of any kind that Pillow decodes.
+
+    Returns:
+        Width and height; those of a file that holds several sizes are what it says first.
+
+    Raises:
+        ImageError: no image, or one with a damaged beginning; the message names the file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (640, 480)).save(Path(folder, "grey.png"))
+        ...     stored_size(Path(folder, "grey.png"))
+        (640, 480)
+    """
+    name = _name(path)
+
+    def read() -> tuple[int, int]:
+        with _opened(path, name) as picture:
+            return picture.size
+
+    with _refusing(name):
+        return _without_warnings(read)
+
+
+# ---- from pixels as stored to the canvas
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A picture as stored, not yet turned upright, perhaps at a reduced scale."""
+
+    picture: Image.Image  # mode L or RGB
+    width: int  # of the original, as stored
+    height: int
+    box: _Box  # the part of `picture` that shows the original: a reduced last pixel may reach beyond it
+    orientation: int  # EXIF, 1 to 8
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def _letterbox(reading: _Reading, geometry: Geometry) -> Image.Image:
+    """Scale, turn (cheap once the picture is small) and centre on grey: RGB, canvas size."""
+    scaled = (geometry.scaled_width, geometry.scaled_height)
+    as_stored = scaled[::-1] if reading.orientation >= 5 else scaled
+    small = reading.picture.resize(as_stored, Image.Resampling.BILINEAR, box=reading.box, reducing_gap=2.0)
+    canvas = Image.new("RGB", (geometry.canvas_width, geometry.canvas_height), (GREY, GREY, GREY))
+    canvas.paste(_turn(small, reading.orientation), (geometry.left, geometry.top))
+    return canvas
+
+
+def _turn(picture: Image.Image, orientation: int) -> Image.Image:
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+
+
+def _needed(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """Fewest pixels to read: twice those of the scaled picture, so that the filter still has its say."""
+    if size is None:
+        return width, height
+    twice = Geometry.fit(width, height, size=2 * size)
+    return twice.scaled_width, twice.scaled_height
+
+
+# ---- ways in
+
+
+def _read(image: ImageLike, size: int | None, max_pixels: int) -> _Reading:
+    """Read at no less detail than a longest side of `size` needs; whole without one."""
+    if isinstance(image, torch.Tensor):
+        return _read_raster(tensor_raster(image), size, max_pixels)
+    if isinstance(image, np.ndarray):
+        return _read_raster(array_raster(image), size, max_pixels)
+    if isinstance(image, Image.Image):
+        name = f"<PIL image {image.mode} {image.width} x {image.height}>"
+        with _refusing(name):
+            # Not drafted: that would shrink the caller's own image.
+            return _without_warnings(lambda: _read_picture(image, name, None, max_pixels))
+    name = _name(image)
+    with _refusing(name):
+        return _without_warnings(lambda: _read_encoded(image, name, size, max_pixels))
+
+
+def _name(image: object) -> str:
+    """What messages call a file or its bytes: one printable line."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return "<bytes>"
+    if isinstance(image, (str, os.PathLike)):
+        path = os.fsdecode(image)
+        return path if path and path.isprintable() else repr(path)
+    expected = "a path, bytes, a PIL image, a NumPy array or a torch tensor"
+    raise ImageError(f"image: got {type(image).__name__}, expected {expected}")
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Make one kind of error of the many that Pillow raises on damaged data."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or f"no readable image: {error}"
+        raise ImageError(f"{name}: {' '.join(reason.split())}") from error
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise ImageError(f"{name}: no readable image: {reason}") from error
+
+
+def _without_warnings(work: Callable[[], _T]) -> _T:
+    """Run `work`, again if the caller's filters made an error of one of Pillow's warnings.
+
+    Filters belong to the whole process, and changing them is safe in no thread but one; so nothing is
+    changed under ordinary filters, where the warnings do no harm.
+    """
+    try:
+        return work()
+    except Warning:
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+
+
+def _read_encoded(image: Any, name: str, size: int | None, max_pixels: int) -> _Reading:
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        with io.BytesIO(bytes(image)) as stream:
+            return _read_picture(_open_encoded(stream, name), name, size, max_pixels)
+    with _opened(image, name) as picture:
+        return _read_picture(picture, name, size, max_pixels)
+
+
+@contextmanager
+def _opened(image: str | os.PathLike[str], name: str) -> Iterator[Image.Image]:
+    path = Path(os.fsdecode(image))
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe could wait forever
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise ImageError(f"{name}: got {kind}, expected an image file")
+    with path.open("rb") as file:
+        yield _open_encoded(file, name)
+
+
+def _open_encoded(stream: IO[bytes], name: str) -> Image.Image:
+    """As Image.open, but without its limit on pixels (max_pixels is ours) and without other programs."""
+    prefix = stream.read(16)
+    if not prefix:
+        raise ImageError(f"{name}: got 0 bytes, expected an image")
+    if prefix.startswith(_PLF_MAGIC):
+        raise ImageError(f"{name}: got a .plf file, expected an image; decode it, it is encoded already")
+    reason = f"it starts with {prefix[:8]!r}"
+    for import_plugins in (Image.preinit, Image.init):  # the common kinds, then all
+        import_plugins()
+        for kind in [kind for kind in Image.ID if kind not in _PROGRAMS]:
+            factory, accept = Image.OPEN[kind]
+            try:
+                accepted = accept is None or accept(prefix)
+                if accepted and not isinstance(accepted, str):  # a str says why this Pillow cannot
+                    stream.seek(0)
+                    return factory(stream, "")
+            except _NOT_THIS_KIND as error:
+                reason = f"{kind}: {error}" if accept else reason
+    raise ImageError(f"{name}: no image of a known kind ({' '.join(reason.split())})")
+
+
+def _read_raster(raster: Raster, size: int | None, max_pixels: int) -> _Reading:
+    width, height = raster.width, raster.height
+    _check_pixels(raster.name, width, height, max_pixels)
+    wide, high = _needed(width, height, size)
+    across, down = width // wide, height // high
+    picture = assemble(raster, (across, down))
+    return _Reading(picture, width, height, (0, 0, width / across, height / down), 1)
+
+
+def _read_picture(picture: Image.Image, name: str, size: int | None, max_pixels: int) -> _Reading:
+    width, height = picture.size
+    _check_pixels(name, width, height, max_pixels)
+    drafted = picture.draft(None, _needed(width, height, size)) if size else None  # JPEG only
+    picture.load()
+    if drafted is None:
+        width, height = picture.size  # a TIFF turns itself, and an icon finds its size, as it loads
+    box: _Box = drafted[1] if drafted else (0, 0, width, height)
+    return _Reading(_flatten(picture, name), width, height, box, _orientation(picture))
+
+
+def _orientation(picture: Image.Image) -> int:
+    if picture.format == "TIFF":  # it turned itself as it was loaded; before Pillow 10.1 the tag stays
+        return 1
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except Warning:
+        raise
+    except Exception:  # corrupt EXIF is no reason to refuse a sound picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _flatten(picture: Image.Image, name: str) -> Image.Image:
+    """Any mode as L or RGB, opaque."""
+    mode = picture.mode
+    if mode == "F" or mode.startswith("I"):  # Pillow's own conversion clips these at 255
+        return assemble(array_raster(_numbers(picture, name), name), (1, 1))
+    if mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+        return cast(Image.Image, ImageCms.applyTransform(picture, transform))  # None only where in place
+    if mode == "La":
+        return _flatten(picture.convert("LA"), name)
+    keyed = mode in ("1", "L", "RGB") and "transparency" in picture.info
+    if keyed or mode in ("LA", "P", "PA", "RGBA", "RGBa"):
+        return over_white(picture)
+    return picture if mode in ("L", "RGB") else picture.convert("L" if mode == "1" else "RGB")
+
+
+def _numbers(picture: Image.Image, name: str) -> NDArray[Any]:
+    """Modes F, I and I;16 as an array (H, W) of a kind that `array_raster` takes."""
+    values = np.asarray(picture)
+    if picture.mode != "I":
+        return values
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise ImageError(f"{name}: got values from {low} to {high}, expected 16 bits, 0 to 65535")
+    return values.astype(np.uint16)
+
+
+def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: got {width} x {height} pixels, expected at least one")
+    if width * height > max_pixels:
+        raise ImageError(f"{name}: got {width} x {height} pixels, expected at most {max_pixels} (max_pixels)")

@@ -1,0 +1,320 @@
+"""A run of the bench from the command line to its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from featcodec.bench import demo
+from featcodec.commands import bench as cli
+from featcodec.evaluation.results import from_json
+from featcodec.networks.yolov5 import YOLOv5
+from featcodec.pictures.loading import stored_size
+
+QUICK = ("--anchors", "image-jpeg,raw-zstd", "--qualities", "2,6", "--bootstrap", "20", "--workers", "1")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Two small photographs, and another to calibrate on."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for name in ("astronaut.png", "rocket.jpg", "coffee.png"):
+        (path,) = demo.photographs((name,))
+        part = folder / ("calibrate" if name == "coffee.png" else "evaluate")
+        part.mkdir(exist_ok=True)
+        picture = Image.open(path).convert("RGB")
+        picture.thumbnail((224, 224))
+        picture.save(part / f"{Path(name).stem}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def coco(photographs):
+    """The same photographs with boxes."""
+    names = ("astronaut.png", "rocket.png")
+    sizes = [stored_size(photographs / "evaluate" / n) for n in names]
+    content = {
+        "images": [
+            {"id": i, "file_name": n, "width": w, "height": h}
+            for i, (n, (w, h)) in enumerate(zip(names, sizes, strict=True))
+        ],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "kite"}],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 1, "bbox": [20, 5, 150, 215], "iscrowd": 0},
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [1, 1, 9, 9], "iscrowd": 0},
+        ],
+    }
+    path = photographs / "boxes.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def result(path):
+    return from_json(path.read_text(), str(path))
+
+
+@pytest.fixture(scope="module")
+def once(photographs, tmp_path_factory):
+    """One run on photographs without labels, and the folder that it leaves."""
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["street", "--images", str(photographs / "evaluate")]
+    arguments += ["--calibrate", str(photographs / "calibrate"), *QUICK]
+    arguments += ["--work", str(out / "work"), "--json", str(out / "run.json")]
+    assert cli.main([*arguments, "--html", str(out / "run.html"), "--plot", str(out / "run.png")]) == 0
+    return out, arguments
+
+
+def test_without_labels_the_uncoded_detections_are_the_reference(once):
+    got = result(once[0] / "run.json")
+    assert not got.labelled
+    assert (got.pictures, got.uncoded_map) == (2, pytest.approx(100))
+    assert [e.name for e in got.entries] == ["street", "image-jpeg", "raw-zstd"]
+
+
+def test_every_entry_has_its_points_from_few_bytes_to_many(once):
+    entries = {e.name: e for e in result(once[0] / "run.json").entries}
+    assert [p.point for p in entries["street"].points] == [2, 6]
+    assert len(entries["raw-zstd"].points) == 1
+    for entry in entries.values():
+        sizes = [p.bytes for p in entry.points]
+        assert sizes == sorted(sizes)
+    # 8-bit features without loss of more than rounding are as good as the uncoded ones
+    assert entries["raw-zstd"].points[0].map > 90
+    assert entries["raw-zstd"].points[0].bytes > 10 * entries["street"].points[0].bytes
+
+
+def test_a_result_says_how_it_was_made(once):
+    made = result(once[0] / "run.json").made
+    assert made.command.startswith("featcodec-bench street --images")
+    assert made.versions["torch"] == version("torch")
+    assert made.seeds == {"bootstrap": 1}
+
+
+def test_a_page_and_a_plot_come_with_it(once):
+    out, _ = once
+    page = (out / "run.html").read_text()
+    assert page.count("data:image/jpeg") >= 2 * 4
+    assert (out / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_run_does_nothing_again_and_finds_the_same(once):
+    out, arguments = once
+    before = {p.name: p.stat().st_mtime_ns for p in (out / "work" / "journal").iterdir()}
+    first = result(out / "run.json")
+    assert cli.main(arguments) == 0
+    after = {p.name: p.stat().st_mtime_ns for p in (out / "work" / "journal").iterdir()}
+    again = result(out / "run.json")
+    assert before == after
+    assert (first.entries, first.bd, first.notes) == (again.entries, again.bd, again.notes)
+
+
+def test_what_a_kill_left_out_is_done_by_the_next_run(once):
+    out, arguments = once
+    first = result(out / "run.json")
+    torn = sorted((out / "work" / "journal").iterdir())[0]
+    os.truncate(torn, torn.stat().st_size - 10)
+    other = sorted((out / "work" / "journal").iterdir())[1]
+    other.unlink()
+    assert cli.main(arguments) == 0
+    again = result(out / "run.json")
+    for a, b in zip(first.entries, again.entries, strict=True):
+        assert [(p.bytes, p.map) for p in a.points] == [(p.bytes, p.map) for p in b.points]
+
+
+def test_labels_are_what_accuracy_is_measured_against(coco, photographs, tmp_path, capsys):
+    arguments = ["street-open", "--data", str(coco), "--images", str(photographs / "evaluate")]
+    arguments += ["--anchors", "none", "--qualities", "8", "--bootstrap", "5", "--workers", "1"]
+    assert cli.main([*arguments, "--work", str(tmp_path), "--json", str(tmp_path / "run.json")]) == 0
+    got = result(tmp_path / "run.json")
+    assert got.labelled
+    assert 0 < got.uncoded_map <= 100
+    assert [e.name for e in got.entries] == ["street-open"]
+    assert "No boxes of bicycle, car, motorcycle, bus, truck" in capsys.readouterr().out
+
+
+def test_anchors_alone_on_a_network_without_codec(photographs, coco, tmp_path):
+    torch.manual_seed(0)
+    save_file(YOLOv5("n", classes=2).half().state_dict(), tmp_path / "net.safetensors")
+    arguments = ["--network", str(tmp_path / "net.safetensors"), "--data", str(coco)]
+    arguments += ["--images", str(photographs / "evaluate"), "--size", "128", "--at", "2"]
+    arguments += ["--calibrate", str(photographs / "calibrate"), *QUICK, "--work", str(tmp_path)]
+    assert cli.main([*arguments, "--json", str(tmp_path / "run.json")]) == 0
+    got = result(tmp_path / "run.json")
+    assert "cut after layer 2, 128 px" in got.network
+    assert {e.name for e in got.entries} == {"raw-zstd", "image-jpeg"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "{coco}"], "got no folder for its pictures, expected --images"),
+        (["--images", "{empty}"], "got no pictures"),
+        (["--images", "{folder}", "--anchors", "raw-zstd"], "expected a folder of some, --calibrate FOLDER"),
+        (
+            ["--images", "{folder}", "--anchors", "raw-zstd", "--calibrate", "{folder}"],
+            "is among the pictures to evaluate",
+        ),
+        (["--anchors", "raw-mpeg2"], "got 'raw-mpeg2', expected one of"),
+        (["street", "street"], "entry 'street': got it twice"),
+        (["no-such-codec"], "got 'no-such-codec', expected a path or one of"),
+        (["street", "--network", "{net}"], "got a network with digest"),
+        (["--network", "{net}", "--images", "{folder}"], "a network of 2 classes, expected 0"),
+        (["--json", "{folder}/missing/run.json"], "missing"),
+        (["--plot", "plot.bmp"], "plot.bmp"),
+        (
+            ["--data", "{gone}", "--images", "{folder}"],
+            "the annotations name this picture, but it is missing",
+        ),
+        (["--data", "{foreign}", "--images", "{folder}"], "got no box of any class of the network"),
+        (["--work", "{coco}"], "boxes.json"),
+        (["--qualities", "9"], "quality"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, said, coco, photographs, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    torch.manual_seed(0)
+    save_file(YOLOv5("n", classes=2).half().state_dict(), tmp_path / "net.safetensors")
+    content = json.loads(coco.read_text())
+    content["images"][0]["file_name"] = "gone.png"
+    (tmp_path / "gone.json").write_text(json.dumps(content))
+    content = json.loads(coco.read_text())
+    content["categories"][0]["name"] = "walrus"
+    (tmp_path / "foreign.json").write_text(json.dumps(content))
+    places = {
+        "coco": coco,
+        "folder": photographs / "evaluate",
+        "empty": tmp_path / "empty",
+        "net": tmp_path / "net.safetensors",
+        "gone": tmp_path / "gone.json",
+        "foreign": tmp_path / "foreign.json",
+    }
+    filled = [a.format(**places) for a in arguments]
+    quick = [] if "--anchors" in filled else ["--anchors", "none"]
+    work = [] if "--work" in filled else ["--work", str(tmp_path / "work")]
+    assert cli.main([*filled, *quick, *work, "--workers", "1", "--bootstrap", "5"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_an_encoder_that_fails_is_left_out(photographs, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("imageio_ffmpeg")
+    broken = tmp_path / "ffmpeg"
+    import imageio_ffmpeg
+
+    # lists its encoders as the real one does, and fails on every picture
+    broken.write_text(
+        f'#!/bin/sh\ncase "$*" in *-i\\ *) echo "no memory" >&2; exit 1;; esac\n'
+        f'exec {imageio_ffmpeg.get_ffmpeg_exe()} "$@"\n'
+    )
+    broken.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(broken))
+    arguments = ["street", "--images", str(photographs / "evaluate"), "--anchors", "image-vvc,image-jpeg"]
+    arguments += ["--qualities", "4", "--bootstrap", "5", "--workers", "2", "--work", str(tmp_path / "work")]
+    assert cli.main([*arguments, "--json", str(tmp_path / "run.json")]) == 1
+    got = result(tmp_path / "run.json")
+    assert {e.name for e in got.entries} == {"street", "image-jpeg"}
+    assert sum("image-vvc at" in note and "is left out" in note for note in got.notes) == 5
+    assert "no memory" in capsys.readouterr().err
+
+
+def soon_gone(group):
+    """Whether nobody is left of a process group, after ten seconds at most."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 256, (128, 128, 3), np.uint8)).save(folder / f"{i:02}.png")
+    command = [sys.executable, "-m", "featcodec.commands.bench", "street", "--images", str(folder)]
+    command += ["--anchors", "none", "--work", str(tmp_path / "work"), "--workers", "2"]
+    run = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # inherited as ignored where a test runner is started in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    journal = tmp_path / "work" / "journal"
+    deadline = time.monotonic() + 120
+    while not (journal.is_dir() and any(journal.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)  # as the terminal does: to the workers, too
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert soon_gone(run.pid)
+    lines = sum(path.read_text().count("\n[") for path in journal.iterdir())
+    assert lines > 0
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "street" in done.stdout
+
+
+def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp_path, capsys):
+    training = tmp_path / "training"
+    training.mkdir()
+    for i, path in enumerate(demo.photographs(("chelsea.png", "coffee.png", "motorcycle_left.png"))):
+        picture = Image.open(path).convert("RGB")
+        picture.thumbnail((288, 288))
+        picture.save(training / f"{i}.png")
+    arguments = ["street", "street-open", "--images", str(photographs / "evaluate"), "--anchors", "none"]
+    arguments += ["--qualities", "2,6", "--bootstrap", "5", "--workers", "1"]
+    arguments += [
+        "--work",
+        str(tmp_path / "work"),
+        "--attack",
+        str(training),
+        "--attack-qualities",
+        "2,6",
+        "--attack-steps",
+        "2",
+    ]
+    arguments += ["--attackers", "invnet", "--json", str(tmp_path / "run.json")]
+    assert cli.main([*arguments, "--html", str(tmp_path / "run.html")]) == 0
+    got = result(tmp_path / "run.json")
+    attacked = [(a.target, a.point, a.attacker, a.strongest) for a in got.attacks]
+    targets = [("street", 2), ("street", 6), ("street-open", 2), ("street-open", 6), ("raw", 0)]
+    assert attacked == [(*t, "invnet", True) for t in targets]
+    assert got.reference.blind_psnr is not None
+    assert {bd.measure for bd in got.bd} == {"attack-psnr"}
+    assert "2 points" in got.bd[0].refused
+    assert "rebuilt by invnet" in (tmp_path / "run.html").read_text()
+    before = capsys.readouterr().out
+    assert cli.main(arguments) == 0
+    assert result(tmp_path / "run.json").attacks == got.attacks
+    assert "Privacy" in before
+    assert cli.main([*arguments, "--attack-codecs-only"]) == 0
+    assert result(tmp_path / "run.json").attacks == got.attacks[:-1]
+
+
+def test_faces_take_a_folder_and_a_network(photographs, tmp_path, capsys):
+    arguments = ["street", "--images", str(photographs / "evaluate"), "--anchors", "none"]
+    arguments += ["--attack", str(tmp_path), "--faces", str(tmp_path), "--work", str(tmp_path / "work")]
+    assert cli.main(arguments) == 1
+    assert "got one of --faces and --face-model, expected both or none" in capsys.readouterr().err
+    assert cli.main(["street", "--anchors", "none", "--faces", str(tmp_path)]) == 1
+    assert "expected --attack FOLDER" in capsys.readouterr().err

@@ -1,0 +1,241 @@
+"""Encoding whole folders: what goes where, what is kept of a run before, and what a killed run leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import featcodec
+from featcodec.commands.main import main
+from featcodec.plf.bitstream import parse
+
+KILLS = 20
+
+
+def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30)) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to work in: ``photos`` with two pictures, one in a subfolder, and what is no picture."""
+    monkeypatch.chdir(tmp_path)
+    photo(Path("photos/a.png"), 1)
+    photo(Path("photos/b.one.JPG"), 2)
+    photo(Path("photos/sub/a.png"), 3)
+    Path("photos/notes.txt").write_text("no picture")
+    Path("photos/.hidden.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+@pytest.fixture
+def encode(here, capsys):  # noqa: ARG001
+    """Run ``featcodec encode photos -o coded --json`` with more arguments; statuses by name of the output."""
+
+    def run(*arguments: str, status: int = 0) -> dict[str, str]:
+        assert main(["encode", "photos", "-o", "coded", "--json", *arguments]) == status
+        shown = json.loads(capsys.readouterr().out)
+        return {str(Path(one["output"]).relative_to("coded")): one["status"] for one in shown}
+
+    return run
+
+
+def files(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+@pytest.mark.usefixtures("here")
+class TestFolders:
+    def test_every_picture_of_a_folder_is_encoded(self, capsys):
+        assert main(["encode", "photos/", "-o", "coded"]) == 0
+        assert files("coded") == ["a.plf", "b.one.plf"]
+        assert Path("coded/a.plf").read_bytes() == featcodec.encode("photos/a.png")
+        out, err = capsys.readouterr()
+        assert [line.split(":")[0] for line in out.splitlines()] == ["coded/a.plf", "coded/b.one.plf"]
+        assert err == ""
+
+    def test_subfolders_stay_the_same_below_the_output(self, encode):
+        made = encode("--recursive")
+        assert made == dict.fromkeys(["a.plf", "b.one.plf", "sub/a.plf"], "encoded")
+        assert files("coded") == sorted(made)
+        assert set(encode("--recursive").values()) == {"kept"}
+
+    def test_folders_and_pictures_go_together(self, capsys):
+        photo(Path("c.png"))
+        assert main(["encode", "photos", "c.png", "-o", "coded", "--json"]) == 0
+        assert [one["file"] for one in json.loads(capsys.readouterr().out)] == [
+            "photos/a.png",
+            "photos/b.one.JPG",
+            "c.png",
+        ]
+        assert files("coded") == ["a.plf", "b.one.plf", "c.plf"]
+
+    def test_a_folder_without_pictures_is_refused(self, capsys):
+        Path("empty/below").mkdir(parents=True)
+        photo(Path("empty/below/a.png"))
+        assert main(["encode", "photos", "empty", "-o", "coded"]) == 1
+        line = capsys.readouterr().err
+        assert line.startswith("featcodec: empty: got no pictures, expected some with endings such as .jpg")
+        assert "--recursive" in line
+        assert not Path("coded").exists()
+
+    def test_two_pictures_of_one_name_are_refused(self, capsys):
+        photo(Path("photos/a.bmp"))
+        assert main(["encode", "photos", "-o", "coded"]) == 1
+        assert "got photos/a.bmp and photos/a.png, expected one picture for each name" in (
+            capsys.readouterr().err
+        )
+
+    def test_what_failed_is_listed_at_the_end(self, capsys):
+        Path("photos/bad.png").write_bytes(b"no picture")
+        arguments = ["encode", "missing.jpg", "photos", "-o", "coded"]
+        assert main(arguments) == 1
+        out, err = capsys.readouterr()
+        assert out.count("\n") == 2
+        head, missing, bad = err.splitlines()
+        assert head == "featcodec: 2 of 4 pictures failed:"
+        assert missing == "featcodec: missing.jpg: No such file or directory"
+        assert bad.startswith("featcodec: photos/bad.png: no image of a known kind")
+        assert main([*arguments, "--json"]) == 1
+        shown = json.loads(capsys.readouterr().out)
+        assert [one["status"] for one in shown] == ["failed", "kept", "kept", "failed"]
+        failed = {"file": "missing.jpg", "output": "coded/missing.plf", "status": "failed"}
+        assert shown[0] == {**failed, "error": "missing.jpg: No such file or directory"}
+
+    def test_max_pixels_is_a_limit(self, capsys):
+        photo(Path("photos/large.png"), size=(41, 30))
+        assert main(["encode", "photos", "-o", "coded", "--max-pixels", "1200"]) == 1
+        assert "large.png" in capsys.readouterr().err
+        assert files("coded") == ["a.plf", "b.one.plf"]
+
+
+def written(path):
+    """All that a file's status says of it, but for when it was read."""
+    found = Path(path).stat()
+    return {n: getattr(found, n) for n in dir(found) if n.startswith("st_") and "atime" not in n}
+
+
+@pytest.mark.usefixtures("here")
+class TestFinished:
+    def test_what_is_there_is_kept(self, encode, capsys):
+        assert encode() == dict.fromkeys(["a.plf", "b.one.plf"], "encoded")
+        before = written("coded/a.plf")
+        Path("coded/b.one.plf").unlink()
+        assert encode() == {"a.plf": "kept", "b.one.plf": "encoded"}
+        assert written("coded/a.plf") == before
+        assert main(["encode", "photos/a.png", "-o", "coded/"]) == 0
+        assert capsys.readouterr().out.endswith(", codec street (kept)\n")
+
+    def test_a_single_named_output_is_always_written(self, capsys):
+        for _ in range(2):
+            assert main(["encode", "photos/a.png", "-o", "a.plf", "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["status"] == "encoded"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--overwrite"],
+            ["--quality", "6"],
+            ["--codec", "street-open"],
+            ["--metadata", "{}"],
+        ],
+    )
+    def test_what_would_come_out_otherwise_is_encoded_again(self, encode, arguments):
+        encode()
+        assert set(encode(*arguments).values()) == {"encoded"}
+        if "--overwrite" not in arguments:
+            assert set(encode(*arguments).values()) == {"kept"}
+
+    def test_damaged_and_older_files_are_encoded_again(self, encode):
+        encode()
+        good = Path("coded/a.plf").read_bytes()
+        for bad in (b"", good[:-1], good[:-1] + b"\0", good + b"\0"):
+            Path("coded/a.plf").write_bytes(bad if bad != good else good[:-1] + b"\1")
+            assert encode() == {"a.plf": "encoded", "b.one.plf": "kept"}
+            assert Path("coded/a.plf").read_bytes() == good
+        status = Path("photos/a.png").stat()
+        os.utime("coded/a.plf", ns=(0, status.st_mtime_ns - 1))
+        assert encode() == {"a.plf": "encoded", "b.one.plf": "kept"}
+
+    def test_another_picture_of_another_size_is_encoded_whatever_its_time(self, encode):
+        encode()
+        photo(Path("photos/a.png"), size=(30, 30))
+        os.utime("photos/a.png", (0, 0))
+        assert encode() == {"a.plf": "encoded", "b.one.plf": "kept"}
+
+    def test_a_picture_that_lies_on_its_side_is_kept_too(self, encode):
+        with Image.open("photos/a.png") as picture:
+            exif = picture.getexif()
+            exif[0x0112] = 6
+            picture.save("photos/b.one.JPG", exif=exif)
+        assert encode()["b.one.plf"] == "encoded"
+        header = parse(Path("coded/b.one.plf").read_bytes()).header
+        assert (header.width, header.height) == (30, 40)
+        assert encode()["b.one.plf"] == "kept"
+
+    def test_files_of_about_the_bytes_asked_for_are_kept(self, encode):
+        encode("--quality", "8")
+        most = max(path.stat().st_size for path in Path("coded").iterdir())
+        target = ["--target-bytes", str(most + 1000)]
+        assert set(encode(*target).values()) == {"kept"}  # of the highest quality
+        encode("--quality", "1")
+        assert set(encode(*target).values()) == {"encoded"}  # smaller than they could be
+        assert set(encode("--target-bytes", str(most - 1)).values()) != {"kept"}  # larger than they may be
+
+    def test_a_picture_that_became_unreadable_is_a_failure(self, encode):
+        encode()
+        Path("photos/a.png").write_bytes(b"no picture")
+        os.utime("photos/a.png", (0, 0))
+        assert encode(status=1) == {"a.plf": "failed", "b.one.plf": "kept"}
+
+    def test_temporary_files_of_killed_runs_go_after_an_hour(self, encode):
+        encode()
+        old, young = (Path(f"coded/.featcodec-{digit * 16}.tmp") for digit in "0a")
+        others = [Path("coded/.featcodec-.tmp"), Path("coded/notes.tmp")]
+        for path in (old, young, *others):
+            path.write_bytes(b"half a fi")
+        for path in (old, *others):
+            os.utime(path, (0, 0))
+        encode()
+        assert not old.exists()
+        assert all(path.exists() for path in (young, *others))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_runs_may_be_killed_at_any_moment_and_two_may_run_at_once(tmp_path):
+    for number in range(100):
+        photo(tmp_path / f"photos/{number:02}.png", number)
+    script = Path(__file__).with_name("killed_runs.py")
+    # Python warns of forks in processes with threads; the one thread of this script's that counts is its own
+    command = [
+        sys.executable,
+        "-W",
+        "ignore::DeprecationWarning",
+        str(script),
+        str(tmp_path),
+        str(KILLS),
+        "0",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    # after each kill: all files whole, none of before touched, the work not over
+    assert (report["killed"], report["sound"], report["untouched"]) == (KILLS, KILLS, KILLS)
+    assert report["half-way"] > KILLS // 4
+    assert report["left"][-1] > 0  # some died while they wrote
+    # the run that was let end: it kept what was there, and made the rest
+    assert (report["last"], report["kept"], report["all"], report["all sound"]) == (0, True, True, True)
+    assert 0 < report["finished"] < 100
+    assert (report["statuses"].count("kept"), len(report["statuses"])) == (report["finished"], 100)
+    # two at once
+    assert (report["both"], report["both the same"], report["both left"]) == ([0, 0], True, 0)

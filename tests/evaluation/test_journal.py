@@ -1,0 +1,115 @@
+"""The journal of a run: what is finished survives whatever ended the run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featcodec.errors import InputError
+from featcodec.evaluation.journal import KEPT_BOXES, Journal, Record, picture_key
+from featcodec.pictures.boxes import Boxes
+
+NAMES = ("person", "car")
+
+
+def record(picture="a" * 20, size=1234, boxes=3):
+    xyxy = torch.arange(4.0 * boxes).view(boxes, 4)
+    scores = torch.linspace(0.9, 0.1, boxes)
+    found = Boxes(xyxy, scores, torch.arange(boxes) % 2, NAMES)
+    return Record.of(picture, size, 0.25, 0.5, found)
+
+
+@given(st.integers(0, 2**40), st.floats(0, 1e4), st.floats(0, 1e4), st.integers(0, 150))
+def test_a_record_comes_back_as_it_was_written(size, encode_s, decode_s, boxes):
+    before = record(boxes=boxes)
+    before = Record(before.picture, size, encode_s, decode_s, before.boxes)
+    after = Record.from_line(before.to_line())
+    assert (after.picture, after.bytes) == (before.picture, size)
+    assert after.encode_s == pytest.approx(encode_s, abs=1e-5)
+    assert after.boxes == pytest.approx(before.boxes, abs=5e-3)
+    assert len(after.boxes) == min(boxes, KEPT_BOXES)
+    assert after.found(NAMES).labels.tolist() == before.found(NAMES).labels.tolist()
+
+
+def test_a_journal_opened_again_has_what_was_added(tmp_path):
+    journal = Journal(tmp_path, "street at 4")
+    journal.add(record("a"))
+    journal.add(record("b", size=7))
+    again = Journal(tmp_path, "street at 4")
+    assert "a" in again
+    assert again["b"].bytes == 7
+    assert "c" not in again
+    assert "a" not in Journal(tmp_path, "street at 5")
+
+
+@pytest.mark.parametrize("torn", range(1, 40, 3))
+def test_a_torn_line_is_left_out_and_swallows_none_that_follows(tmp_path, torn):
+    journal = Journal(tmp_path, "x")
+    journal.add(record("a"))
+    journal.add(record("b"))
+    os.truncate(journal.path, journal.path.stat().st_size - torn)
+    again = Journal(tmp_path, "x")
+    assert "a" in again
+    again.add(record("c"))
+    assert {"a", "c"} <= {key for key in "abc" if key in Journal(tmp_path, "x")}
+
+
+@given(junk=st.binary(max_size=200))
+def test_junk_in_a_journal_is_left_out(tmp_path_factory, junk):
+    journal = Journal(tmp_path_factory.mktemp("work"), "x")
+    journal.add(record("a"))
+    with journal.path.open("ab") as file:
+        file.write(b"\n" + junk + b"\n[1]\n{}\nnull\n" + b"[" * 5000)
+    assert "a" in Journal(journal.path.parent.parent, "x")
+
+
+def test_two_runs_at_once_lose_nothing(tmp_path):
+    one, other = Journal(tmp_path, "x"), Journal(tmp_path, "x")
+    for i in range(20):
+        one.add(record(f"one{i}"))
+        other.add(record(f"other{i}"))
+    both = Journal(tmp_path, "x")
+    assert all(f"one{i}" in both and f"other{i}" in both for i in range(20))
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path):
+    journal = Journal(tmp_path, "x")
+    journal.add(record("a"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 20, before[1]))
+        with pytest.raises(InputError, match="what was finished is kept"):
+            journal.add(record("b"))
+        with pytest.raises(InputError, match="what was finished is kept"):
+            journal.add(record("c"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    again = Journal(tmp_path, "x")
+    assert "a" in again
+    assert "b" not in again
+    again.add(record("b"))
+    assert np.array_equal(Journal(tmp_path, "x")["b"].boxes, Journal(tmp_path, "x")["a"].boxes)
+
+
+def test_a_picture_goes_by_its_bytes(tmp_path):
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    a, b, c = (picture_key(tmp_path / name) for name in "abc")
+    assert a == b != c
+    with pytest.raises(InputError, match="missing"):
+        picture_key(tmp_path / "missing")
+
+
+def test_a_work_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "work").write_text("a file")
+    with pytest.raises(InputError, match="work"):
+        Journal(tmp_path / "work", "x")

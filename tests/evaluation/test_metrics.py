@@ -1,0 +1,129 @@
+"""Average precision of resampled pictures equals pycocotools' on the pictures themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featcodec.errors import InputError, MissingExtraError
+from featcodec.evaluation.bootstrap import interval, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.datasets import CocoSet, Picture
+from featcodec.evaluation.metrics import MOST_COPIES, average_precision, match
+from featcodec.pictures.boxes import Boxes
+
+NAMES = ("person", "bicycle", "car")
+
+
+def random_set(seed, *, pictures=6, levels=1000):
+    """Pictures with crowds and a class without labels; scores of few `levels` have ties everywhere."""
+    rng = np.random.default_rng(seed)
+    made, found = [], []
+    for i in rng.permutation(pictures):  # pycocotools works in the order of the numbers, not in ours
+        n = int(rng.integers(0, 6))
+        low = rng.uniform(0, 80, (n, 2))
+        boxes = np.concatenate([low, low + rng.uniform(5, 40, (n, 2))], axis=1).astype(np.float32)
+        labels = rng.integers(0, 2, n)
+        made.append(Picture(Path("x"), int(i) * 100, 120, 120, boxes, labels, rng.random(n) < 0.2))
+        near = np.repeat(boxes, 3, axis=0)
+        near = np.concatenate([near + rng.normal(0, 3, near.shape), rng.uniform(0, 60, (3, 4))])
+        near[-3:, 2:] += 60
+        names = np.concatenate([np.repeat(labels, 3), rng.integers(0, 3, 3)])
+        scores = np.sort(rng.integers(1, levels + 1, len(near)) / levels)[::-1].copy()
+        shuffled = rng.permutation(len(near))
+        found.append(
+            Boxes(
+                torch.tensor(near[shuffled], dtype=torch.float32),
+                torch.tensor(scores, dtype=torch.float32),
+                torch.tensor(names[shuffled]),
+                NAMES,
+            )
+        )
+    return CocoSet(NAMES, (True, True, True), tuple(made)), found
+
+
+def repeated(data, found, counts):
+    """The data set that holds each picture `counts` times, copies one after another."""
+    pairs = [
+        (Picture(p.path, p.image_id + c, p.width, p.height, p.boxes, p.labels, p.crowd), f)
+        for p, f, n in zip(data.pictures, found, counts, strict=True)
+        for c in range(n)
+    ]
+    return CocoSet(data.names, data.labelled, tuple(p for p, _ in pairs)), [f for _, f in pairs]
+
+
+@pytest.mark.parametrize("levels", [1000, 4], ids=["few ties", "many ties"])
+@given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(0, 4), min_size=6, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_a_resample_has_the_precision_of_a_data_set_that_holds_its_pictures_that_often(levels, seed, counts):
+    data, found = random_set(seed, levels=levels)
+    expected = average_precision(*repeated(data, found, counts))
+    got = match(data, found).ap(np.array(counts))
+    assert got == pytest.approx((expected.map, expected.ap50), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_picture_once_has_the_precision_that_pycocotools_reports(seed):
+    data, found = random_set(seed, pictures=40)
+    matches = match(data, found)
+    assert matches.ap(np.ones(40, np.int64)) == pytest.approx(
+        (matches.accuracy.map, matches.accuracy.ap50), abs=1e-9
+    )
+    assert 5 < matches.accuracy.map < 95
+
+
+@pytest.mark.parametrize("labelled", [(True, True, True), (False, False, False)])
+def test_no_detections_no_classes_and_no_pictures_are_zero(labelled):
+    data, found = random_set(3)
+    data = CocoSet(NAMES, labelled, data.pictures)
+    nothing = [Boxes(f.xyxy[:0], f.scores[:0], f.labels[:0], NAMES) for f in found]
+    matches = match(data, nothing)
+    assert set(matches.accuracy.ap50_by_class.values()) == ({0.0} if any(labelled) else set())
+    assert matches.ap(np.ones(6, np.int64)) == (0.0, 0.0) == (matches.accuracy.map, matches.accuracy.ap50)
+    assert match(data, found).ap(np.zeros(6, np.int64)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("counts", [[1] * 5, [-1, *[1] * 5], [MOST_COPIES + 1, *[1] * 5]])
+def test_counts_that_do_not_fit_are_refused(counts):
+    with pytest.raises(InputError, match=f"6 of 0 to {MOST_COPIES}"):
+        match(*random_set(1)).ap(np.array(counts))
+
+
+def test_without_pycocotools_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'featcodec\[bench\]'"):
+        match(*random_set(1))
+
+
+def test_resamples_are_drawn_with_replacement_and_follow_their_seed():
+    draws = resamples(280, seed=4)
+    assert draws.shape == (500, 280)
+    assert (draws.sum(axis=1) == 280).all()
+    assert draws.max() <= MOST_COPIES
+    assert abs((draws == 0).mean() - (1 - 1 / 280) ** 280) < 0.005
+    assert (draws == resamples(280, seed=4)).all()
+    assert (draws != resamples(280, seed=5)).any()
+    with pytest.raises(InputError, match="at least 1 picture"):
+        resamples(0, seed=4)
+
+
+def test_the_interval_of_a_mean_is_the_one_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(50, 10, 400)
+    low, high = interval(resampled_mean(values, resamples(400, count=4000, seed=2)))
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.05)
+
+
+def test_paired_draws_make_the_interval_of_a_difference_narrower_than_those_of_its_parts():
+    data, found = random_set(8, pictures=30)
+    worse = [Boxes(f.xyxy + 1, f.scores, f.labels, NAMES) for f in found]
+    draws = resamples(30, count=200, seed=1)
+    uncoded, coded = (resampled_map(match(data, f), draws) for f in (found, worse))
+    low, high = interval(uncoded - coded)
+    assert low < average_precision(data, found).map - average_precision(data, worse).map < high
+    assert high - low < min(np.ptp(interval(uncoded)), np.ptp(interval(coded)))

@@ -1,0 +1,76 @@
+"""The embedded codecs: those that are whole, and those whose owner brings the network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from skimage import data_dir
+
+import featcodec
+from featcodec.commands.main import main
+from featcodec.networks.by_name import network_by_name
+from featcodec.networks.coco import COCO
+from featcodec.pictures.geometry import Geometry
+from featcodec.plf.bitstream import parse
+
+BROUGHT = ("yolov5s-p3", "yolov5s-p3-private")
+ASTRONAUT = str(Path(data_dir, "astronaut.png"))
+WEIGHTS = Path(os.environ.get("FEATCODEC_SHARED", Path(__file__).parents[3] / "shared"), "weights")
+YOLOV5S = WEIGHTS / "yolov5s-v6.safetensors"
+needs_weights = pytest.mark.skipif(not YOLOV5S.is_file(), reason=f"no {YOLOV5S}: set FEATCODEC_SHARED")
+
+
+def test_whole_codecs_are_listed_apart():
+    assert featcodec.zoo.names() == ("street", "street-open", *BROUGHT)
+    assert featcodec.zoo.names(whole=True) == ("street", "street-open")
+
+
+@pytest.mark.parametrize("name", BROUGHT)
+class TestBrought:
+    def test_it_holds_none_of_the_networks_weights(self, name):
+        file = featcodec.zoo.decoder(name).file
+        assert not file.has_network
+        assert {n.split(".")[0] for n in file.tensors} == {
+            "g_a", "g_s", "h_a", "h_s", "inverse_gains", "tables_y", "tables_z",
+        }  # fmt: skip
+        assert (file.config.name, str(file.config.network), file.config.network.at) == (name, "yolov5s", 4)
+        assert file.config.network.classes == COCO
+        assert featcodec.zoo.path(name).stat().st_size < 6_000_000
+
+    def test_without_its_network_it_says_how_to_bring_it(self, name, capsys, tmp_path):
+        with pytest.raises(featcodec.CodecFileError, match=r"the yolov5s that it was fitted to.*network="):
+            featcodec.load(name)
+        assert main(["encode", ASTRONAUT, "--codec", name, "-o", str(tmp_path / "a.plf")]) == 1
+        complaint = capsys.readouterr().err
+        assert "or --network" in complaint
+        assert complaint.count("\n") == 1
+
+    def test_another_network_is_refused(self, name):
+        with pytest.raises(featcodec.CodecFileError, match="a network with digest"):
+            featcodec.load(name, network=network_by_name("yolov5s"))
+
+    def test_its_files_are_decoded_without_the_network(self, name, capsys, tmp_path):
+        geometry = Geometry(640, 480, 448, 32)
+        torch.manual_seed(0)
+        data = featcodec.zoo.decoder(name).encode_features(torch.rand(1, 128, 44, 56), geometry)
+        assert parse(data).header.codec == name
+        features = featcodec.decode(data)
+        assert features.shape == (1, 128, 44, 56)
+        path = tmp_path / "a.plf"
+        path.write_bytes(data)
+        assert main(["decode", str(path), "-o", str(tmp_path / "a.npy")]) == 0
+        assert main(["detect", str(path)]) == 1
+        assert "got no network" in capsys.readouterr().err
+
+    @needs_weights
+    def test_with_the_official_weights_it_finds_the_astronaut(self, name, capsys, tmp_path):
+        codec = featcodec.load(name, network=network_by_name(str(YOLOV5S)))
+        data = codec.encode(ASTRONAUT)
+        assert codec.detect(codec.decode(data))[0].label == "person"
+        path = tmp_path / "a.plf"
+        path.write_bytes(data)
+        assert main(["detect", str(path), "--network", str(YOLOV5S)]) == 0
+        assert "person" in capsys.readouterr().out
