@@ -24,12 +24,12 @@ from featcodec.attacks.measures import check_packages
 from featcodec.attacks.observations import Observations, Seen, collect
 from featcodec.attacks.outcomes import Outcome, Pixels, mark_strongest, measure, pixels
 from featcodec.attacks.targets import Target, as_observation, shoot, window
-from featcodec.attacks.training import Recipe, Trained, train
+from featcodec.attacks.training import Recipe, Trained, train, with_crops_within
 from featcodec.attacks.whitebox import Search, open_to_search, search
-from featcodec.codec.detector import inference
 from featcodec.errors import InputError
 from featcodec.evaluation.results import Attacked, Learned
 from featcodec.files import make_folder, write_atomic
+from featcodec.networks.cut_network import inference
 from featcodec.pictures.loading import GREY
 
 __all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
@@ -153,7 +153,7 @@ def train_attackers(
     trained, curves = [], []
     recipes: dict[Kind, Recipe] = {"invnet": plan.invnet, "unet": plan.unet}
     for kind in [k for k in KINDS if k in plan.attackers]:
-        full = recipes[kind]
+        full = with_crops_within(recipes[kind], seen)
         short = [max(1, round(full.steps * plan.shorter))] if plan.shorter else []
         for steps in [*short, full.steps]:
             recipe = replace(full, steps=steps)
@@ -179,7 +179,7 @@ def rebuild(target: Target, attacker: Trained | None, image: Path, *, point: flo
     Raises:
         InputError: no attacker for a target that is not decoded to a picture.
     """
-    shot = shoot(target.detector, image)
+    shot = shoot(target.network, image)
     tensor, _ = target.observe(shot, point)
     picture = Image.fromarray(pixels(_canvas(attacker, tensor, point)[window(shot.geometry)]))
     size = shot.geometry.width, shot.geometry.height

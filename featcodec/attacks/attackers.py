@@ -78,25 +78,28 @@ class ResidualUNet(nn.Module):
 
     Args:
         channels: of the observation, the point's among them.
-        stride: s, 8 or 16.
-        width: channels at stride 16 and coarser; half at stride 8, a quarter at 4.
+        stride: s, a power of two from 2.
+        width: channels at stride 16 and coarser; half at stride 8, a quarter at 4, an eighth at 2.
 
     Source: Ronneberger et al. 2015 (arXiv:1505.04597); sums in the place of concatenations.
     """
 
     def __init__(self, channels: int, *, stride: int, width: int = 128):
         super().__init__()
-        own = {16: width, 8: width // 2}[stride]
+        own = width * min(stride, 16) // 16
         self.enter = nn.Sequential(nn.Conv2d(channels, own, 3, padding=1), *_blocks(own, 1))
         self.context = _Context(own, width, _Context(width, width, None))
         self.rebuild = nn.Sequential(*_blocks(own, 3))
         layers: list[nn.Module] = []
-        for finer in [w for s, w in ((8, width // 2), (4, width // 4)) if s < stride]:
+        while stride > 4:
+            stride //= 2
+            finer = width * min(stride, 16) // 16
             layers += [nn.Conv2d(own, 4 * finer, 3, padding=1), nn.PixelShuffle(2)]
-            layers += _blocks(finer, 3 if finer == width // 2 else 2)
+            layers += _blocks(finer, 3 if stride >= 8 else 2)
             own = finer
         self.finer = nn.Sequential(*layers)
-        self.paint = nn.Sequential(nn.SiLU(), nn.Conv2d(own, 3 * 4**2, 3, padding=1), nn.PixelShuffle(4))
+        paint = nn.Conv2d(own, 3 * stride**2, 3, padding=1)
+        self.paint = nn.Sequential(nn.SiLU(), paint, nn.PixelShuffle(stride))
 
     def forward(self, seen: Tensor) -> Tensor:
         x = self.enter(seen)

@@ -171,11 +171,11 @@ def collect(target: Target, paths: Sequence[Path], *, work: Path, training: bool
         CoderError: a coder of the bench failed.
         InputError: the folder cannot be written, or a photograph not be read.
     """
-    detector = target.detector
+    network = target.network
     views = _training_views(target, len(paths)) if training else _all_views(target, len(paths))
     # by content: an attack takes hours, and must not be lost when a folder of photographs is copied
     photographs = "\n".join(picture_key(p) for p in paths)
-    canvases = f"size {detector.size} stride {detector.stride}\n{photographs}"
+    canvases = f"size {network.canvas.size} stride {network.canvas.stride}\n{photographs}"
     identity = f"{target.identity}\n{'training' if training else 'every point'} {target.views}\n{canvases}"
     folders = (work / f"{target.name}-{_digest(identity)}", work / f"pictures-{_digest(canvases)}")
     for folder in folders:
@@ -209,11 +209,11 @@ def _all_views(target: Target, photographs: int) -> list[_View]:
 
 def _write(target: Target, paths: dict[int, Path], views: list[_View], files: list[Path]) -> None:
     """Makes the shards of some photographs: what was seen of them, and their canvases."""
-    shots = {i: shoot(target.detector, path) for i, path in paths.items()}
+    shots = {i: shoot(target.network, path) for i, path in paths.items()}
     tensors, facts = {}, {}
     for view in views:
         shot = shots[view.photograph]
-        tensor, size = target.observe(mirrored(target.detector, shot) if view.mirror else shot, view.point)
+        tensor, size = target.observe(mirrored(target.network, shot) if view.mirror else shot, view.point)
         tensors[_key(view)] = _small(tensor)
         g = shot.geometry
         facts[_key(view)] = json.dumps({"bytes": size, "geometry": (g.width, g.height, g.size, g.stride)})

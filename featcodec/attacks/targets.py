@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from featcodec.codec.codec_file import network_digest
-from featcodec.codec.detector import Detector
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.evaluation.coders import Coder, Shot
+from featcodec.networks.cut_network import CutNetwork, inference
+from featcodec.networks.identity import network_digest
 from featcodec.pictures.geometry import Geometry
 
 __all__ = [
@@ -48,7 +48,7 @@ class Target(Protocol):
         name: as in tables.
         identity: text that changes whenever the same picture could be seen differently.
         points: qualities or quantization parameters; (0,) where there is no choice.
-        detector: the network, and how pictures come to it.
+        network: cut, with how pictures come to it.
         views: times that a training photograph is sent, each at a point of its own.
     """
 
@@ -59,7 +59,7 @@ class Target(Protocol):
     @property
     def points(self) -> tuple[float, ...]: ...
     @property
-    def detector(self) -> Detector: ...
+    def network(self) -> CutNetwork: ...
     @property
     def views(self) -> int: ...
 
@@ -94,8 +94,8 @@ class CodecTarget:
         return f"codec {file.fingerprint.hex()} encoder {encoder} points {self.points}"
 
     @property
-    def detector(self) -> Detector:
-        return self.codec.detector
+    def network(self) -> CutNetwork:
+        return self.codec.network
 
     def observe(self, shot: Shot, point: float) -> tuple[Tensor, int]:
         data = self.codec.encode_features(shot.f, shot.geometry, quality=point)
@@ -107,14 +107,14 @@ class CodecTarget:
 class RawTarget:
     """The features themselves, uncoded: what is given away without any codec."""
 
-    detector: Detector
+    network: CutNetwork
     name: str = "raw"
     points: tuple[float, ...] = (0.0,)
     views: int = 2
 
     @property
     def identity(self) -> str:
-        return f"raw {_network(self.detector)}"
+        return f"raw {_identity(self.network)}"
 
     def observe(self, shot: Shot, point: float) -> tuple[Tensor, int]:  # noqa: ARG002
         return shot.f[0], 0
@@ -125,7 +125,7 @@ class CoderTarget:
     """What a coder of the bench decodes. One view each: its encoders are programs of their own, and slow."""
 
     coder: Coder
-    detector: Detector
+    network: CutNetwork
     points: tuple[float, ...]
     views: int = 1
 
@@ -135,7 +135,7 @@ class CoderTarget:
 
     @property
     def identity(self) -> str:
-        return f"coder {self.coder.identity} points {self.points} {_network(self.detector)}"
+        return f"coder {self.coder.identity} points {self.points} {_identity(self.network)}"
 
     def observe(self, shot: Shot, point: float) -> tuple[Tensor, int]:
         data = self.coder.encode(shot, point)
@@ -145,30 +145,36 @@ class CoderTarget:
         return decoded[0], len(data)
 
 
-def _network(detector: Detector) -> str:
-    cut = detector.network
-    return f"network {network_digest(cut.network)} at {cut.at} size {detector.size} stride {detector.stride}"
+def _identity(network: CutNetwork) -> str:
+    config, canvas = network.config, network.canvas
+    digest = network_digest(network.network)  # of the weights as they run, folded where they are
+    return f"network {digest} at {config.at} size {canvas.size} stride {canvas.stride}"
 
 
 # ---- pictures
 
 
-def shoot(detector: Detector, path: Path) -> Shot:
+def shoot(network: CutNetwork, path: Path) -> Shot:
     """A photograph on its way through the network.
 
     Raises:
         ImageError: not a picture.
     """
-    x, geometry = detector.canvas(path)
-    return Shot(path, x, detector.features(x), geometry)
+    x, geometry = network.canvas.load(path)
+    return Shot(path, x, _features(network, x), geometry)
 
 
-def mirrored(detector: Detector, shot: Shot) -> Shot:
+def mirrored(network: CutNetwork, shot: Shot) -> Shot:
     """The same for the photograph seen in a mirror; it stays where it is on the canvas."""
     x = shot.x.clone()
     here = (..., *window(shot.geometry)[1:])
     x[here] = shot.x[here].flip(-1)
-    return replace(shot, x=x, f=detector.features(x))
+    return replace(shot, x=x, f=_features(network, x))
+
+
+def _features(network: CutNetwork, x: Tensor) -> Tensor:
+    with inference():
+        return network.head(x)[0]
 
 
 def window(g: Geometry) -> Window:

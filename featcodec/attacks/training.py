@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from featcodec.files import write_atomic
 from featcodec.training.optimizer import Optimizer, follow, learning_rate
 from featcodec.training.states import load_state, save_state
 
-__all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train"]
+__all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train", "with_crops_within"]
 
 HOLD_OUT = 20  # one photograph of so many
 MOST_HELD = 96  # observations of those
-GRID = 16  # pixels: positions of crops, which every stride divides
+GRID = 16  # pixels: crops lie at multiples of it, or of the stride where that is larger
 WARM_UP, TIMED = 4, 12  # steps
 NEEDED = {"kind", "step", "recipe"}  # in a checkpoint
 STATISTICS = 64  # crops that the channel statistics are taken from
@@ -45,7 +45,7 @@ class Recipe:
     Attributes:
         steps: the budget.
         batch: crops a step.
-        crop: side of a crop in pixels of the canvas, a multiple of 16.
+        crop: side of a crop in pixels of the canvas, a multiple of 16 and of the stride.
         lr: peak learning rate; linear warm-up, then a cosine. What a network learns from most falls with its
             width: 1.5e-3 for InvNet, 1e-3 for the U-Net.
         seed: of weights and crops.
@@ -115,6 +115,13 @@ def train(
         _resume(run, kept, checkpoint)
     _loop(run, seen, learned, held, recipe, checkpoint, save_every)
     return Trained(kind, run.average.eval(), seen.points, recipe, tuple(run.curve))
+
+
+def with_crops_within(recipe: Recipe, seen: Observations) -> Recipe:
+    """The recipe with crops that three in four photographs hold: some codecs have small canvases."""
+    shorter = sorted(min(_canvas(seen, i)) for i in range(len(seen)))
+    grid = _grid(seen)
+    return replace(recipe, crop=max(grid, min(recipe.crop, shorter[len(shorter) // 4]) // grid * grid))
 
 
 def load_trained(checkpoint: Path) -> Trained:
@@ -237,10 +244,11 @@ def _batch(
     """Random crops that depend on (seed, step) alone: observations, points, pictures."""
     random = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
     crops, points, pictures = [], [], []
+    grid = _grid(seen)
     for k in torch.randint(len(among), (size,), generator=random).tolist():
         i = among[k]
         top, left = (
-            GRID * int(torch.randint((side - recipe.crop) // GRID + 1, (1,), generator=random))
+            grid * int(torch.randint((side - recipe.crop) // grid + 1, (1,), generator=random))
             for side in _canvas(seen, i)
         )
         crop, picture = seen.crop(i, top, left, recipe.crop)
@@ -253,13 +261,17 @@ def _batch(
 @torch.no_grad()
 def _held_out(network: Attacker, seen: Observations, held: Sequence[int], recipe: Recipe) -> float:
     """Mean PSNR over the middle crops of held-out photographs."""
-    found = []
+    found, grid = [], _grid(seen)
     for i in held:
-        top, left = ((side - recipe.crop) // 2 // GRID * GRID for side in _canvas(seen, i))
+        top, left = ((side - recipe.crop) // 2 // grid * grid for side in _canvas(seen, i))
         crop, picture = seen.crop(i, top, left, recipe.crop)
         rebuilt = network(crop[None], torch.tensor([seen.point(i)]))[0].clamp(0, 1)
         found.append(-10 * math.log10(float((rebuilt - picture / 255).square().mean()) + 1e-10))
     return sum(found) / len(found)
+
+
+def _grid(seen: Observations) -> int:
+    return max(GRID, seen.shape[1])
 
 
 def _canvas(seen: Observations, i: int) -> tuple[int, int]:

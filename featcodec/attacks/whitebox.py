@@ -94,11 +94,11 @@ def _differentiable(target: Target, seen: Seen) -> Callable[[Tensor | None], Ten
     if isinstance(target, CodecTarget):
         file = target.codec.file
         unit = file.inverse_gain(quality_to_step(seen.point))[:, None, None]
-        head = target.detector.network.head
+        head = target.network.head
         return lambda x: (observed if x is None else file.g_a(head(x)[0])[0]) / unit
     if isinstance(target, RawTarget):
         unit = observed.std((1, 2), keepdim=True).clamp(min=1e-3)
-        head = target.detector.network.head
+        head = target.network.head
         return lambda x: (observed if x is None else head(x)[0][0]) / unit
     raise InputError(f"white-box: got target {target.name!r}, expected a codec or the features themselves")
 

@@ -82,9 +82,9 @@ def run_attacks(
     """
     targets: list[Target] = [CodecTarget(codec, wanted.qualities) for codec in subject.codecs]
     if not wanted.codecs_only:
-        targets.append(RawTarget(subject.detector))
+        targets.append(RawTarget(subject.network))
         targets += [
-            CoderTarget(coder, subject.detector, wanted.picture_points)
+            CoderTarget(coder, subject.network, wanted.picture_points)
             for coder in coders
             if coder.name == PICTURE
         ]

@@ -17,6 +17,7 @@ from featcodec.errors import InputError
 from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.evaluation.results import BD, Reference, Result
 from featcodec.files import list_pictures
+from featcodec.networks.cut_network import detector_of
 
 __all__ = ["Compared", "Settings", "compare"]
 
@@ -98,7 +99,7 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
     anchors, missing = present(settings.anchors)
     wanted = Wanted(settings.codecs, settings.weights, _classes(settings), settings.at, settings.size)
     subject = Subject.load(wanted)
-    data = _data(settings, subject.detector.classes)
+    data = _data(settings, detector_of(subject.network).classes)
     paths = [p.path for p in data.pictures]
     ranges = {}
     if needs_ranges(anchors):
@@ -111,7 +112,7 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
     measured = score(
         data,
         finished,
-        confidence=subject.detector.confidence,
+        confidence=detector_of(subject.network).confidence,
         resampled=settings.resamples,
         seed=settings.seed,
     )

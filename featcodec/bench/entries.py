@@ -10,10 +10,10 @@ from torch import Tensor
 
 from featcodec.bench.anchors import ANCHORS, anchor, available, measure_range
 from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
-from featcodec.codec.detector import inference
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.journal import picture_key
+from featcodec.networks.cut_network import inference
 
 __all__ = ["BOTTLENECK", "CALIBRATION", "Plan", "build", "measure_ranges", "present"]
 
@@ -93,10 +93,10 @@ def measure_ranges(subject: Subject, paths: Sequence[Path], evaluated: Sequence[
     features: list[Tensor] = []
     latents: dict[str, list[Tensor]] = {codec.name: [] for codec in subject.codecs}
     for path in paths:
-        x, _ = subject.detector.canvas(path)
-        f = subject.detector.features(x)
-        features.append(f)
+        x, _ = subject.network.canvas.load(path)
         with inference():
+            f = subject.network.head(x)[0]
+            features.append(f)
             for codec in subject.codecs:
                 latents[codec.name].append(codec.file.g_a(f))
     return {"features": measure_range(features)} | {name: measure_range(ys) for name, ys in latents.items()}

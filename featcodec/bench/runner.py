@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from featcodec.bench.entries import Plan, build
 from featcodec.bench.subject import Subject
@@ -23,6 +24,7 @@ from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.evaluation.journal import Journal, Record, picture_key
+from featcodec.networks.cut_network import find_boxes, inference
 
 __all__ = ["PROTOCOL", "UNCODED", "Finished", "run"]
 
@@ -132,22 +134,26 @@ class _Worker:
     """A worker's own copy of network and entries."""
 
     def __init__(self, plan: Plan):
-        self.detector = (subject := Subject.load(plan.wanted)).detector
+        self.network = (subject := Subject.load(plan.wanted)).network
         self.coders: dict[str, Coder] = {c.name: c for c in build(subject, plan)}
 
     def work(self, task: _Task) -> list[_Outcome]:
-        x, geometry = self.detector.canvas(task.path)
+        x, geometry = self.network.canvas.load(task.path)
         began = time.perf_counter()
-        f = self.detector.features(x)
+        f = self._features(x)
         head = time.perf_counter() - began
         shot = Shot(task.path, x, f, geometry)
         return [(step, self._step(task.key, shot, step, head)) for step in task.steps]
+
+    def _features(self, x: Tensor) -> Tensor:
+        with inference():
+            return self.network.head(x)[0]
 
     def _step(self, key: str, shot: Shot, step: Step, head: float) -> Record | str:
         name, point = step
         if step == UNCODED:
             began = time.perf_counter()
-            found = self.detector.boxes(shot.f, shot.geometry, **PROTOCOL)  # type: ignore[arg-type]
+            found = find_boxes(self.network, shot.f, shot.geometry, **PROTOCOL)  # type: ignore[arg-type]
             return Record.of(key, 0, head, time.perf_counter() - began, found)
         coder = self.coders[name]
         try:
@@ -158,8 +164,8 @@ class _Worker:
         except CoderError as error:
             return f"{shot.path.name}: {error}"
         if coder.gives == "canvas":
-            f = self.detector.features(f)
-        found = self.detector.boxes(f, geometry, **PROTOCOL)  # type: ignore[arg-type]
+            f = self._features(f)
+        found = find_boxes(self.network, f, geometry, **PROTOCOL)  # type: ignore[arg-type]
         decode_s = time.perf_counter() - encoded
         encode_s = encoded - began + (head if coder.gives == "features" else 0.0)
         return Record.of(key, len(data), encode_s, decode_s, found)

@@ -12,6 +12,7 @@ from featcodec.bench.gallery import RGB, GalleryRow, GalleryTarget
 from featcodec.bench.runner import UNCODED
 from featcodec.evaluation.journal import Record
 from featcodec.evaluation.results import Entry
+from featcodec.networks.cut_network import detector_of
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.drawing import draw_boxes
 from featcodec.pictures.loading import open_picture
@@ -53,6 +54,6 @@ def _shown(entry: Entry, rebuilt: Rebuilt) -> list[tuple[str, float]]:
 
 def _drawn(photograph: Image.Image, record: Record, run: Compared) -> RGB:
     found = record.found(run.data.names)
-    kept = found.scores >= run.subject.detector.confidence
+    kept = found.scores >= detector_of(run.subject.network).confidence
     shown = Boxes(found.xyxy[kept], found.scores[kept], found.labels[kept], found.names)
     return np.asarray(draw_boxes(photograph, shown))

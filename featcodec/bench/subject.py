@@ -6,17 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from featcodec import zoo
-from featcodec.codec.codec_file import network_digest
-from featcodec.codec.detector import Detector
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
-from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import split
-from featcodec.networks.yolov5_weights import yolov5_from
+from featcodec.networks.by_name import network_by_name
+from featcodec.networks.cut_network import CutNetwork, detector_of
+from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.pictures.geometry import Geometry
 
 __all__ = ["QUALITIES", "CodecCoder", "Subject", "Wanted"]
@@ -48,12 +46,12 @@ class Subject:
     """A detector and the codecs fitted to it.
 
     Attributes:
-        detector: the network with its halves.
+        network: cut.
         codecs: in the order asked for.
         identity: text that changes with the network, its cut or its pictures' size.
     """
 
-    detector: Detector
+    network: CutNetwork
     codecs: tuple[FeatureCodec, ...]
     identity: str
 
@@ -65,7 +63,7 @@ class Subject:
             InputError: neither codec nor weights, or codecs for pictures of different sizes.
             CodecFileError: a codec that fits another network.
         """
-        network = yolov5_from(wanted.weights) if wanted.weights else None
+        network = network_by_name(str(wanted.weights)) if wanted.weights else None
         codecs = tuple(zoo.load(codec, network=network) for codec in wanted.codecs)
         if not codecs:
             if network is None:
@@ -76,25 +74,21 @@ class Subject:
             _check_alike(first, other)
         about = first.file.config
         identity = f"{about.network.digest} cut after {about.network.at}, {about.size} px / {about.stride}"
-        return Subject(first.detector, codecs, identity)
+        _ = first.detector  # accuracy is measured in boxes
+        return Subject(first.network, codecs, identity)
 
     def __str__(self) -> str:
-        network = self.detector.network
-        about = f"YOLOv5{network.network.scale}, {len(self.detector.classes)} classes"
-        return f"{about}, cut after layer {network.at}, {self.detector.size} px"
+        config, size = self.network.config, self.network.canvas.size
+        classes = f", {len(config.classes)} classes" if config.classes else ""
+        return f"{config}{classes}, cut after layer {config.at}, {size} px"
 
 
-def _without_codec(network: YOLOv5, wanted: Wanted) -> Subject:
-    if len(wanted.classes) != network.classes:
-        raise InputError(
-            f"{wanted.weights}: a network of {network.classes} classes, expected {len(wanted.classes)}, "
-            "one for each class of the data"
-        )
-    identity = f"{network_digest(network)} cut after {wanted.at}, {wanted.size} px / 32"
-    fused = network.eval().requires_grad_(False).fuse().to(memory_format=torch.channels_last)
-    cut = split(fused, at=wanted.at)
-    _ = cut.only
-    return Subject(Detector(cut, wanted.classes, wanted.size), (), identity)
+def _without_codec(network: nn.Module, wanted: Wanted) -> Subject:
+    config = describe(network, NetworkWish(wanted.at, str(wanted.weights), wanted.classes or None))
+    identity = f"{config.digest} cut after {config.at}, {wanted.size} px / 32"
+    cut = cut_network(network, config, size=wanted.size, stride=32)
+    detector_of(cut)
+    return Subject(cut, (), identity)
 
 
 def _check_alike(first: FeatureCodec, other: FeatureCodec) -> None:

@@ -10,14 +10,12 @@ network.*               float16   the network that was cut, unless its owner bri
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from featcodec.codec.config import CodecConfig, ModuleConfig, NetworkConfig, check_config
+from featcodec.codec.config import CodecConfig, check_config
 from featcodec.codec.entropy import Tables
 from featcodec.codec.transforms import (
     AnalysisTransform,
@@ -37,11 +35,11 @@ from featcodec.codec.transforms import (
 )
 from featcodec.errors import CodecFileError, FeatcodecError
 from featcodec.files import read_file, write_atomic
-from featcodec.networks.picture_cut import PictureCut, cut_pictures
-from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import Split, split
+from featcodec.networks.cut_network import CutNetwork
+from featcodec.networks.families import cut_network, family_named
+from featcodec.networks.identity import network_digest, update_digest
 
-__all__ = ["CodecConfig", "CodecFile", "ModuleConfig", "NetworkConfig", "network_digest", "network_of"]
+__all__ = ["CodecConfig", "CodecFile", "network_of"]
 
 LARGEST_FILE = 1 << 30
 METADATA_KEY = "featcodec"
@@ -61,7 +59,7 @@ class CodecFile:
         digest = hashlib.sha256(self.config.to_json().encode())
         for name in sorted(self.tensors):
             if name.startswith(("g_s.", "h_s.", "inverse_gains", "tables_")):
-                _update(digest, name, self.tensors[name])
+                update_digest(digest, name, self.tensors[name])
         return digest.digest()[:16]
 
     @cached_property
@@ -70,7 +68,7 @@ class CodecFile:
         digest = hashlib.sha256()
         for name in sorted(self.tensors):
             if name.startswith(("g_a.", "h_a.")):
-                _update(digest, name, self.tensors[name])
+                update_digest(digest, name, self.tensors[name])
         return digest.hexdigest()[:16]
 
     @property
@@ -213,79 +211,52 @@ _TYPES = {
 }
 
 
-def network_of(file: CodecFile, network: nn.Module | None) -> Split | PictureCut:
+def network_of(file: CodecFile, network: nn.Module | None) -> CutNetwork:
     """The network that the codec was fitted to, cut: from the file, or the one given, checked by its digest.
 
     Raises:
         CodecFileError: neither the file nor the caller brings the network, or it is another one.
     """
-    config = file.config.network
+    config = file.config
     if network is None:
         network = _stored_network(file)
     digest = network_digest(network)
-    if digest != config.digest:
+    if digest != config.network.digest:
         raise CodecFileError(
-            f"codec {file.config.name!r}: got a network with digest {digest[:16]}, "
-            f"expected {config.digest[:16]}"
+            f"codec {config.name!r}: got a network with digest {digest[:16]}, "
+            f"expected {config.network.digest[:16]}"
         )
-    cut = _cut(file.config, network)
-    got, expected = cut.features(), (file.config.widths.features, file.config.latent_stride // 2)
+    try:
+        cut = cut_network(network, config.network, size=config.size, stride=config.stride)
+    except CodecFileError as error:
+        raise CodecFileError(f"codec {config.name!r}: {error}") from error
+    (crossing,) = cut.crossing
+    got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.latent_stride // 2)
     if got != expected:
         raise CodecFileError(
-            f"codec {file.config.name!r}: its network gives {got[0]} channels at stride {got[1]}, "
+            f"codec {config.name!r}: its network gives {got[0]} channels at stride {got[1]}, "
             f"expected {expected[0]} at {expected[1]}"
         )
     return cut
 
 
-def _stored_network(file: CodecFile) -> YOLOv5:
+def _stored_network(file: CodecFile) -> nn.Module:
     config = file.config.network
     state = {k.removeprefix("network."): v for k, v in file.tensors.items() if k.startswith("network.")}
-    if isinstance(config, ModuleConfig):
-        raise CodecFileError(
-            f"codec {file.config.name!r} comes without its network: give {config.model} with the weights "
-            "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
-        )
-    if not state:
-        raise CodecFileError(
-            f"codec {file.config.name!r} comes without its network: give the weights of the {config} that "
-            "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
-        )
     try:
-        with torch.device("meta"):
-            network = YOLOv5(config.scale, classes=len(config.classes))
+        network = family_named(config.family).build(config)
+        if not state:
+            raise CodecFileError(
+                f"comes without its network: give the weights of the {config} that "
+                "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
+            )
         floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         network.load_state_dict(floats, assign=True)
+    except CodecFileError as error:
+        raise CodecFileError(f"codec {file.config.name!r} {error}") from error
     except (RuntimeError, FeatcodecError) as error:
         raise CodecFileError(f"codec {file.config.name!r}: its network: {_one_line(error)}") from error
     return network
-
-
-def _cut(config: CodecConfig, network: nn.Module) -> Split | PictureCut:
-    about = config.network
-    own = copy.deepcopy(network).eval().requires_grad_(False)
-    if isinstance(about, ModuleConfig):
-        own = own.to(memory_format=torch.channels_last)
-        side = -(-config.size // config.stride) * config.stride
-        return cut_pictures(own, at=about.at, mean=about.mean, deviation=about.deviation, side=side)
-    if not isinstance(own, YOLOv5):
-        raise CodecFileError(f"codec {config.name!r}: got {type(own).__name__}, expected a {about}")
-    return split(own.fuse().to(memory_format=torch.channels_last), at=about.at)
-
-
-def network_digest(network: nn.Module) -> str:
-    """SHA-256 over a network's weights as float16, hexadecimal; the same for fp16 and fp32 copies."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        if value.is_floating_point():
-            _update(digest, name, value.half())
-    return digest.hexdigest()
-
-
-def _update(digest: Any, name: str, value: Tensor) -> None:
-    value = value.detach().cpu().contiguous()
-    digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-    digest.update(value.numpy().tobytes())  # little-endian on every platform that torch supports
 
 
 def _one_line(error: BaseException) -> str:

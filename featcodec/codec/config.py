@@ -3,66 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any
 
 from featcodec.codec.transforms import Widths
-from featcodec.networks.yolov5 import Scale
-from featcodec.networks.yolov5_split import crossing_layers
+from featcodec.networks.families import family_named
+from featcodec.networks.identity import ModuleConfig, NetworkConfig
+from featcodec.pictures.canvas import Canvas
 
-__all__ = ["CodecConfig", "ModuleConfig", "NetworkConfig", "check_config"]
+__all__ = ["CodecConfig", "check_config"]
 
 FORMAT = 1
 LARGEST_NUMBER = 1 << 16  # of channels, pixels
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """The YOLOv5 network that is cut.
-
-    Attributes:
-        family: ``"yolov5"``.
-        scale: member of the family.
-        classes: class names by number.
-        at: the layer after which it is cut.
-        digest: SHA-256 over its weights as float16, hexadecimal.
-        confidence: score in (0, 1) from which a box is worth showing, chosen on held-out pictures.
-    """
-
-    family: str
-    scale: Scale
-    classes: tuple[str, ...]
-    at: int
-    digest: str
-    confidence: float = 0.25
-
-    def __str__(self) -> str:
-        return f"{self.family}{self.scale}"
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleConfig:
-    """Any other network that is cut. Its owner brings it; the file says which one.
-
-    Attributes:
-        family: ``"module"``.
-        model: what its owner calls it, as ``featcodec layers`` takes it where that is possible.
-        at: the layer after which it is cut, as `featcodec.split` takes it.
-        digest: SHA-256 over its weights as float16, hexadecimal.
-        mean, deviation: of red, green and blue, that pictures in [0, 1] are normalised by.
-    """
-
-    family: str
-    model: str
-    at: str
-    digest: str
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-    def __str__(self) -> str:
-        return self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +40,19 @@ class CodecConfig:
     stride: int = 32
     latent_stride: int = 16
 
+    @property
+    def canvas(self) -> Canvas:
+        """How pictures come to the network."""
+        return Canvas(self.size, self.stride)
+
     @staticmethod
     def from_json(text: str) -> CodecConfig:
         """Reads the metadata of a codec file. Raises KeyError, TypeError or ValueError where it is wrong."""
         raw: dict[str, Any] = json.loads(text)
         if raw.pop("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
-        config = CodecConfig(
-            **{**raw, "network": _network(raw["network"]), "widths": Widths(**raw["widths"])}
-        )
+        network = family_named(raw["network"]["family"]).from_json(raw["network"])
+        config = CodecConfig(**{**raw, "network": network, "widths": Widths(**raw["widths"])})
         if config.to_json() != text:
             raise ValueError("expected canonical JSON, as the fingerprint is taken over it")
         return config
@@ -103,12 +60,6 @@ class CodecConfig:
     def to_json(self) -> str:
         """Canonical: the same configuration gives the same text."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
-
-
-def _network(raw: dict[str, Any]) -> NetworkConfig | ModuleConfig:
-    if raw["family"] == "module":
-        return ModuleConfig(**{**raw, "mean": tuple(raw["mean"]), "deviation": tuple(raw["deviation"])})
-    return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
 
 
 def check_config(config: CodecConfig) -> None:
@@ -119,33 +70,9 @@ def check_config(config: CodecConfig) -> None:
             raise ValueError(f"{name}: got {value!r}, expected an integer from 1 to {LARGEST_NUMBER}")
     if config.stride % config.latent_stride:
         raise ValueError(f"stride: got {config.stride}, expected a multiple of {config.latent_stride}")
-    network = config.network
-    classes = network.classes if isinstance(network, NetworkConfig) else (network.model, network.at)
-    texts = config.name, config.description, network.digest, *classes
-    if not all(type(text) is str for text in texts) or not classes:
-        raise ValueError("name, description, digest and classes: expected text, and at least one class")
+    texts = config.name, config.description, config.network.digest
+    if not all(type(text) is str for text in texts):
+        raise ValueError("name, description and digest: expected text")
     if not re.fullmatch(r"[a-z0-9._-]{1,63}", config.name):
         raise ValueError(f"name: got {config.name!r}, expected 1 to 63 characters of a-z 0-9 . _ -")
-    if isinstance(network, NetworkConfig):
-        _check_yolov5(network)
-    else:
-        _check_module(network)
-
-
-def _check_yolov5(network: NetworkConfig) -> None:
-    if network.family != "yolov5" or network.scale not in get_args(Scale):
-        raise ValueError(f"network: got {network.family!r} {network.scale!r}, expected a known one")
-    if type(network.confidence) is not float or not 0 < network.confidence < 1:
-        raise ValueError(f"confidence: got {network.confidence!r}, expected a number between 0 and 1")
-    if type(network.at) is not int or len(crossing_layers(network.at)) != 1:
-        raise ValueError(f"network: got a cut at {network.at!r}, expected a layer where one tensor crosses")
-
-
-def _check_module(network: ModuleConfig) -> None:
-    if network.family != "module":
-        raise ValueError(f"network: got {network.family!r}, expected a known one")
-    for name, values in (("mean", network.mean), ("deviation", network.deviation)):
-        if len(values) != 3 or not all(type(v) is float and math.isfinite(v) for v in values):
-            raise ValueError(f"{name}: got {values!r}, expected three numbers")
-    if min(network.deviation) <= 0:
-        raise ValueError(f"deviation: got {network.deviation!r}, expected numbers above 0")
+    family_named(config.network.family).check(config.network)

@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
-from featcodec.codec.config import NetworkConfig
-from featcodec.codec.detector import Detector, inference
 from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
-from featcodec.networks.picture_cut import PictureCut
-from featcodec.networks.yolov5_split import Split
+from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes, inference
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
-from featcodec.pictures.loading import ImageLike, load_image
+from featcodec.pictures.loading import ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
 from featcodec.plf.header import Header, quality_to_step
 
@@ -102,13 +99,13 @@ class FeatureCodec:
         'person'
     """
 
-    def __init__(self, file: CodecFile, network: Split | PictureCut | None):
+    def __init__(self, file: CodecFile, network: CutNetwork | None):
         self.file = file
         self._network = network
         self._tables_z, self._tables_y = file.tables_z, file.tables_y
 
     @property
-    def network(self) -> Split | PictureCut:
+    def network(self) -> CutNetwork:
         """The network, cut.
 
         Raises:
@@ -119,15 +116,13 @@ class FeatureCodec:
         return self._network
 
     @property
-    def detector(self) -> Detector:
-        """The network, with its classes and the size of its pictures.
+    def detector(self) -> DetectorHead:
+        """What makes boxes of what the network returns.
 
         Raises:
-            InputError: the codec was made without it, or it is no detector that featcodec knows.
+            InputError: the codec was made without its network, or that is no detector that featcodec knows.
         """
-        config, about, network = self.file.config, self._detector_config, self.network
-        assert isinstance(network, Split)  # as its configuration is a YOLOv5's
-        return Detector(network, about.classes, config.size, config.stride, about.confidence)
+        return detector_of(self.network)
 
     @property
     def name(self) -> str:
@@ -141,22 +136,8 @@ class FeatureCodec:
 
     @property
     def confidence(self) -> float:
-        """The score from which a box is worth showing, unless the caller says otherwise.
-
-        Raises:
-            InputError: the codec is for no detector that featcodec knows.
-        """
-        return self._detector_config.confidence
-
-    @property
-    def _detector_config(self) -> NetworkConfig:
-        about = self.file.config.network
-        if isinstance(about, NetworkConfig):
-            return about
-        raise InputError(
-            f"codec {self.name!r}: its network, {about}, is no detector that featcodec knows, expected a "
-            "YOLOv5; codec.tail(features) gives what it returns"
-        )
+        """The score from which a box is worth showing, unless asked otherwise; errors as `detector`."""
+        return self.detector.confidence
 
     def save(self, path: str) -> None:
         """Writes the codec file (safetensors); whole or not at all."""
@@ -211,7 +192,8 @@ class FeatureCodec:
             raise InputError("encode: got quality and target_bytes, expected one of them")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
         _ = self.network  # its absence is told before any picture is read
-        loaded = [self._canvas(i, max_pixels) for i in images]
+        canvas = self.file.config.canvas
+        loaded = [canvas.load(i, max_pixels=max_pixels) for i in images]
         latents = self._latents([x for x, _ in loaded])
         out = []
         for y, (_, geometry) in zip(latents, loaded, strict=True):
@@ -223,13 +205,9 @@ class FeatureCodec:
 
     def features(self, image: ImageLike) -> Features:
         """A picture to the uncoded features, as if they had crossed the cut unchanged."""
-        x, geometry = self._canvas(image, DEFAULT_LIMITS.max_pixels)
+        x, geometry = self.file.config.canvas.load(image)
         with inference():
             return Features.of(self.network.head(x)[0], geometry)
-
-    def _canvas(self, image: ImageLike, max_pixels: int) -> tuple[Tensor, Geometry]:
-        config = self.file.config
-        return load_image(image, size=config.size, stride=config.stride, max_pixels=max_pixels)
 
     def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
         """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
@@ -273,8 +251,10 @@ class FeatureCodec:
         """Side information to table rows and means: exact, so that encoder and decoder agree."""
         z_hat = torch.from_numpy(z.astype(np.float64))[None]
         with inference():
-            said = integer_hyper_synthesis(z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width)
-        return said.index[0].numpy().astype(np.int32), said.mean[0].double().numpy()
+            params = integer_hyper_synthesis(
+                z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width
+            )
+        return params.index[0].numpy().astype(np.int32), params.mean[0].double().numpy()
 
     def payload(self, s: Symbols) -> bytes:
         """Symbols to the entropy-coded payload."""
@@ -437,7 +417,7 @@ class FeatureCodec:
         if features.ndim != 4 or features.shape[:2] != (1, channels):
             raise InputError(f"detect: got features {tuple(features.shape)}, expected (1, {channels}, h, w)")
         f = features.as_subclass(torch.Tensor)
-        return self.detector.boxes(f, geometry, confidence=confidence, iou=iou, most=most)
+        return find_boxes(self.network, f, geometry, confidence=confidence, iou=iou, most=most)
 
 
 def _channel_rows(shape: tuple[int, ...]) -> Ints:

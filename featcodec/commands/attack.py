@@ -73,11 +73,12 @@ def _within(
     """The plan with as many steps as each training does in so many minutes, measured on the first codec."""
     from featcodec.attacks.attackers import KINDS
     from featcodec.attacks.observations import collect
-    from featcodec.attacks.training import steps_within
+    from featcodec.attacks.training import steps_within, with_crops_within
 
     seen = collect(targets[0], training, work=work, training=True)
     for kind in [k for k in KINDS if k in plan.attackers]:
-        steps = steps_within(minutes, kind, seen, getattr(plan, kind), kept=work / "steps.json")
+        recipe = with_crops_within(getattr(plan, kind), seen)
+        steps = steps_within(minutes, kind, seen, recipe, kept=work / "steps.json")
         recipe = replace(getattr(plan, kind), steps=steps)
         plan = replace(plan, invnet=recipe) if kind == "invnet" else replace(plan, unet=recipe)
     return plan

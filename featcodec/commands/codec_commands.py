@@ -201,7 +201,7 @@ def zoo(arguments: argparse.Namespace) -> int:
 def _embedded(name: str) -> dict[str, object]:
     """What ``zoo --json`` shows of a codec; names and units here are an interface."""
     from featcodec import zoo as codecs
-    from featcodec.codec.codec_file import CodecFile, NetworkConfig
+    from featcodec.codec.codec_file import CodecFile
 
     path = codecs.path(name)
     file = CodecFile.load(path)
@@ -212,7 +212,7 @@ def _embedded(name: str) -> dict[str, object]:
         "bytes": path.stat().st_size,
         "network": str(network),
         "at": network.at,
-        "classes": len(network.classes) if isinstance(network, NetworkConfig) else None,
+        "classes": None if network.classes is None else len(network.classes),
         "description": file.config.description,
         "default": name == codecs.DEFAULT,
         "has_network": file.has_network,

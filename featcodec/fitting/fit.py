@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from featcodec import zoo
-from featcodec.codec.codec_file import CodecFile, ModuleConfig, network_digest
+from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError, InputError, MissingExtraError
@@ -26,10 +26,8 @@ from featcodec.fitting.data import Batch, Images, batches, data_set
 from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.fitting.processes import Processes, start_processes
 from featcodec.fitting.settings import Normalise, Settings, channels_of
-from featcodec.networks.coco import COCO
-from featcodec.networks.picture_cut import PictureCut, cut_pictures
-from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import Split, split
+from featcodec.networks.cut_network import CutNetwork
+from featcodec.networks.families import NetworkWish, cut_network, describe
 
 __all__ = ["fit"]
 
@@ -137,7 +135,7 @@ class _Subject:
     """What a codec is fitted to, and how."""
 
     network: nn.Module
-    cut: Split | PictureCut
+    cut: CutNetwork
     settings: Settings
     processes: Processes
     task: Any
@@ -146,11 +144,11 @@ class _Subject:
 
     @property
     def latent_stride(self) -> int:
-        return 2 * self.cut.features()[1]
+        return 2 * self.cut.crossing[0].stride
 
     @property
     def stride(self) -> int:
-        return max(32, self.latent_stride)
+        return self.cut.canvas.stride
 
     @property
     def side(self) -> int:
@@ -160,7 +158,7 @@ class _Subject:
     def identity(self) -> str:
         s = self.settings
         sizes = (s.size, s.crop, s.hold_out, s.batch, s.latents, s.analysis, s.synthesis)
-        what = (network_digest(self.network), s.at, channels_of(s.normalise), *sizes)
+        what = (self.cut.config.digest, s.at, channels_of(s.normalise), *sizes)
         starts = "".join(f" from {file.fingerprint.hex()} {file.encoder_digest}" for file in self.starts)
         return f"{json.dumps(what)} {self.processes.world} {self.told}{starts}"
 
@@ -201,20 +199,10 @@ def _check_extra() -> None:
         raise MissingExtraError("compressai is missing: pip install 'featcodec[fit]'") from error
 
 
-def _cut(network: nn.Module, settings: Settings, where: torch.device) -> Split | PictureCut:
-    own = copy.deepcopy(network).eval().requires_grad_(False).to(where)
-    if isinstance(own, YOLOv5):
-        _class_names(own.classes, settings.classes)  # complains before the fit rather than after it
-        number = str(settings.at).removeprefix("model.")
-        if not number.isdecimal():
-            raise InputError(f"at: got {settings.at!r}, expected the number of a layer of a YOLOv5")
-        cut = split(own.fuse().to(memory_format=torch.channels_last), at=int(number))
-        _ = cut.only
-        return cut
+def _cut(network: nn.Module, settings: Settings, where: torch.device) -> CutNetwork:
     mean, deviation = channels_of(settings.normalise)
-    side = -(-settings.size // 32) * 32
-    own = own.to(memory_format=torch.channels_last)
-    return cut_pictures(own, at=settings.at, mean=mean, deviation=deviation, side=side)
+    wish = NetworkWish(settings.at, settings.model, settings.classes, mean=mean, deviation=deviation)
+    return cut_network(copy.deepcopy(network).to(where), describe(network, wish), size=settings.size)
 
 
 def _told(images: Images, coco: object, task: object) -> str:
@@ -304,29 +292,8 @@ def _steps_within(minutes: float, fitting: Any, run: Any, folder: Path | None) -
 
 
 def _exported(model: Any, subject: _Subject) -> CodecFile:
-    from featcodec.fitting.export import export, export_module
+    from featcodec.fitting.export import export
 
     s = subject.settings
     about = s.description or f"{s.model} cut after layer {s.at}"
-    sizes = {"size": s.size, "stride": subject.stride, "latent_stride": subject.latent_stride}
-    if isinstance(subject.cut, Split):
-        whole = subject.network
-        assert isinstance(whole, YOLOv5)
-        classes = _class_names(whole.classes, s.classes)
-        plain = split(whole, at=subject.cut.at)
-        return export(
-            model, plain, name=s.name, description=about, classes=classes, embed_network=False, **sizes
-        )
-    mean, deviation = channels_of(s.normalise)
-    network = ModuleConfig(
-        "module", s.model, str(subject.cut.at), network_digest(subject.network), mean, deviation
-    )
-    return export_module(model, network, name=s.name, description=about, **sizes)
-
-
-def _class_names(count: int, given: tuple[str, ...] | None) -> tuple[str, ...]:
-    if given is None:
-        return COCO if count == len(COCO) else tuple(f"class {i}" for i in range(count))
-    if len(given) != count:
-        raise InputError(f"classes: got {len(given)} names, expected {count}")
-    return tuple(given)
+    return export(model, subject.cut, name=s.name, description=about, latent_stride=subject.latent_stride)

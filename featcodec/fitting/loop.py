@@ -19,8 +19,7 @@ from featcodec.fitting.losses import quality_weight
 from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
 from featcodec.fitting.tasks import Features, Task
-from featcodec.networks.picture_cut import PictureCut
-from featcodec.networks.yolov5_split import Split
+from featcodec.networks.cut_network import CutNetwork
 from featcodec.training.hyperprior import QUALITIES, Coded
 from featcodec.training.invnet import halve, mean_colours
 from featcodec.training.optimizer import learning_rate
@@ -73,7 +72,7 @@ class Fitting:
             are of use.
     """
 
-    network: Split | PictureCut
+    network: CutNetwork
     task: Task
     source: Source
     processes: Processes = ALONE

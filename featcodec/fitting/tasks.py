@@ -22,10 +22,9 @@ from torch import Tensor
 
 from featcodec.errors import FitError
 from featcodec.fitting.losses import detection_divergence, distortion, relative_error
-from featcodec.networks.picture_cut import PictureCut
+from featcodec.networks.cut_network import CutNetwork, DetectorHead
 from featcodec.networks.survey import watch
 from featcodec.networks.void import Void
-from featcodec.networks.yolov5_split import Split
 
 __all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task", "tensors_of"]
 
@@ -45,26 +44,25 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A YOLOv5's maps that later layers look back to, and its raw outputs: `featcodec.fitting.losses`.
+    """A detector's maps that are worth distilling, and its raw outputs: `featcodec.fitting.losses`.
 
     The raw outputs are for a fit that starts from a good codec: by their noisy gradients a new one hardly
     moves.
     """
 
-    network: Split
+    detector: DetectorHead
     feature_weight: float
     output_weight: float
 
     def target(self, f: Tensor, labels: Any) -> list[Tensor]:  # noqa: ARG002
-        return self.network.maps(f)
+        return self.detector.maps(f)
 
     def distortion(self, f_hat: Tensor, target: list[Tensor]) -> Tensor:
-        got = self.network.maps(f_hat)
+        got = self.detector.maps(f_hat)
         d = distortion(got, target, self.feature_weight)
         if self.output_weight:
-            head = self.network.network.detect
-            read = len(head.m)  # the last maps are what the head reads
-            d = d + self.output_weight * detection_divergence(head(got[-read:]), head(target[-read:]))
+            raw = self.detector.raw_outputs
+            d = d + self.output_weight * detection_divergence(raw(got), raw(target))
         return d
 
 
@@ -89,7 +87,7 @@ class OwnTask:
         feature_weight: share of the features' own error.
     """
 
-    network: Split | PictureCut
+    network: CutNetwork
     loss: Loss
     feature_weight: float
 
@@ -117,7 +115,7 @@ class Distillation:
         feature_weight: share of the features' own error.
     """
 
-    network: PictureCut
+    network: CutNetwork
     layer: str
     kept: tuple[int, ...]
     names: tuple[str, ...]
@@ -166,7 +164,7 @@ def _log_probabilities(x: Tensor) -> Tensor:
 
 
 def find_task(
-    network: Split | PictureCut,
+    network: CutNetwork,
     task: str | Loss,
     f: Tensor,
     *,
@@ -180,28 +178,29 @@ def find_task(
         task: ``"outputs"``: what the tail computes; ``"features"``; or the user's own loss.
         f: uncoded features (B, C, h, w) of a few pictures, two or more.
         feature_weight: share of the features' own error.
-        output_weight: share of a YOLOv5's raw outputs.
+        output_weight: share of a detector's raw outputs.
 
     Raises:
         FitError: no such task, an `output_weight` for another one, or nothing that the tail computes can be
             compared; says what was found.
     """
-    if output_weight and (task != "outputs" or not isinstance(network, Split)):
-        raise FitError(f"output_weight: got {output_weight:g}, expected 0: it is for a YOLOv5's outputs only")
+    detector = network.detector if task == "outputs" else None
+    if output_weight and detector is None:
+        raise FitError(
+            f"output_weight: got {output_weight:g}, expected 0: it is for a detector's outputs only"
+        )
     if callable(task):
         return OwnTask(network, task, feature_weight)
     if task == "features":
         return Features()
     if task != "outputs":
         raise FitError(f"task: got {task!r}, expected outputs, features or a function")
-    return (
-        Detection(network, feature_weight, output_weight)
-        if isinstance(network, Split)
-        else _distill(network, f, feature_weight)
-    )
+    if detector is not None:
+        return Detection(detector, feature_weight, output_weight)
+    return _distill(network, f, feature_weight)
 
 
-def _distill(network: PictureCut, f: Tensor, feature_weight: float) -> Distillation:
+def _distill(network: CutNetwork, f: Tensor, feature_weight: float) -> Distillation:
     """The outermost and last of what can be compared: what the network returns, or a layer's output."""
     f = f.detach().float()
     other = f + 0.1 * f.std() * torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f.device)
@@ -238,7 +237,7 @@ def _comparable(
     )  # fmt: skip
 
 
-def _seen(network: PictureCut, f: Tensor) -> dict[str, list[tuple[str, Tensor]]]:
+def _seen(network: CutNetwork, f: Tensor) -> dict[str, list[tuple[str, Tensor]]]:
     """The tensors that each layer of the tail returns, in the order of computation, its own last."""
     seen: dict[str, list[tuple[str, Tensor]]] = {}
     given = f.clone().requires_grad_()

@@ -107,11 +107,11 @@ class CodecModel(nn.Module):
             z = self.h_a(y_g)
             z_hat = z + (torch.round(z) - z).detach()
             _, p_z = self.prior_z(z, training=True)
-            said = self.h_s(z_hat, *y.shape[-2:])
-            _, p_y = self.prior_y(y_g, scale_of(said.index), means=said.mean, training=True)
-            residual = y_g - said.mean
+            params = self.h_s(z_hat, *y.shape[-2:])
+            _, p_y = self.prior_y(y_g, scale_of(params.index), means=params.mean, training=True)
+            residual = y_g - params.mean
             rounded = residual + (torch.round(residual) - residual).detach()
-        y_hat = (rounded + said.mean) * inverse
+        y_hat = (rounded + params.mean) * inverse
         bits_y, bits_z = (-p.log2().flatten(1).sum(1) for p in (p_y, p_z))
         return Coded(self.g_s(y_hat), y_hat, bits_y, bits_z)
 

@@ -29,7 +29,7 @@ class InvNet(nn.Module):
         channels: C.
         width: channels at the observations' stride; halved at each doubling of the resolution, not below a
             quarter.
-        stride: s, a power of two from 4.
+        stride: s, a power of two, not below `out_stride`.
         out_stride: pixels that one of the output stands for: 1, or 2 for pictures of half the resolution.
 
     Example:
@@ -46,7 +46,7 @@ class InvNet(nn.Module):
             layers += [ResidualBlock(here), ResidualBlock(here)]
             layers += [nn.Conv2d(here, 4 * narrower, 3, padding=1), nn.PixelShuffle(2)]
             here, stride = narrower, stride // 2
-        last = 4 // out_stride
+        last = stride // out_stride
         layers += [ResidualBlock(here), nn.SiLU()]
         layers += [nn.Conv2d(here, 3 * last**2, 3, padding=1), nn.PixelShuffle(last)]
         self.net = nn.Sequential(*layers)

@@ -30,7 +30,7 @@ from featcodec.errors import InputError
 from featcodec.evaluation.results import Attacked
 from featcodec.fitting.export import export
 from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import split
+from featcodec.networks.yolov5_family import YOLOv5Cut
 from featcodec.pictures.geometry import Geometry
 from featcodec.training.hyperprior import CodecModel
 
@@ -44,7 +44,13 @@ def codec():
     model = CodecModel(Widths(64, latents=8, side=4, analysis=8, synthesis=8, hyper=8))
     with torch.no_grad():
         model.log_gain += 8  # else nothing but zeros would be sent
-    file = export(model, split(network), name="tiny", description="", classes=("a", "b"))
+    file = export(
+        model,
+        YOLOv5Cut.of(network, at=4, classes=("a", "b")),
+        name="tiny",
+        description="",
+        embed=network,
+    )
     return FeatureCodec(file, network_of(file, None))
 
 
@@ -102,7 +108,7 @@ def test_an_observation_is_the_decoded_latents_of_a_real_file(codec, target, oth
     data = codec.encode(others[0], quality=8)
     assert (one.path, one.point, one.bytes) == (others[0], 8.0, len(data))
     assert torch.equal(one.tensor, codec.decode_latents(data)[0][0].half())
-    x, geometry = codec.detector.canvas(others[0])
+    x, geometry = codec.network.canvas.load(others[0])
     assert torch.equal(one.picture, (x[0] * 255).round().byte())
     assert one.geometry == geometry
 
@@ -140,10 +146,10 @@ def test_what_was_collected_is_read_again_and_what_is_missing_is_made_again(targ
 
 
 def test_raw_features_and_decoded_pictures_are_targets_like_latents(codec, others, work):
-    raw = collect(RawTarget(codec.detector), others, work=work, training=False)
+    raw = collect(RawTarget(codec.network), others, work=work, training=False)
     assert raw.shape == (64, 8)
-    assert torch.equal(raw[0].tensor, shoot(codec.detector, others[0]).f[0].half())
-    decoded = collect(CoderTarget(Lossless(), codec.detector, (1.0,)), others, work=work, training=False)
+    assert torch.equal(raw[0].tensor, shoot(codec.network, others[0]).f[0].half())
+    decoded = collect(CoderTarget(Lossless(), codec.network, (1.0,)), others, work=work, training=False)
     assert decoded.shape == (192, 8)
     assert torch.equal(decoded[0].tensor, decoded[0].picture)
     assert torch.equal(as_observation(decoded[0].tensor)[0, 1, 2], decoded[0].picture[0, 8, 16] / 255)
@@ -188,7 +194,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(kind, seen
 
 
 def test_training_learns_what_can_be_known(codec, photographs, work, tmp_path):
-    pixels = CoderTarget(Lossless(), codec.detector, (1.0,))
+    pixels = CoderTarget(Lossless(), codec.network, (1.0,))
     seen = collect(pixels, photographs, work=work, training=True)
     curve = train("unet", seen, replace(QUICK, steps=30, curve=3), checkpoint=tmp_path / "c.pt").curve
     assert curve[-1][1] > curve[0][1] + 1
@@ -243,7 +249,7 @@ def test_a_search_explains_the_observation_better_than_its_start(codec, target, 
     found = search(target, one, grey, Search(steps=12, lr=0.05, tv=0.0, near=0.0))
 
     def misfit(x):
-        y = codec.file.g_a(codec.detector.features(x[None]))[0]
+        y = codec.file.g_a(codec.network.head(x[None])[0])[0]
         return float(((y - one.tensor) / codec.file.inverse_gain(224)[:, None, None]).square().mean())
 
     assert misfit(found) < 0.9 * misfit(grey)
@@ -253,7 +259,7 @@ def test_a_search_explains_the_observation_better_than_its_start(codec, target, 
 
 
 def test_a_decoded_picture_has_no_gradient_to_search_by(codec, others, work):
-    blind = CoderTarget(Lossless(), codec.detector, (1.0,))
+    blind = CoderTarget(Lossless(), codec.network, (1.0,))
     one = collect(blind, others, work=work, training=False)[0]
     with pytest.raises(InputError, match="pixels"):
         search(blind, one, one.picture / 255, Search(steps=1))
@@ -311,7 +317,7 @@ def plan():
 def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
     codec, target, photographs, others, work, plan
 ):
-    targets = [target, CoderTarget(Lossless(), codec.detector, (1.0,))]
+    targets = [target, CoderTarget(Lossless(), codec.network, (1.0,))]
     report = attack(targets, training=photographs, evaluation=others, work=work, plan=plan)
     met = [(r.target, r.point, r.attacker, r.budget, r.pictures) for r in report.rows]
     of_codec = [

@@ -21,6 +21,7 @@ from featcodec.bench.anchors.ffmpeg import HEVC, VVC
 from featcodec.bench.anchors.images import VideoIntra, to_planes, to_rgb
 from featcodec.errors import CoderError, InputError, MissingExtraError
 from featcodec.evaluation.coders import Shot
+from featcodec.pictures.canvas import Canvas
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image
 
@@ -42,9 +43,8 @@ def codec():
 
 @pytest.fixture(scope="module")
 def shot(codec):
-    detector = replace(codec.detector, size=160)
-    x, geometry = detector.canvas(chelsea())
-    return Shot(Path("chelsea.png"), x, detector.features(x), geometry)
+    x, geometry = Canvas(160).load(chelsea())
+    return Shot(Path("chelsea.png"), x, codec.network.head(x)[0], geometry)
 
 
 def made(name, codec, *, span=SPAN, latent_span=LATENT_SPAN):
@@ -208,10 +208,9 @@ def test_identity_names_range_versions_and_options(codec):
 
 @pytest.mark.parametrize("name", HERE.values())
 def test_damaged_bytes_give_a_coder_error_or_a_result(name, codec):
-    detector = replace(codec.detector, size=64)
-    x, geometry = detector.canvas(astronaut())
+    x, geometry = Canvas(64).load(astronaut())
     coder = made(name, codec)
-    good = coder.encode(Shot(Path("a.png"), x, detector.features(x), geometry), coder.points[-1])
+    good = coder.encode(Shot(Path("a.png"), x, codec.network.head(x)[0], geometry), coder.points[-1])
     rng = np.random.default_rng(0)
     for _ in range(24 if "vc" in name else 150):
         bad = bytearray(good)

@@ -25,10 +25,10 @@ from torch.fx.experimental import _config as shapes
 
 import featcodec
 from featcodec.codec import feature_codec as codec_module
-from featcodec.codec.detector import inference
 from featcodec.codec.feature_codec import FeatureCodec, Symbols
 from featcodec.codec.transforms import Prediction, integer_hyper_synthesis
 from featcodec.errors import FeatcodecError
+from featcodec.networks.cut_network import inference
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.bitstream import Bitstream, parse
 

@@ -36,7 +36,8 @@ from featcodec.errors import (
 )
 from featcodec.fitting.export import export
 from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import split
+from featcodec.networks.yolov5_family import YOLOv5Cut
+from featcodec.pictures.canvas import Canvas
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image
 from featcodec.plf.bitstream import Bitstream, Limits, parse, serialize
@@ -64,9 +65,9 @@ def small(seed: int = 0, *, embed_network: bool = False) -> CodecFile:
         parameters["h_a.net.4.weight"].mul_(30)
         parameters["h_s.weights.2"].mul_(10)
         parameters["log_gain"].add_(torch.randn(8, WIDTHS.latents) * 0.1)
-    cut = split(network(), at=4)
-    about = {"name": f"small-{seed}", "description": "Random – for tests.", "classes": ("cat", "dog")}
-    return export(model, cut, size=SIZE, embed_network=embed_network, **about)  # type: ignore[arg-type]
+    cut = YOLOv5Cut.of(network(), at=4, classes=("cat", "dog"), canvas=Canvas(SIZE))
+    about = {"name": f"small-{seed}", "description": "Random – for tests."}
+    return export(model, cut, embed=network() if embed_network else None, **about)
 
 
 @cache
@@ -558,7 +559,7 @@ BAD: dict[str, tuple[Callable[[], CodecFile], str]] = {
     "huge": (lambda: with_config(widths=replace(WIDTHS, analysis=10**9)), "analysis: got 1000000000"),
     "large": (lambda: with_config(widths=replace(WIDTHS, synthesis=60_000)), "RuntimeError"),
     "negative": (lambda: with_config(widths=replace(WIDTHS, side=-4)), "side: got -4"),
-    "family": (lambda: with_network(family="vgg"), "got 'vgg' 'n'"),
+    "family": (lambda: with_network(family="vgg"), "network: got 'vgg', expected one of yolov5, module"),
     "scale": (lambda: with_network(scale="q"), "got 'yolov5' 'q'"),
     "scale list": (lambda: with_network(scale=[]), r"got 'yolov5' \[\]"),
     "no classes": (lambda: with_network(classes=()), "at least one class"),

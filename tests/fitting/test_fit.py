@@ -10,20 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from featcodec.codec.codec_file import CodecFile, ModuleConfig
+from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError
 from featcodec.fitting import loop
-from featcodec.fitting.export import export_module
+from featcodec.fitting.export import export
 from featcodec.fitting.loop import Fitting, fit_codec, seconds_a_step
 from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Options, Run
 from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
 from featcodec.fitting.tasks import Detection, Features, find_task
-from featcodec.networks.picture_cut import cut_pictures
+from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import split
+from featcodec.networks.yolov5_family import YOLOv5Cut
 from featcodec.training.hyperprior import CodecModel
 from featcodec.training.invnet import InvNet, mean_colours
 
@@ -51,7 +51,7 @@ def network():
     convolutions = nn.Conv2d(3, 8, 5, 4, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
     tail = nn.Conv2d(16, 16, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)
     whole = nn.Sequential(*convolutions, *tail).eval().requires_grad_(False)
-    return cut_pictures(whole, at="3", side=64)
+    return cut_network(whole, describe(whole, NetworkWish(at="3", model="small")), size=64)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ class TestObjective:
 
     def test_distortion_of_the_uncoded_features_is_zero_and_of_others_is_not(self):
         torch.manual_seed(0)
-        network = split(YOLOv5("n", classes=6).eval().requires_grad_(False), at=4)
+        network = YOLOv5Cut.of(YOLOv5("n", classes=6).eval().requires_grad_(False), at=4)
         with torch.no_grad():
             f = network.head(next(batches(0))[0].float() / 255)[0]
             task = find_task(network, "outputs", f, feature_weight=0.5)
@@ -95,7 +95,7 @@ class TestObjective:
             assert torch.equal(task.distortion(f, target), torch.zeros(2))
             worse = f + 0.5 * torch.randn_like(f)
             got = task.distortion(worse, target)
-            maps = [relative_error(a, b) for a, b in zip(network.maps(worse), target, strict=True)]
+            maps = [relative_error(a, b) for a, b in zip(network.detector.maps(worse), target, strict=True)]
             with_outputs = find_task(network, "outputs", f, feature_weight=0.5, output_weight=2.0)
             outputs = detection_divergence(network.tail((worse,)), network.tail((f,)))
             assert torch.equal(with_outputs.distortion(f, target), torch.zeros(2))
@@ -156,11 +156,7 @@ class TestStart:
     def test_a_finished_codec_is_where_another_fit_starts(self, fitting, network, tmp_path):
         f = network.head(torch.rand(4, 3, 64, 64))[0]
         first = fitted(fitting, Options(steps=6)).model
-        about = ModuleConfig("module", "small", "3", "0" * 64)
-        sizes = {"size": 64, "stride": 32, "latent_stride": 16}
-        export_module(first, about, name="small", description="", **sizes).save(
-            tmp_path / "small.safetensors"
-        )
+        export(first, network, name="small", description="").save(tmp_path / "small.safetensors")
         again = model()
         set_weights(again, [CodecFile.load(tmp_path / "small.safetensors")], f)
         quality = torch.tensor([1.0, 3.5, 6.0, 8.0])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from featcodec.errors import FitError, SplitError
 from featcodec.fitting.tasks import Features, OwnTask, find_task, output_error, tensors_of
-from featcodec.networks.picture_cut import cut_pictures
+from featcodec.networks.families import NetworkWish, cut_network, describe
 
 
 @dataclass
@@ -32,9 +32,13 @@ class Network(nn.Module):
         return self.end(self.head(self.backbone(x)))
 
 
+def cut_at(network, at, size=64):
+    return cut_network(network, describe(network, NetworkWish(at=at, model="any")), size=size)
+
+
 def cut(end):
     torch.manual_seed(0)
-    return cut_pictures(Network(end).eval().requires_grad_(False), at="backbone.1", side=64)
+    return cut_at(Network(end).eval(), "backbone.1")
 
 
 def task_of(end, task="outputs"):
@@ -84,7 +88,7 @@ def test_a_network_that_gives_nothing_to_distil_is_told_before_training():
         def forward(self, x):
             return self.first(x).argmax(1)
 
-    network = cut_pictures(Nothing().eval(), at="first", side=64)
+    network = cut_at(Nothing().eval(), "first")
     f = network.head(torch.rand(3, 3, 64, 64))[0].detach()
     with pytest.raises(FitError, match=r"returns output \(3, 16, 16\) int64.*task='features'"):
         find_task(network, "outputs", f, feature_weight=0.1)
@@ -137,4 +141,4 @@ def test_tensors_are_found_in_whatever_a_network_returns():
 def test_a_cut_at_a_stride_that_no_codec_has_is_refused():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 3), nn.ReLU()).eval()
     with pytest.raises(SplitError, match="expected sides divided by 2, 4, 8, 16 or 32"):
-        cut_pictures(network, at="0", side=96)
+        cut_at(network, "0", size=96)

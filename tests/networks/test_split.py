@@ -17,12 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from featcodec import split
 from featcodec.commands.main import main
 from featcodec.errors import CodecFileError, InputError, SplitError
-from featcodec.networks import yolov5_split as by_hand
 from featcodec.networks.by_name import network_by_name
 from featcodec.networks.split import example_picture
 from featcodec.networks.survey import survey
 from featcodec.networks.void import Void
 from featcodec.networks.yolov5 import YOLOv5
+from featcodec.networks.yolov5_family import YOLOv5Cut
 
 SHARED = Path(os.environ.get("FEATCODEC_SHARED", "../shared"))
 
@@ -116,14 +116,15 @@ def test_detectors_of_lists_of_pictures_are_cut_with_all_that_is_around_their_ba
 @pytest.mark.parametrize("at", range(24))
 def test_yolov5_is_cut_as_the_cut_made_by_hand_does(at):
     net, x = network("yolov5n"), noise(1, 3, 64, 96)
-    hand = by_hand.split(net, at=at)
+    hand = YOLOv5Cut.of(net, at=at)
     cut = split(net, at=at, example=noise(1, 3, 64, 64))
     # layer 15 is layer 11 once more
-    assert cut.crossing == tuple(f"model.{i}".replace("15", "11#2") for i in hand.crossing)
+    assert cut.crossing == tuple(f"model.{i}".replace("15", "11#2") for i in hand.layers)
     assert same(tuple(cut.head(x)), hand.head(x))
     assert same(cut.tail(cut.head(x)), net(x))
     if at <= 4:
-        assert cut.features() == hand.features()
+        (crossing,) = hand.crossing
+        assert cut.features() == (crossing.channels, crossing.stride)
 
 
 @pytest.mark.parametrize("scale", ["n", "s"])

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from featcodec.errors import InputError, SplitError
+from featcodec.networks.cut_network import CrossingTensor
+from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import ANCHORS, STRIDES, Scale, YOLOv5
-from featcodec.networks.yolov5_split import Split, crossing_layers, split
+from featcodec.networks.yolov5_family import YOLOv5Cut, crossing_layers
 from featcodec.pictures.boxes import Boxes, box_iou, nms, suppress
 
 # ---- the family
@@ -139,7 +141,7 @@ def test_the_layers_that_cross_are_those_of_the_diagram(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(24))
 def test_the_tail_of_what_crosses_gives_what_the_whole_network_gives(at: int) -> None:
-    cut, x = split(network(), at=at), image(64, 96, 2)
+    cut, x = YOLOv5Cut.of(network(), at=at), image(64, 96, 2)
     crossing = cut.head(x)
     assert len(crossing) == len(cut.crossing) == len(crossing_layers(at))
     for whole, halves in zip(network()(x), cut.tail(crossing), strict=True):
@@ -148,7 +150,7 @@ def test_the_tail_of_what_crosses_gives_what_the_whole_network_gives(at: int) ->
 
 @pytest.mark.parametrize("at", range(24))
 def test_nothing_crosses_that_the_tail_does_not_read(at: int) -> None:
-    cut = split(network(), at=at)
+    cut = YOLOv5Cut.of(network(), at=at)
     crossing = cut.head(image())
     before = cut.tail(crossing)
     for i in range(len(crossing)):
@@ -159,37 +161,38 @@ def test_nothing_crosses_that_the_tail_does_not_read(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(24))
 def test_a_codec_can_cut_where_one_tensor_crosses_and_elsewhere_learns_why_not(at: int) -> None:
-    cut = split(network(), at=at)
+    config = describe(network(), NetworkWish(at=at, model="any"))
     if at <= 4:
-        assert cut.only == at
+        assert len(cut_network(network(), config, size=64).crossing) == 1
         return
     with pytest.raises(SplitError) as caught:
-        _ = cut.only
-    others = ", ".join(map(str, cut.crossing[:-1]))
-    assert f"look back across it to layer {others}, so {len(cut.crossing)} tensors cross" in str(caught.value)
+        cut_network(network(), config, size=64)
+    others = ", ".join(map(str, crossing_layers(at)[:-1]))
+    assert f"look back across it to layer {others}, so {len(crossing_layers(at))} tensors cross" in str(
+        caught.value
+    )
     assert "the latest layer with one is 4" in str(caught.value)
 
 
 def test_channels_and_stride_of_a_cut_are_those_of_its_features() -> None:
-    assert [split(network(), at=at).features() for at in range(5)] == [
-        (16, 2),
-        (32, 4),
-        (32, 4),
-        (64, 8),
-        (64, 8),
+    assert [YOLOv5Cut.of(network(), at=at).crossing for at in range(5)] == [
+        (CrossingTensor("model.0", 16, 2),),
+        (CrossingTensor("model.1", 32, 4),),
+        (CrossingTensor("model.2", 32, 4),),
+        (CrossingTensor("model.3", 64, 8),),
+        (CrossingTensor("model.4", 64, 8),),
     ]
-    with pytest.raises(SplitError):
-        split(network(), at=9).features()
+    assert [crossing.stride for crossing in YOLOv5Cut.of(network(), at=9).crossing] == [8, 16, 32]
 
 
 @pytest.mark.parametrize("at", [-1, 24, 100])
 def test_layers_that_do_not_exist_are_refused(at: int) -> None:
     with pytest.raises(SplitError, match=f"got {at}, expected 0 to 23"):
-        split(network(), at=at)
+        YOLOv5Cut.of(network(), at=at)
 
 
 def test_the_tail_wants_every_tensor_that_crosses() -> None:
-    cut: Split = split(network(), at=9)
+    cut = YOLOv5Cut.of(network(), at=9)
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         cut.tail(cut.head(image())[:2])
 

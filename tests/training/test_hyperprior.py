@@ -17,7 +17,7 @@ from featcodec.codec.transforms import IntegerHyperSynthesis, Widths
 from featcodec.errors import CodecFileError
 from featcodec.fitting.export import export
 from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_split import Split, split
+from featcodec.networks.yolov5_family import YOLOv5Cut
 from featcodec.training.hyperprior import QUALITIES, CodecModel, interpolate_gain, scale_of
 
 # 64 features are what crosses the cut of a YOLOv5n after layer 4
@@ -37,13 +37,13 @@ def model(seed: int = 0) -> CodecModel:
 
 
 @cache
-def cut() -> Split:
+def cut() -> YOLOv5Cut:
     torch.manual_seed(0)
-    return split(YOLOv5("n", classes=2).eval(), at=4)
+    return YOLOv5Cut.of(YOLOv5("n", classes=2).eval(), at=4, classes=("a", "b"))
 
 
 def exported(m: CodecModel) -> CodecFile:
-    return export(m, cut(), name="small", description="Random.", classes=("a", "b"))
+    return export(m, cut(), name="small", description="Random.", embed=cut().network)
 
 
 def features(seed: int, count: int = 1, side: int = 16) -> Tensor:

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from featcodec.bench.anchors.container import LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
-from featcodec.codec.detector import inference
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CoderError, InputError
 from featcodec.evaluation.coders import Shot
+from featcodec.networks.cut_network import inference
 from featcodec.pictures.geometry import Geometry
 
 __all__ = [

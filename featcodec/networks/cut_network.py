@@ -1,0 +1,158 @@
+"""A network cut in two, as all that stands above sees it: one protocol, whatever the network is.
+
+    photograph ─canvas─▶ x, geometry ─head─▶ what crosses ─tail─▶ what the network returns
+                                                                   └─detector─▶ boxes on the photograph
+
+To teach featcodec a family of detectors, write a module like `featcodec.networks.yolov5_family`, and name it
+in `featcodec.networks.families`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from featcodec.errors import InputError
+from featcodec.networks.identity import ModuleConfig, NetworkConfig
+from featcodec.pictures.boxes import Boxes, suppress
+from featcodec.pictures.canvas import Canvas
+from featcodec.pictures.geometry import Geometry
+
+__all__ = ["CrossingTensor", "CutNetwork", "DetectorHead", "detector_of", "find_boxes", "inference"]
+
+
+@dataclass(frozen=True, slots=True)
+class CrossingTensor:
+    """A tensor (B, channels, h, w) that crosses a cut.
+
+    Attributes:
+        name: of the layer that returns it.
+        channels: how many.
+        stride: pixels of the canvas for each of its rows and columns.
+    """
+
+    name: str
+    channels: int
+    stride: int
+
+
+class DetectorHead(Protocol):
+    """What makes boxes of what a detector returns, and says what of it a codec must not spoil.
+
+    Attributes:
+        classes: class names by number.
+        confidence: the score from which a box is worth showing.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def confidence(self) -> float: ...
+
+    def rows(self, outputs: Any) -> Tensor:
+        """What the tail returned to (B, N, 5 + classes): cx, cy, w, h in pixels of the canvas, objectness and
+        class scores in [0, 1]."""
+        ...
+
+    def maps(self, features: Tensor) -> list[Tensor]:
+        """The tensor that crosses, and behind the cut every map (B, C, h, w) that is worth distilling.
+
+        The last of them are what `raw_outputs` reads.
+        """
+        ...
+
+    def raw_outputs(self, maps: list[Tensor]) -> list[Tensor]:
+        """`maps` to raw outputs (B, anchors, h, w, 5 + classes): four numbers of a box, then logits of
+        objectness and of the classes."""
+        ...
+
+
+class CutNetwork(Protocol):
+    """A network, frozen and in evaluation mode, cut where one tensor (B, C, h, w) crosses.
+
+    Attributes:
+        config: which network it is and where it is cut, as a codec file says it.
+        canvas: how pictures come to it.
+        network: the whole network.
+        crossing: what crosses.
+        detector: what makes boxes of what it returns; None for a network that featcodec knows no boxes of.
+    """
+
+    @property
+    def config(self) -> NetworkConfig | ModuleConfig: ...
+    @property
+    def canvas(self) -> Canvas: ...
+    @property
+    def network(self) -> nn.Module: ...
+    @property
+    def crossing(self) -> tuple[CrossingTensor, ...]: ...
+    @property
+    def detector(self) -> DetectorHead | None: ...
+
+    def head(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Canvases (B, 3, H, W) in [0, 1] to the tensors that cross."""
+        ...
+
+    def tail(self, features: tuple[Tensor, ...]) -> Any:
+        """The tensors that cross to what the network returns."""
+        ...
+
+    def with_canvas(self, canvas: Canvas) -> CutNetwork:
+        """The same network for pictures on another canvas."""
+        ...
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """No gradients, no reduced precision; whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        yield
+
+
+def detector_of(cut: CutNetwork) -> DetectorHead:
+    """What makes boxes of what the network returns.
+
+    Raises:
+        InputError: the network is no detector that featcodec knows.
+    """
+    if cut.detector is None:
+        raise InputError(
+            f"got network {cut.config}, which is no detector that featcodec knows, expected a YOLOv5; "
+            "codec.tail(features) gives what it returns"
+        )
+    return cut.detector
+
+
+def find_boxes(
+    cut: CutNetwork,
+    f: Tensor,
+    geometry: Geometry,
+    *,
+    confidence: float | None = None,
+    iou: float = 0.45,
+    most: int = 300,
+) -> Boxes:
+    """Features (1, C, h, w) of one picture to boxes in its own pixels, best first.
+
+    Args:
+        cut: a detector.
+        f: what crossed the cut, decoded or not.
+        geometry: where the picture lies on the canvas.
+        confidence: least score in [0, 1]; the detector's own unless given.
+        iou: overlap in [0, 1] above which the weaker of two boxes of a class goes.
+        most: boxes at the most.
+
+    Raises:
+        InputError: the network is no detector that featcodec knows.
+    """
+    detector = detector_of(cut)
+    least = detector.confidence if confidence is None else confidence
+    with inference():
+        rows = detector.rows(cut.tail((f,)))[0]
+        boxes, scores, labels = suppress(rows, confidence=least, iou=iou, most=most)
+    return Boxes(geometry.boxes_to_picture(boxes), scores, labels, detector.classes)

@@ -1,0 +1,81 @@
+"""Which network it is: what a codec file says of the network that it was fitted to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["ModuleConfig", "NetworkConfig", "network_digest", "update_digest"]
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """A detector of a family that featcodec knows, cut.
+
+    Attributes:
+        family: its name, such as ``"yolov5"``.
+        scale: member of the family.
+        classes: class names by number.
+        at: the layer after which it is cut.
+        digest: SHA-256 over its weights as float16, hexadecimal.
+        confidence: score in (0, 1) from which a box is worth showing, chosen on held-out pictures.
+    """
+
+    family: str
+    scale: str
+    classes: tuple[str, ...]
+    at: int
+    digest: str
+    confidence: float = 0.25
+
+    def __str__(self) -> str:
+        return f"{self.family}{self.scale}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleConfig:
+    """Any other network, cut. Its owner brings it; the file says which one.
+
+    Attributes:
+        family: ``"module"``.
+        model: what its owner calls it, as ``featcodec layers`` takes it where that is possible.
+        at: the layer after which it is cut, as `featcodec.split` takes it.
+        digest: SHA-256 over its weights as float16, hexadecimal.
+        mean, deviation: of red, green and blue, that pictures in [0, 1] are normalised by.
+    """
+
+    family: str
+    model: str
+    at: str
+    digest: str
+    mean: Channels = (0.0, 0.0, 0.0)
+    deviation: Channels = (1.0, 1.0, 1.0)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """None: what the network tells apart, if anything, only its owner knows."""
+        return None
+
+    def __str__(self) -> str:
+        return self.model
+
+
+def network_digest(network: nn.Module) -> str:
+    """SHA-256 over a network's weights as float16, hexadecimal; the same for fp16 and fp32 copies."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        if value.is_floating_point():
+            update_digest(digest, name, value.half())
+    return digest.hexdigest()
+
+
+def update_digest(digest: Any, name: str, value: Tensor) -> None:
+    """Adds a tensor to a hash of `hashlib`: its name, type, shape and numbers."""
+    value = value.detach().cpu().contiguous()
+    digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+    digest.update(value.numpy().tobytes())  # little-endian on every platform that torch supports
