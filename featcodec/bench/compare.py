@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featcodec.bench import demo
+from featcodec.bench.anchors import Anchor
 from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
@@ -32,7 +33,7 @@ class Settings:
         at, size: cut and longest side in pixels, where no codec says them.
         annotations: COCO json; without it the uncoded detections are the reference.
         images: folder of the photographs; without it, the demo.
-        anchors: names from `featcodec.bench.anchors.ANCHORS`.
+        anchors: names from `featcodec.bench.anchors.ANCHORS`, and anchors of one's own.
         calibrate: folder of photographs that are not evaluated, to measure value ranges on.
         qualities: of the codecs.
         against: anchors of the Bjøntegaard deltas, those of them that take part.
@@ -50,7 +51,7 @@ class Settings:
     size: int
     annotations: Path | None
     images: Path | None
-    anchors: tuple[str, ...]
+    anchors: tuple[str | Anchor, ...]
     calibrate: Path | None
     qualities: tuple[float, ...]
     against: tuple[str, ...]

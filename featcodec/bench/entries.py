@@ -8,18 +8,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from featcodec.bench.anchors import ANCHORS, anchor, available, measure_range
+from featcodec.bench.anchors import Anchor, Measured, Range, find_anchors, measure_range
 from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.journal import picture_key
 from featcodec.networks.cut_network import inference
 
-__all__ = ["BOTTLENECK", "CALIBRATION", "Plan", "build", "measure_ranges", "present"]
+__all__ = ["CALIBRATION", "Plan", "build", "measure_ranges", "needs_ranges", "present"]
 
 CALIBRATION = 64  # photographs on which ranges are measured
-BOTTLENECK = "bottleneck-vvc"  # once for each codec
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,14 @@ class Plan:
 
     Attributes:
         wanted: network and codecs.
-        anchors: names from `ANCHORS`; all of them work here.
+        anchors: what codecs are compared with; all of them work here.
         qualities: of the codecs.
         ranges: least and largest value of the features (``"features"``) and of each codec's latents (by the
             codec's name), measured on photographs that are not evaluated.
     """
 
     wanted: Wanted
-    anchors: tuple[str, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
     qualities: tuple[float, ...] = QUALITIES
     ranges: dict[str, Range] = field(default_factory=dict)
 
@@ -47,11 +45,11 @@ def build(subject: Subject, plan: Plan) -> list[Coder]:
         InputError: two of the same name.
     """
     coders: list[Coder] = [CodecCoder(codec, plan.qualities) for codec in subject.codecs]
-    for name in plan.anchors:
-        if name == BOTTLENECK:
-            coders += [anchor(name, latent_range=plan.ranges[c.name], codec=c) for c in subject.codecs]
+    for anchor in plan.anchors:
+        if anchor.needs == "latents":
+            coders += [anchor.coder(Measured(plan.ranges.get(c.name), c)) for c in subject.codecs]
         else:
-            coders.append(anchor(name, feature_range=plan.ranges.get("features")))
+            coders.append(anchor.coder(Measured(plan.ranges.get("features"))))
     names = [c.name for c in coders]
     for name in names:
         if names.count(name) > 1:
@@ -59,25 +57,22 @@ def build(subject: Subject, plan: Plan) -> list[Coder]:
     return coders
 
 
-def present(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def present(wanted: Sequence[str | Anchor]) -> tuple[tuple[Anchor, ...], tuple[str, ...]]:
     """Anchors that work here, and for each of the others a line that says why not.
 
     Raises:
         InputError: no such anchor.
     """
-    for name in names:
-        if name not in ANCHORS:
-            raise InputError(f"anchor: got {name!r}, expected one of {', '.join(ANCHORS)}")
-    reasons = {name: available(name) for name in dict.fromkeys(names)}
+    reasons = [(anchor, anchor.missing()) for anchor in find_anchors(wanted)]
     return (
-        tuple(name for name, why in reasons.items() if why is None),
-        tuple(f"{name} is left out: {why}" for name, why in reasons.items() if why is not None),
+        tuple(anchor for anchor, why in reasons if why is None),
+        tuple(f"{anchor.name} is left out: {why}" for anchor, why in reasons if why is not None),
     )
 
 
-def needs_ranges(names: Sequence[str]) -> bool:
+def needs_ranges(anchors: Sequence[Anchor]) -> bool:
     """Whether some of these anchors code values whose range has to be measured."""
-    return any(name.startswith(("raw-", "bottleneck-")) for name in names)
+    return any(anchor.needs != "nothing" for anchor in anchors)
 
 
 def measure_ranges(subject: Subject, paths: Sequence[Path], evaluated: Sequence[Path]) -> dict[str, Range]:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from skimage.data import astronaut, chelsea
 
 import featcodec
-from featcodec.bench.anchors import ANCHORS, anchor, available, ffmpeg, measure_range
+from featcodec.bench import anchors
+from featcodec.bench.anchors import Measured, ffmpeg, find_anchors, measure_range
 from featcodec.bench.anchors.container import LARGEST, Tiles, read_image, write_features, write_image
 from featcodec.bench.anchors.features import Zstandard, dequantize, quantize, tile, untile
 from featcodec.bench.anchors.ffmpeg import HEVC, VVC
@@ -25,13 +26,14 @@ from featcodec.pictures.canvas import Canvas
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image
 
+ANCHORS = tuple(anchor.name for anchor in anchors.ANCHORS)
 SPAN = (-0.28, 2.2)
 LATENT_SPAN = (-4.0, 4.0)
 RAW = [n for n in ANCHORS if n.startswith("raw-")]
 IMAGE = [n for n in ANCHORS if n.startswith("image-")]
 HERE = {
-    n: pytest.param(n, marks=pytest.mark.skipif(bool(available(n)), reason=str(available(n))))
-    for n in ANCHORS
+    a.name: pytest.param(a.name, marks=pytest.mark.skipif(bool(a.missing()), reason=str(a.missing())))
+    for a in anchors.ANCHORS
 }
 SMALL = Geometry(64, 48, 64, 32)  # a canvas of 64 x 64
 
@@ -48,7 +50,19 @@ def shot(codec):
 
 
 def made(name, codec, *, span=SPAN, latent_span=LATENT_SPAN):
-    return anchor(name, feature_range=span, latent_range=latent_span, codec=codec)
+    (anchor,) = find_anchors([name])
+    spans = {"features": span, "latents": latent_span, "nothing": None}
+    return anchor.coder(Measured(spans[anchor.needs], codec))
+
+
+def available(name):
+    (anchor,) = find_anchors([name])
+    return anchor.missing()
+
+
+def tag(name):
+    (anchor,) = find_anchors([name])
+    return anchor.tag
 
 
 def small_shot(height, width, *, stride=32):
@@ -100,7 +114,7 @@ def test_features_at_a_low_qp_are_near_lossless(name, codec, shot):
 
 @pytest.mark.parametrize("name", [HERE[n] for n in IMAGE])
 def test_pictures_come_back_inside_the_same_grey_border(name, shot):
-    coder = anchor(name)
+    coder = made(name, None)
     g = shot.geometry
     decoded, _ = coder.decode(coder.encode(shot, coder.points[-1]))
     border = torch.ones_like(decoded, dtype=torch.bool)
@@ -134,8 +148,8 @@ def test_odd_and_tiny_pictures_keep_their_size(name, sides, codec):
 
 def test_the_header_takes_8_bytes_of_an_image_and_22_of_features():
     geometry = Geometry(640, 480, 448, 32)
-    assert len(write_image("image-vvc", geometry, b"")) == 8
-    assert len(write_features("raw-vvc", geometry, Tiles(128, 42, 56, 16, *SPAN), b"")) <= 22
+    assert len(write_image(tag("image-vvc"), geometry, b"")) == 8
+    assert len(write_features(tag("raw-vvc"), geometry, Tiles(128, 42, 56, 16, *SPAN), b"")) <= 22
 
 
 @pytest.mark.parametrize("name", [HERE["raw-vvc"], HERE["raw-hevc"], HERE["image-vvc"], HERE["image-hevc"]])
@@ -226,8 +240,10 @@ def test_damaged_bytes_give_a_coder_error_or_a_result(name, codec):
 
 @pytest.mark.parametrize("name", ANCHORS)
 def test_every_truncation_within_the_header_is_named(name, codec):
-    header = write_features("raw-vvc", SMALL, Tiles(4, 8, 8, 2, *SPAN), b"") if "image" not in name else None
-    header = header or write_image("image-vvc", SMALL, b"")
+    header = (
+        write_features(tag("raw-vvc"), SMALL, Tiles(4, 8, 8, 2, *SPAN), b"") if "image" not in name else None
+    )
+    header = header or write_image(tag("image-vvc"), SMALL, b"")
     for length in range(len(header)):
         with pytest.raises(CoderError):
             made(name, codec).decode(header[:length])
@@ -255,27 +271,27 @@ def test_a_file_of_another_anchor_is_refused(codec, shot):
 )
 def test_headers_that_ask_for_too_much_or_make_no_sense_are_refused(geometry, tiles, message, codec):
     with pytest.raises(CoderError, match=message):
-        made("raw-vvc", codec).decode(write_features("raw-vvc", geometry, tiles, b""))
+        made("raw-vvc", codec).decode(write_features(tag("raw-vvc"), geometry, tiles, b""))
 
 
 def test_a_frame_that_unpacks_to_more_than_it_should_is_refused_before_it_is_unpacked(codec):
     bomb = Zstandard().encode(np.zeros((LARGEST, 1, 1), np.uint8), 1, 0)
-    data = write_features("raw-zstd", SMALL, Tiles(4, 8, 8, 2, 0, 1), bomb)
+    data = write_features(tag("raw-zstd"), SMALL, Tiles(4, 8, 8, 2, 0, 1), bomb)
     with pytest.raises(CoderError, match="expected 256"):
         made("raw-zstd", codec).decode(data)
 
 
 @pytest.mark.parametrize("name", [HERE["image-jpeg"], HERE["image-vvc"]])
 def test_a_picture_of_another_size_than_the_header_says_is_refused(name):
-    coder = anchor(name)
+    coder = made(name, None)
     data = coder.encode(small_shot(64, 96), coder.points[0])
-    _, payload = read_image(name, data)
+    _, payload = read_image(name, tag(name), data)
     with pytest.raises(CoderError, match=r"got .* expected"):
-        coder.decode(write_image(name, SMALL, payload))
+        coder.decode(write_image(tag(name), SMALL, payload))
 
 
 def test_latents_of_another_codec_s_shape_are_refused(codec):
-    data = write_features("bottleneck-vvc", SMALL, Tiles(4, 4, 4, 2, 0, 1), b"")
+    data = write_features(tag("bottleneck-vvc"), SMALL, Tiles(4, 4, 4, 2, 0, 1), b"")
     with pytest.raises(CoderError):
         made("bottleneck-vvc", codec).decode(data)
 
@@ -321,10 +337,14 @@ def test_an_encoder_that_fails_says_why_in_one_line():
 
 def test_anchors_are_refused_by_name_and_for_what_they_lack(codec):
     with pytest.raises(InputError, match="got 'raw-avc', expected one of raw-vvc"):
-        anchor("raw-avc")
-    with pytest.raises(InputError, match="got no feature_range"):
-        anchor("raw-vvc")
-    with pytest.raises(InputError, match="got no codec or no latent_range"):
-        anchor("bottleneck-vvc", codec=codec)
+        find_anchors(["raw-avc"])
+    with pytest.raises(InputError, match="raw-vvc: got no range"):
+        made("raw-vvc", codec, span=None)
+    with pytest.raises(InputError, match="bottleneck-vvc: got no codec or no range"):
+        made("bottleneck-vvc", None)
     with pytest.raises(InputError, match="range: got 1 to 1"):
-        anchor("raw-vvc", feature_range=(1, 1))
+        made("raw-vvc", codec, span=(1, 1))
+
+
+def test_every_anchor_s_files_begin_with_a_byte_of_their_own():
+    assert len({anchor.tag for anchor in anchors.ANCHORS}) == len(ANCHORS)

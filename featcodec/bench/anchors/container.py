@@ -21,20 +21,9 @@ from featcodec.errors import CoderError, FeatcodecError, TruncatedError
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.binary import Cursor, varint
 
-__all__ = ["LARGEST", "TAGS", "Tiles", "read_features", "read_image", "write_features", "write_image"]
+__all__ = ["LARGEST", "Tiles", "read_features", "read_image", "write_features", "write_image"]
 
 LARGEST = 2**24  # pixels of a canvas or of a coded picture, and values of a tensor: checked before allocation
-TAGS = {
-    "raw-vvc": 0xA0,
-    "raw-hevc": 0xA1,
-    "raw-zstd": 0xA2,
-    "bottleneck-vvc": 0xA3,
-    "image-vvc": 0xA4,
-    "image-hevc": 0xA5,
-    "image-jpeg": 0xA6,
-    "image-webp": 0xA7,
-    "image-avif": 0xA8,
-}
 _RANGE = struct.Struct("<ff")
 
 
@@ -56,40 +45,40 @@ class Tiles:
     high: float
 
 
-def write_image(name: str, geometry: Geometry, payload: bytes) -> bytes:
-    """The file of an image anchor.
+def write_image(tag: int, geometry: Geometry, payload: bytes) -> bytes:
+    """The file of an image anchor, `tag` being its first byte, 0 to 255.
 
     Example:
-        >>> write_image("image-jpeg", Geometry(640, 480, 448, 32), b"...").hex(" ")
+        >>> write_image(0xA6, Geometry(640, 480, 448, 32), b"...").hex(" ")
         'a6 80 05 e0 03 c0 03 20 2e 2e 2e'
     """
-    return _start(name, geometry) + payload
+    return _start(tag, geometry) + payload
 
 
-def write_features(name: str, geometry: Geometry, tiles: Tiles, payload: bytes) -> bytes:
+def write_features(tag: int, geometry: Geometry, tiles: Tiles, payload: bytes) -> bytes:
     """The file of an anchor that codes features or latents."""
     numbers = (tiles.channels, tiles.height, tiles.width, tiles.columns)
     shape = b"".join(varint(n) for n in numbers)
-    return _start(name, geometry) + shape + _RANGE.pack(tiles.low, tiles.high) + payload
+    return _start(tag, geometry) + shape + _RANGE.pack(tiles.low, tiles.high) + payload
 
 
-def read_image(name: str, data: bytes) -> tuple[Geometry, bytes]:
-    """What `write_image` wrote.
+def read_image(name: str, tag: int, data: bytes) -> tuple[Geometry, bytes]:
+    """What the anchor of that name wrote by `write_image`.
 
     Raises:
         CoderError: another anchor's file, a damaged header, or sizes beyond `LARGEST`.
     """
     try:
-        cursor, geometry = _open(name, data)
+        cursor, geometry = _open(tag, data)
     except FeatcodecError as error:
         raise CoderError(f"{name}: {error}") from error
     return geometry, bytes(cursor.view[cursor.position :])
 
 
-def read_features(name: str, data: bytes) -> tuple[Geometry, Tiles, bytes]:
+def read_features(name: str, tag: int, data: bytes) -> tuple[Geometry, Tiles, bytes]:
     """What `write_features` wrote; errors as `read_image`."""
     try:
-        cursor, geometry = _open(name, data)
+        cursor, geometry = _open(tag, data)
         channels, height, width, columns = [cursor.varint(n) for n in ("channels", "h", "w", "columns")]
         low, high = _RANGE.unpack(cursor.take(_RANGE.size, "range"))
         tiles = Tiles(channels, height, width, columns, low, high)
@@ -99,16 +88,16 @@ def read_features(name: str, data: bytes) -> tuple[Geometry, Tiles, bytes]:
     return geometry, tiles, bytes(cursor.view[cursor.position :])
 
 
-def _start(name: str, geometry: Geometry) -> bytes:
+def _start(tag: int, geometry: Geometry) -> bytes:
     numbers = (geometry.width, geometry.height, geometry.size, geometry.stride)
-    return bytes([TAGS[name]]) + b"".join(varint(n) for n in numbers)
+    return bytes([tag]) + b"".join(varint(n) for n in numbers)
 
 
-def _open(name: str, data: bytes) -> tuple[Cursor, Geometry]:
+def _open(expected: int, data: bytes) -> tuple[Cursor, Geometry]:
     cursor = Cursor(memoryview(data), 0, len(data), "the file", TruncatedError)
     tag = cursor.take(1, "tag")[0]
-    if tag != TAGS[name]:
-        raise CoderError(f"tag: got {tag:02x}, expected {TAGS[name]:02x}: another anchor's file, or none")
+    if tag != expected:
+        raise CoderError(f"tag: got {tag:02x}, expected {expected:02x}: another anchor's file, or none")
     geometry = Geometry(*(cursor.varint(n) for n in ("width", "height", "size", "stride")))
     pixels = geometry.canvas_width * geometry.canvas_height
     if pixels > LARGEST:

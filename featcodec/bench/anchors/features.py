@@ -13,7 +13,8 @@ import hashlib
 import io
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from featcodec.bench.anchors.anchor import Measured, Needs, Range
 from featcodec.bench.anchors.container import LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
 from featcodec.codec.feature_codec import FeatureCodec
@@ -31,6 +33,8 @@ from featcodec.pictures.geometry import Geometry
 
 __all__ = [
     "BottleneckFeatures",
+    "FeatureAnchor",
+    "LatentAnchor",
     "RawFeatures",
     "Tiled",
     "Zstandard",
@@ -42,7 +46,6 @@ __all__ = [
 ]
 
 Bytes3: TypeAlias = NDArray[np.uint8]  # (C, h, w)
-Range: TypeAlias = tuple[float, float]
 
 
 def measure_range(tensors: Iterable[Tensor], *, clipped: float = 0.05) -> Range:
@@ -124,6 +127,8 @@ class Store(Protocol):
     @property
     def identity(self) -> str: ...
 
+    def missing(self) -> str | None: ...
+
     def encode(self, levels: Bytes3, columns: int, point: float) -> bytes: ...
 
     def decode(self, payload: bytes, tiles: Tiles) -> Bytes3: ...
@@ -138,6 +143,10 @@ class Tiled:
     @property
     def identity(self) -> str:
         return f"tiled; {self.intra.identity}"
+
+    def missing(self) -> str | None:
+        """Why the coder cannot run here; None if it can."""
+        return self.intra.missing()
 
     def encode(self, levels: Bytes3, columns: int, point: float) -> bytes:
         picture = tile(levels, columns)
@@ -171,6 +180,10 @@ class Zstandard:
 
         return f"zstandard {'.'.join(map(str, zstandard.ZSTD_VERSION))}, level {self.level}"
 
+    def missing(self) -> str | None:
+        """Why the coder cannot run here; None if it can."""
+        return None if find_spec("zstandard") else "zstandard is missing: pip install 'featcodec[bench]'"
+
     def encode(self, levels: Bytes3, columns: int, point: float) -> bytes:  # noqa: ARG002
         import zstandard
 
@@ -192,16 +205,54 @@ class Zstandard:
         return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _encode(name: str, store: Store, values: Tensor, geometry: Geometry, span: Range, point: float) -> bytes:
-    columns = _columns(values.shape[1])
-    payload = store.encode(quantize(values, *span), columns, point)
-    _, channels, height, width = values.shape
-    return write_features(name, geometry, Tiles(channels, height, width, columns, *span), payload)
+@dataclass(frozen=True, slots=True)
+class FeatureAnchor:
+    """The features as they are: an `Anchor`.
+
+    Attributes:
+        name: such as ``"raw-vvc"``.
+        tag: first byte of its files.
+        store: what makes bytes of them.
+        points: operating points of `store`.
+    """
+
+    name: str
+    tag: int
+    store: Store
+    points: tuple[float, ...]
+    needs: Needs = field(default="features", init=False)
+
+    def missing(self) -> str | None:
+        return self.store.missing()
+
+    def coder(self, measured: Measured) -> RawFeatures:
+        if measured.span is None:
+            raise InputError(f"anchor {self.name}: got no range, expected that of calibration pictures")
+        return RawFeatures(self, measured.span)
+
+    def encode(self, values: Tensor, geometry: Geometry, span: Range, point: float) -> bytes:
+        """Features or latents (1, C, h, w) to a whole file."""
+        columns = _columns(values.shape[1])
+        payload = self.store.encode(quantize(values, *span), columns, point)
+        _, channels, height, width = values.shape
+        return write_features(self.tag, geometry, Tiles(channels, height, width, columns, *span), payload)
+
+    def decode(self, data: bytes) -> tuple[Tensor, Geometry]:
+        """A whole file to features or latents (1, C, h, w)."""
+        geometry, tiles, payload = read_features(self.name, self.tag, data)
+        return dequantize(self.store.decode(payload, tiles), tiles.low, tiles.high), geometry
 
 
-def _decode(name: str, store: Store, data: bytes) -> tuple[Tensor, Geometry]:
-    geometry, tiles, payload = read_features(name, data)
-    return dequantize(store.decode(payload, tiles), tiles.low, tiles.high), geometry
+@dataclass(frozen=True, slots=True)
+class LatentAnchor(FeatureAnchor):
+    """A codec's latents, without its entropy coding: an `Anchor`, once for each codec."""
+
+    needs: Needs = field(default="latents", init=False)
+
+    def coder(self, measured: Measured) -> BottleneckFeatures:  # type: ignore[override]
+        if measured.codec is None or measured.span is None:
+            raise InputError(f"anchor {self.name}: got no codec or no range of its latents, expected both")
+        return BottleneckFeatures(self, measured.span, measured.codec)
 
 
 def _single(low: float, high: float) -> Range:
@@ -216,36 +267,33 @@ class RawFeatures:
     """Features as they are.
 
     Args:
-        name: of the anchor, such as ``"raw-vvc"``.
-        store: what makes bytes of them.
-        points: operating points of `store`.
+        anchor: how they are coded.
         span: low and high end of the 8 bits, as `measure_range` gives them; what is beyond is clipped.
     """
 
     kind: Literal["features"] = "features"
     gives: Literal["features"] = "features"
 
-    def __init__(self, name: str, store: Store, points: tuple[float, ...], span: Range):
-        self.name, self.store, self.points, self.span = name, store, points, _single(*span)
+    def __init__(self, anchor: FeatureAnchor, span: Range):
+        self.anchor, self.span = anchor, _single(*span)
+        self.name, self.points = anchor.name, anchor.points
 
     @property
     def identity(self) -> str:
-        return f"{self.name}; range {self.span}; {self.store.identity}"
+        return f"{self.name}; range {self.span}; {self.anchor.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
-        return _encode(self.name, self.store, shot.f, shot.geometry, self.span, point)
+        return self.anchor.encode(shot.f, shot.geometry, self.span, point)
 
     def decode(self, data: bytes) -> tuple[Tensor, Geometry]:
-        return _decode(self.name, self.store, data)
+        return self.anchor.decode(data)
 
 
 class BottleneckFeatures:
     """A codec's latents without its entropy coding: y = g_a(f) coded as features are, f̂ = g_s(ŷ).
 
     Args:
-        name: of the anchor, such as ``"bottleneck-vvc"``; the codec's name goes before it.
-        store: what makes bytes of them.
-        points: operating points of `store`.
+        anchor: how they are coded; the codec's name goes before its name.
         span: range of the latents, as for `RawFeatures`.
         codec: whose g_a and g_s.
     """
@@ -253,26 +301,22 @@ class BottleneckFeatures:
     kind: Literal["bottleneck"] = "bottleneck"
     gives: Literal["features"] = "features"
 
-    def __init__(self, name: str, store: Store, points: tuple[float, ...], span: Range, codec: FeatureCodec):
-        self.anchor, self.store, self.points, self.span = name, store, points, _single(*span)
-        self.codec = codec
-
-    @property
-    def name(self) -> str:
-        return f"{self.codec.name}/{self.anchor}"
+    def __init__(self, anchor: FeatureAnchor, span: Range, codec: FeatureCodec):
+        self.anchor, self.span, self.codec = anchor, _single(*span), codec
+        self.name, self.points = f"{codec.name}/{anchor.name}", anchor.points
 
     @property
     def identity(self) -> str:
         transforms = _digest(self.codec)
-        return f"{self.name}; transforms {transforms}; range {self.span}; {self.store.identity}"
+        return f"{self.name}; transforms {transforms}; range {self.span}; {self.anchor.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
         with inference():
             y = self.codec.file.g_a(shot.f)
-        return _encode(self.anchor, self.store, y, shot.geometry, self.span, point)
+        return self.anchor.encode(y, shot.geometry, self.span, point)
 
     def decode(self, data: bytes) -> tuple[Tensor, Geometry]:
-        y_hat, geometry = _decode(self.anchor, self.store, data)
+        y_hat, geometry = self.anchor.decode(data)
         config = self.codec.file.config
         stride = config.latent_stride
         shape = (config.widths.latents, geometry.canvas_height // stride, geometry.canvas_width // stride)

@@ -8,7 +8,7 @@ What is coded is what the network would see, so that no byte is spent on resolut
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from PIL import Image, features
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from featcodec.bench.anchors.anchor import Measured, Needs
 from featcodec.bench.anchors.container import read_image, write_image
 from featcodec.bench.anchors.ffmpeg import Intra, Planes, coded_side
 from featcodec.errors import CoderError, ImageError
@@ -26,7 +27,7 @@ from featcodec.evaluation.coders import Shot
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image, open_picture
 
-__all__ = ["PictureFile", "RemoteInference", "VideoIntra", "to_planes", "to_rgb"]
+__all__ = ["PictureAnchor", "PictureFile", "RemoteInference", "VideoIntra", "to_planes", "to_rgb"]
 
 RGB: TypeAlias = NDArray[np.uint8]  # (h, w, 3)
 
@@ -36,6 +37,8 @@ class Store(Protocol):
 
     @property
     def identity(self) -> str: ...
+
+    def missing(self) -> str | None: ...
 
     def encode(self, rgb: RGB, point: float) -> bytes: ...
 
@@ -97,6 +100,10 @@ class VideoIntra:
     def identity(self) -> str:
         return f"BT.601 limited range 4:2:0; {self.intra.identity}"
 
+    def missing(self) -> str | None:
+        """Why the coder cannot run here; None if it can."""
+        return self.intra.missing()
+
     def encode(self, rgb: RGB, point: float) -> bytes:
         height, width = rgb.shape[:2]
         pad = (0, coded_side(height) - height), (0, coded_side(width) - width), (0, 0)
@@ -150,20 +157,42 @@ class PictureFile:
         return np.array(picture)
 
 
-class RemoteInference:
-    """The picture, for the whole network at the other end.
+@dataclass(frozen=True, slots=True)
+class PictureAnchor:
+    """The picture, for the whole network at the other end: an `Anchor`.
 
-    Args:
-        name: of the anchor, such as ``"image-vvc"``.
+    Attributes:
+        name: such as ``"image-vvc"``.
+        tag: first byte of its files.
         store: what makes bytes of it.
         points: operating points of `store`.
+    """
+
+    name: str
+    tag: int
+    store: Store
+    points: tuple[float, ...]
+    needs: Needs = field(default="nothing", init=False)
+
+    def missing(self) -> str | None:
+        return self.store.missing()
+
+    def coder(self, measured: Measured) -> RemoteInference:  # noqa: ARG002
+        return RemoteInference(self)
+
+
+class RemoteInference:
+    """The picture, coded.
+
+    Args:
+        anchor: how.
     """
 
     kind: Literal["image"] = "image"
     gives: Literal["canvas"] = "canvas"
 
-    def __init__(self, name: str, store: Store, points: tuple[float, ...]):
-        self.name, self.store, self.points = name, store, points
+    def __init__(self, anchor: PictureAnchor):
+        self.name, self.tag, self.store, self.points = anchor.name, anchor.tag, anchor.store, anchor.points
 
     @property
     def identity(self) -> str:
@@ -173,10 +202,10 @@ class RemoteInference:
         g = shot.geometry
         inside = shot.x[0, :, g.top : g.top + g.scaled_height, g.left : g.left + g.scaled_width]
         rgb = (inside * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-        return write_image(self.name, g, self.store.encode(rgb, point))
+        return write_image(self.tag, g, self.store.encode(rgb, point))
 
     def decode(self, data: bytes) -> tuple[Tensor, Geometry]:
-        geometry, payload = read_image(self.name, data)
+        geometry, payload = read_image(self.name, self.tag, data)
         height, width = geometry.scaled_height, geometry.scaled_width
         rgb = self.store.decode(payload, height, width)
         x, _ = load_image(rgb, size=max(height, width), stride=geometry.stride)
