@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from featcodec.backbones.coco import COCO
 from featcodec.bench import demo
 from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
+from featcodec.bench.picture_checks import check_pictures
 from featcodec.bench.provenance import made
 from featcodec.bench.results import BD, Reference, Result
 from featcodec.bench.runner import UNCODED, Finished, run
@@ -84,13 +86,20 @@ class Compared:
     privacy: Privacy | None
 
 
-def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], None]) -> Compared:
+def compare(
+    settings: Settings,
+    command: Sequence[str],
+    *,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> Compared:
     """Runs what the work folder lacks, and puts the result together.
 
     Args:
         settings: what to compare.
         command: program and arguments, for the result.
         say: takes a line about what is being done.
+        warn: takes a line about what may be wrong with the labels, before the work begins.
 
     Raises:
         FeatcodecError: data, network or codecs that cannot be used, or a full disk.
@@ -99,6 +108,8 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
     wanted = Wanted(settings.codecs, settings.weights, _classes(settings), settings.at, settings.size)
     subject = Subject.load(wanted)
     data = _data(settings, subject.detector.classes)
+    for note in data.notes:
+        warn(note)
     paths = [p.path for p in data.pictures]
     ranges = {}
     if needs_ranges(anchors):
@@ -156,6 +167,7 @@ def _attack_deltas(privacy: Privacy | None, measured: Measured, settings: Settin
 def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
     if settings.images is None:
         yield demo.NOTE
+    yield from data.notes
     there = {int(label) for p in data.pictures for label in p.labels[~p.crowd]}
     absent = [name for i, name in enumerate(data.names) if i not in there]
     if absent:
@@ -176,7 +188,9 @@ def _failures(finished: Finished) -> Iterator[str]:
 
 def _classes(settings: Settings) -> tuple[str, ...]:
     """Class names for a network without codec: those of the data."""
-    return class_names(settings.annotations) if settings.annotations else ()
+    names = class_names(settings.annotations) if settings.annotations else ()
+    # A json may number the same classes otherwise, such as by name; the network's order is COCO's.
+    return COCO if sorted(names) == sorted(COCO) else names
 
 
 def _data(settings: Settings, names: tuple[str, ...]) -> CocoSet:
@@ -189,11 +203,12 @@ def _data(settings: Settings, names: tuple[str, ...]) -> CocoSet:
     data = read_coco(settings.annotations, settings.images, names)
     if not data.pictures:
         raise InputError(f"{settings.annotations}: got no pictures, expected at least one")
-    if not any(len(p.labels) for p in data.pictures):
+    if all(p.crowd.all() for p in data.pictures):
+        crowds = " but crowd regions" if any(len(p.crowd) for p in data.pictures) else ""
         raise InputError(
-            f"{settings.annotations}: got no box of any class of the network ({', '.join(names)})"
+            f"{settings.annotations}: got no box of any class of the network ({', '.join(names)}){crowds}"
         )
-    return data
+    return check_pictures(data)
 
 
 def _calibration(settings: Settings) -> list[Path]:
