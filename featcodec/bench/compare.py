@@ -12,6 +12,7 @@ from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
+from featcodec.bench.label_doubts import label_doubts
 from featcodec.bench.picture_checks import check_pictures
 from featcodec.bench.provenance import made
 from featcodec.bench.results import BD, Reference, Result
@@ -118,6 +119,9 @@ def compare(
     plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)
+    doubts = _doubts(settings, data, finished, subject.detector.confidence)
+    for doubt in doubts:
+        warn(doubt)
     say("accuracy and intervals")
     measured = score(
         data,
@@ -147,7 +151,7 @@ def compare(
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured, settings)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(*_notes(settings, measured.data), _effort(finished), *missing, *failures),
+        notes=(*_notes(settings, measured.data), *doubts, _effort(finished), *missing, *failures),
         reference=privacy.reference if privacy else Reference(),
     )
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
@@ -172,6 +176,13 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
     absent = [name for i, name in enumerate(data.names) if i not in there]
     if absent:
         yield f"No boxes of {', '.join(absent)}: what is found of them does not count."
+
+
+def _doubts(settings: Settings, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
+    if settings.annotations is None:  # then the finds are the labels
+        return ()
+    found = [record.found(data.names) for record in finished.records[UNCODED]]
+    return label_doubts(data, found, confidence=confidence)
 
 
 def _effort(finished: Finished) -> str:

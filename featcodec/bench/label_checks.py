@@ -6,7 +6,7 @@ would fit, if there is one. What may be right after all becomes a note.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # how else four numbers are written, and what turns them into left, top, width, height
-_READINGS = {
+_READINGS: dict[str, Callable[[Floats], Floats]] = {
     "x1, y1, x2, y2": lambda b: np.stack([b[:, 0], b[:, 1], b[:, 2] - b[:, 0], b[:, 3] - b[:, 1]], 1),
     "the centre, width, height": lambda b: np.concatenate([b[:, :2] - b[:, 2:] / 2, b[:, 2:]], 1),
     "y, x, height, width": lambda b: b[:, [1, 0, 3, 2]],
@@ -40,8 +40,8 @@ def check_boxes(labels: Labels) -> tuple[Bools, tuple[str, ...]]:
     """Compares the boxes with the sides of their pictures as the json has them.
 
     Returns:
-        (N,) which annotations have an area, the only ones that can be found or ignored; and a note for each
-        suspicion.
+        (N,) which annotations count: those with an area, each once; and a note on whatever does not, and for
+        each suspicion.
 
     Raises:
         InputError: boxes in [0, 1], of negative sides, or outside their pictures.
@@ -59,16 +59,17 @@ def check_boxes(labels: Labels) -> tuple[Bools, tuple[str, ...]]:
         raise InputError(
             f"{_where(labels, first)}: {got}, {expected}{_more(wrong)}{_reading(labels.xywh, sides)}"
         )
+    once = _once(labels)
     notes = (
         *_without_area(labels, with_area),
         *_overhanging(labels, sides),
         *_corners(labels, sides),
         *_small(labels, sides),
         *_areas(labels),
-        *_twice(labels),
+        *_repeated(labels, once),
         *_scored(labels),
     )
-    return with_area, notes
+    return with_area & once, notes
 
 
 def check_classes(labels: Labels, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -110,9 +111,9 @@ def _check_pixels(labels: Labels, with_area: Bools) -> None:
     largest = np.zeros(count)
     np.maximum.at(largest, labels.image, np.abs(labels.xywh).max(1, initial=0))
     there = np.bincount(labels.image[with_area], minlength=count) > 0
-    wrong = np.flatnonzero(there & (largest <= 1))
-    wrong = [i for i in wrong if min(labels.images[i].width, labels.images[i].height) > 1]
-    if len(wrong):
+    small = np.flatnonzero(there & (largest <= 1))
+    wrong = [i for i in small if min(labels.images[i].width, labels.images[i].height) > 1]
+    if wrong:
         first = int(np.flatnonzero(labels.image == wrong[0])[0])
         got = f"got {_box(labels, first)}, expected pixels of {_picture(labels, first)}"
         raise InputError(
@@ -135,16 +136,19 @@ def _inside(xywh: Floats, sides: Floats) -> Floats:
     high = np.minimum(xywh[:, :2] + xywh[:, 2:], sides)
     area = xywh[:, 2:].clip(0).prod(1)
     visible = (high - low).clip(0).prod(1)
-    return np.divide(visible, area, out=np.zeros(len(area)), where=area > 0)
+    share: Floats = np.divide(visible, area, out=np.zeros(len(area)), where=area > 0)
+    return share
 
 
 def _beyond(xywh: Floats, sides: Floats) -> Floats:
     """(N,) Pixels that each box reaches beyond its picture; 0 where it does not."""
-    return np.concatenate([-xywh[:, :2], xywh[:, :2] + xywh[:, 2:] - sides], 1).max(1).clip(0)
+    beyond: Floats = np.concatenate([-xywh[:, :2], xywh[:, :2] + xywh[:, 2:] - sides], 1).max(1).clip(0)
+    return beyond
 
 
 def _fitting(xywh: Floats, sides: Floats) -> Bools:
-    return (xywh[:, 2:] > 0).all(1) & (_beyond(xywh, sides) <= 1)
+    fits: Bools = (xywh[:, 2:] > 0).all(1) & (_beyond(xywh, sides) <= 1)
+    return fits
 
 
 def _reading(xywh: Floats, sides: Floats) -> str:
@@ -210,12 +214,19 @@ def _areas(labels: Labels) -> Iterator[str]:
         yield f"Areas are larger than their boxes, {named(larger)}: {what}."
 
 
-def _twice(labels: Labels) -> Iterator[str]:
-    rows = np.column_stack([labels.image, labels.category, labels.xywh])[~labels.crowd]
-    twice = len(rows) - len(np.unique(rows, axis=0))
-    if twice:
-        which = "Boxes that repeat another one of the same picture and class"
-        yield f"{which} count again, {twice:,} of {len(rows):,}."
+def _once(labels: Labels) -> Bools:
+    """(N,) False for a box that repeats an earlier one of the same picture and class in all four numbers."""
+    rows = np.column_stack([labels.image, labels.category, labels.crowd, labels.xywh])
+    once = np.zeros(len(rows), np.bool_)
+    if len(rows):  # np.unique of no rows fails
+        once[np.unique(rows, axis=0, return_index=True)[1]] = True
+    return once
+
+
+def _repeated(labels: Labels, once: Bools) -> Iterator[str]:
+    if not once.all():
+        which = f"{named(~once)}, such as {labels.names[int(np.flatnonzero(~once)[0])]}"
+        yield f"Boxes that repeat another one of the same picture and class are left out, {which}."
 
 
 def _scored(labels: Labels) -> Iterator[str]:

@@ -164,6 +164,5 @@ def _unlisted(data: CocoSet) -> Iterator[str]:
         ]
     if others:
         which = f"{len(others):,} beside {len(data.pictures):,} that have one"
-        yield (
-            f"Pictures without an entry in the json are left out, {which}, such as {printable(others[0].name)}."
-        )
+        which += f", such as {printable(others[0].name)}"
+        yield f"Pictures without an entry in the json are left out, {which}."
