@@ -295,11 +295,12 @@ def _bbox(entry: dict[str, Any], where: Where) -> list[float]:
     if value is None:
         has = " but a segmentation" if entry.get("segmentation") else ""
         raise InputError(f"{where}: got no bbox{has}, expected one: [x, y, width, height] in pixels")
-    numbers = [number(v) for v in value] if isinstance(value, list) else []
-    if len(numbers) != 4 or not all(abs(v) < _LARGEST_BOX for v in numbers):
-        expected = "four finite numbers: [x, y, width, height] in pixels"
-        raise InputError(f"{where}: bbox: got {shown(value)}, expected {expected}")
-    return numbers
+    if isinstance(value, list) and len(value) == 4:
+        numbers = [v if type(v) is float else number(v) for v in value]  # most are floats
+        if all(abs(v) < _LARGEST_BOX for v in numbers):
+            return numbers
+    expected = "four finite numbers: [x, y, width, height] in pixels"
+    raise InputError(f"{where}: bbox: got {shown(value)}, expected {expected}")
 
 
 def _is_crowd(entry: dict[str, Any], where: Where) -> bool:

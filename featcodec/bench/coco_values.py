@@ -60,12 +60,12 @@ def identity(entry: dict[str, Any], key: str, where: object) -> Id:
         InputError: neither.
     """
     value = entry.get(key)
+    if type(value) is int and -_LARGEST_ID <= value <= _LARGEST_ID:
+        return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)  # tables with a gap in a column turn its integers into floats
-    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID
-    if whole or (isinstance(value, str) and value.strip()):
-        found: Id = value  # type: ignore[assignment]
-        return found
+    if isinstance(value, str) and value.strip():
+        return value
     got = "none" if key not in entry else shown(value)
     raise InputError(f"{where}: {key}: got {got}, expected a whole number of at most 63 bits, or text")
 

@@ -21,7 +21,7 @@ from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.files import list_pictures
 
-__all__ = ["Compared", "Settings", "compare"]
+__all__ = ["Compared", "Settings", "compare", "network_classes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ def compare(
         FeatcodecError: data, network or codecs that cannot be used, or a full disk.
     """
     anchors, missing = present(settings.anchors)
-    wanted = Wanted(settings.codecs, settings.weights, _classes(settings), settings.at, settings.size)
+    classes = network_classes(settings.annotations) if settings.annotations else ()
+    wanted = Wanted(settings.codecs, settings.weights, classes, settings.at, settings.size)
     subject = Subject.load(wanted)
     data = _data(settings, subject.detector.classes)
     for note in data.notes:
@@ -197,10 +198,12 @@ def _failures(finished: Finished) -> Iterator[str]:
         yield f"{name} at {point:g} is left out: {why}"
 
 
-def _classes(settings: Settings) -> tuple[str, ...]:
-    """Class names for a network without codec: those of the data."""
-    names = class_names(settings.annotations) if settings.annotations else ()
-    # A json may number the same classes otherwise, such as by name; the network's order is COCO's.
+def network_classes(annotations: Path) -> tuple[str, ...]:
+    """Class names for a network that comes without codec: those of the data.
+
+    A json may number the 80 classes of COCO by name or otherwise; networks number them as `COCO`.
+    """
+    names = class_names(annotations)
     return COCO if sorted(names) == sorted(COCO) else names
 
 

@@ -16,7 +16,7 @@ from featcodec.bench.coco_json import read_labels
 from featcodec.bench.label_checks import check_boxes, check_classes
 from featcodec.errors import InputError
 from featcodec.files import list_pictures, printable
-from featcodec.images import stored_size
+from featcodec.images import upright_size
 
 __all__ = [
     "CocoSet",
@@ -38,7 +38,7 @@ class Picture:
     Attributes:
         path: the image file.
         image_id: its number in the json.
-        width, height: in pixels, as the json says.
+        width, height: in pixels, upright, as the json says.
         boxes: (N, 4) corners x1, y1, x2, y2 in pixels, float32.
         labels: (N,) class numbers into the set's `names`, int64.
         crowd: (N,) True where the box is a crowd region, which is neither an object nor background.
@@ -159,7 +159,7 @@ def read_folder(folder: str | Path, names: Sequence[str]) -> CocoSet:
 def unlabelled(paths: Sequence[Path], names: Sequence[str]) -> CocoSet:
     """Photographs without boxes."""
     boxes, labels, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    pictures = tuple(Picture(p, i, *stored_size(p), boxes, labels, crowd) for i, p in enumerate(paths))
+    pictures = tuple(Picture(p, i, *upright_size(p)[:2], boxes, labels, crowd) for i, p in enumerate(paths))
     return CocoSet(tuple(names), (False,) * len(names), pictures)
 
 
