@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import unicodedata
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from featcodec.backbones.detection import Boxes
@@ -266,8 +269,9 @@ def test_a_box_mostly_outside_its_picture_is_refused(folder, content, box):
 
 
 @pytest.mark.parametrize("crowd", [0, 1])
-def test_a_box_without_area_is_left_out_and_noted(folder, content, crowd):
-    content["annotations"][1] |= {"bbox": [5, 5, 0, 9], "area": 0, "iscrowd": crowd}
+@pytest.mark.parametrize("width", [0, 1e-300, 1e-7])
+def test_a_box_without_area_is_left_out_and_noted(folder, content, crowd, width):
+    content["annotations"][1] |= {"bbox": [5, 5, width, 9], "area": 0, "iscrowd": crowd}
     data = read(folder, content)
     assert [len(p.labels) for p in data.pictures] == [3, 4, 4]
     (note,) = data.notes
@@ -419,6 +423,61 @@ def test_a_segmentation_alone_is_no_box(folder, content):
 def test_another_kind_of_json_is_named(folder, text, message):
     with pytest.raises(InputError, match=message):
         read(folder, text)
+
+
+ODD = (
+    None,
+    True,
+    "",
+    "1",
+    "\ud800",
+    "\0",
+    -1,
+    2**70,
+    1e308,
+    math.nan,
+    math.inf,
+    0.5,
+    [],
+    {},
+    [[]],
+    [1, 2, 3, 4],
+)
+ODD += ([0, 0, 0, 0], [1e-300] * 4, [1e9] * 4, {"id": 1}, "../x", "²")
+
+
+def places(value, path=()):
+    """Where in a json something stands."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield (*path, key)
+        yield from places(part, (*path, key))
+
+
+@given(drawn=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_a_json_only_named_errors_come_out(folder, content, drawn):
+    changed = copy.deepcopy(content)
+    *path, last = drawn.draw(st.sampled_from(list(places(changed))))
+    part = changed
+    for key in path:
+        part = part[key]
+    what = drawn.draw(st.sampled_from((*ODD, "without")))
+    if what == "without":
+        del part[last]
+    else:
+        part[last] = what
+    try:
+        data = read(folder, changed)
+    except InputError as error:
+        said = str(error)
+    else:
+        said = f"{folder}: read"
+        boxes = np.concatenate([p.boxes for p in data.pictures])
+        assert np.isfinite(boxes).all()
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert said.startswith(str(folder))
+    assert "\n" not in said
 
 
 # ---- files

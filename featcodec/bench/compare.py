@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from featcodec.backbones.coco import COCO
 from featcodec.bench import demo
@@ -22,6 +23,8 @@ from featcodec.errors import InputError
 from featcodec.files import list_pictures
 
 __all__ = ["Compared", "Settings", "compare", "network_classes"]
+
+Say: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,7 @@ class Compared:
     privacy: Privacy | None
 
 
-def compare(
-    settings: Settings,
-    command: Sequence[str],
-    *,
-    say: Callable[[str], None],
-    warn: Callable[[str], None],
-) -> Compared:
+def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) -> Compared:
     """Runs what the work folder lacks, and puts the result together.
 
     Args:
@@ -113,16 +110,15 @@ def compare(
     for note in data.notes:
         warn(note)
     paths = [p.path for p in data.pictures]
-    ranges = {}
-    if needs_ranges(anchors):
+    if needs := needs_ranges(anchors):
         say("measuring value ranges")
-        ranges = measure_ranges(subject, _calibration(settings), paths)
+    ranges = measure_ranges(subject, _calibration(settings), paths) if needs else {}
     plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)
     doubts = _doubts(settings, data, finished, subject.detector.confidence)
-    for doubt in doubts:
-        warn(doubt)
+    for note in doubts:
+        warn(note)
     say("accuracy and intervals")
     measured = score(
         data,

@@ -46,7 +46,9 @@ def check_boxes(labels: Labels) -> tuple[Bools, tuple[str, ...]]:
     Raises:
         InputError: boxes in [0, 1], of negative sides, or outside their pictures.
     """
-    with_area = (labels.xywh[:, 2:] > 0).all(1)
+    low = labels.xywh[:, :2]
+    high = low + labels.xywh[:, 2:]
+    with_area = (high.astype(np.float32) > low.astype(np.float32)).all(1)  # as `Picture` has them
     sides = np.array([(i.width, i.height) for i in labels.images], np.float64).reshape(-1, 2)[labels.image]
     _check_pixels(labels, with_area)
     _check_sides(labels, sides)

@@ -154,15 +154,14 @@ def _labelled_alike(group: Iterable[Picture]) -> bool:
 def _unlisted(data: CocoSet) -> Iterator[str]:
     """Pictures beside those with labels: the json may be of a part of them, or of other ones."""
     listed = {unicodedata.normalize("NFC", str(p.path)) for p in data.pictures}
-    others = []
-    for folder in sorted({p.path.parent for p in data.pictures}):
-        paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-        others += [
-            p
-            for p in paths
-            if p.suffix.lower() in PICTURE_ENDINGS and unicodedata.normalize("NFC", str(p)) not in listed
-        ]
+    others = [
+        path
+        for folder in {p.path.parent for p in data.pictures}
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+        if unicodedata.normalize("NFC", str(path)) not in listed
+    ]
     if others:
         which = f"{len(others):,} beside {len(data.pictures):,} that have one"
-        which += f", such as {printable(others[0].name)}"
+        which += f", such as {printable(min(others).name)}"
         yield f"Pictures without an entry in the json are left out, {which}."
