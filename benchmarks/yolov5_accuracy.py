@@ -19,6 +19,8 @@ import torch
 from featcodec.bench.provenance import made
 from featcodec.evaluation.datasets import read_coco
 from featcodec.evaluation.metrics import average_precision
+from featcodec.evaluation.picture_checks import check_pictures
+from featcodec.networks.coco import COCO
 from featcodec.networks.yolov5_weights import yolov5_from
 from featcodec.pictures.boxes import Boxes, suppress
 from featcodec.pictures.loading import load_image
@@ -36,16 +38,14 @@ REFERENCE = {
 
 @torch.no_grad()
 def accuracy(shared: Path, scale: str, size: int) -> dict[str, float]:
-    content = json.loads((shared / "data/coco/val.json").read_text())
-    names = tuple(c["name"] for c in sorted(content["categories"], key=lambda c: c["id"]))
-    data = read_coco(shared / "data/coco/val.json", shared / "data/coco/val", names)
+    data = check_pictures(read_coco(shared / "data/coco/val.json", shared / "data/coco/val", COCO))
     net = yolov5_from(shared / f"weights/yolov5{scale}-v6.safetensors").fuse()
     net = net.to(memory_format=torch.channels_last)
     found = []
     for picture in data.pictures:
         x, geometry = load_image(picture.path, size=size, upscale=True)
         boxes, scores, labels = suppress(net.detect.decode(net(x))[0], confidence=0.001, iou=0.6, most=300)
-        found.append(Boxes(geometry.boxes_to_picture(boxes), scores, labels, names))
+        found.append(Boxes(geometry.boxes_to_picture(boxes), scores, labels, COCO))
     got = average_precision(data, found)
     return {"map": round(got.map, 1), "ap50": round(got.ap50, 1)}
 

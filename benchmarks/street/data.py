@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.evaluation.datasets import CocoSet, Picture, read_coco
+from featcodec.evaluation.picture_checks import check_pictures
 
 __all__ = ["CLASSES", "Batch", "StreetTraining", "collate", "splits"]
 
@@ -27,15 +28,19 @@ CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 def splits(shared: Path) -> dict[str, CocoSet]:
     """All splits by name: train-coco, train-highway, choose-coco, choose-highway, coco-val, highway-tenth."""
     data = shared / "data"
-    coco = read_coco(data / "coco/train.json", data / "coco/train", CLASSES)
-    road = read_coco(data / "highway5/annotations.json", data / "highway5/images", CLASSES)
+
+    def read(annotations: str, images: str) -> CocoSet:
+        return check_pictures(read_coco(data / annotations, data / images, CLASSES))
+
+    coco = read("coco/train.json", "coco/train")
+    road = read("highway5/annotations.json", "highway5/images")
     return {
         "train-coco": coco.where(lambda i: i % 20 != 0),
         "choose-coco": coco.where(lambda i: i % 20 == 0),
         "train-highway": road.where(lambda i: i % 10 != 0 and i % 20 != 1),
         "choose-highway": road.where(lambda i: i % 20 == 1),
         "highway-tenth": road.where(lambda i: i % 10 == 0),
-        "coco-val": read_coco(data / "coco/val.json", data / "coco/val", CLASSES),
+        "coco-val": read("coco/val.json", "coco/val"),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featcodec.attacks.face_checks import check_landmarks, check_pairs
 from featcodec.attacks.verification import check_kinds
 from featcodec.errors import InputError
 from featcodec.files import printable, read_file
@@ -47,7 +48,8 @@ class Faces:
 
         Raises:
             InputError: a file is missing or malformed, the pairs name a picture that is missing or has no
-                landmarks, or there are fewer than ten pairs of either kind.
+                landmarks or landmarks of another picture, a pair stands twice, or there are fewer than ten
+                pairs of either kind.
         """
         folder = Path(folder)
         rows = _read_pairs(folder / "pairs.csv")
@@ -57,6 +59,7 @@ class Faces:
             if not _is_file(path):
                 raise InputError(f"{printable(path)}: pairs.csv names this picture, but it is missing")
         landmarks = _read_landmarks(folder / "landmarks.json", names)
+        check_landmarks(paths, landmarks, printable(folder / "landmarks.json"))
         number = {name: i for i, name in enumerate(names)}
         pairs = np.array([[number[a], number[b]] for a, b, _ in rows], np.int64)
         return cls(paths, landmarks, pairs, np.array([same for _, _, same in rows], np.bool_))
@@ -84,6 +87,7 @@ def _read_pairs(path: Path) -> list[tuple[str, str, bool]]:
                 f"{printable(path)}: line {line}: got {got!r}, expected two file names and 0 or 1"
             )
     found = [(a, b, same == "1") for a, b, same in rows[1:]]
+    check_pairs(found, printable(path))
     check_kinds(np.array([same for _, _, same in found], np.bool_), printable(path))
     return found
 

@@ -31,7 +31,7 @@ from featcodec.attacks.verification import Score, score
 from featcodec.console import Progress
 from featcodec.errors import CodecFileError, InputError, MissingExtraError
 from featcodec.files import printable, read_file
-from featcodec.pictures.loading import open_picture, stored_size
+from featcodec.pictures.loading import open_picture, upright_size
 
 __all__ = [
     "Embedder",
@@ -206,8 +206,8 @@ def embed(
 def _checked(picture: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise InputError(f"{printable(path)}: got {picture.dtype} {picture.shape}, expected uint8 (H, W, 3)")
-    width, height = stored_size(path)
-    if picture.shape[:2] not in ((height, width), (width, height)):  # EXIF may turn a photograph
+    width, height, _ = upright_size(path)
+    if picture.shape[:2] != (height, width):
         got = f"{picture.shape[1]} x {picture.shape[0]}"
         raise InputError(f"{printable(path)}: got a rebuilt picture of {got}, expected {width} x {height}")
     return picture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from featcodec.bench import demo
 from featcodec.bench.anchors import Anchor
@@ -16,11 +17,16 @@ from featcodec.bench.runner import UNCODED, Finished, run
 from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
+from featcodec.evaluation.label_doubts import label_doubts
+from featcodec.evaluation.picture_checks import check_pictures
 from featcodec.evaluation.results import BD, Reference, Result
 from featcodec.files import list_pictures
+from featcodec.networks.coco import COCO
 from featcodec.networks.cut_network import detector_of
 
-__all__ = ["Compared", "Settings", "compare"]
+__all__ = ["Compared", "Settings", "compare", "network_classes"]
+
+Say: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +92,41 @@ class Compared:
     privacy: Privacy | None
 
 
-def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], None]) -> Compared:
+def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) -> Compared:
     """Runs what the work folder lacks, and puts the result together.
 
     Args:
         settings: what to compare.
         command: program and arguments, for the result.
         say: takes a line about what is being done.
+        warn: takes a line about what may be wrong with the labels, before the work begins.
 
     Raises:
         FeatcodecError: data, network or codecs that cannot be used, or a full disk.
     """
     anchors, missing = present(settings.anchors)
-    wanted = Wanted(settings.codecs, settings.weights, _classes(settings), settings.at, settings.size)
+    classes = network_classes(settings.annotations) if settings.annotations else ()
+    wanted = Wanted(settings.codecs, settings.weights, classes, settings.at, settings.size)
     subject = Subject.load(wanted)
-    data = _data(settings, detector_of(subject.network).classes)
+    detector = detector_of(subject.network)
+    data = _data(settings, detector.classes)
+    for note in data.notes:
+        warn(note)
     paths = [p.path for p in data.pictures]
-    ranges = {}
-    if needs_ranges(anchors):
+    if needs := needs_ranges(anchors):
         say("measuring value ranges")
-        ranges = measure_ranges(subject, _calibration(settings), paths)
+    ranges = measure_ranges(subject, _calibration(settings), paths) if needs else {}
     plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)
+    doubts = _doubts(settings, data, finished, detector.confidence)
+    for note in doubts:
+        warn(note)
     say("accuracy and intervals")
     measured = score(
         data,
         finished,
-        confidence=detector_of(subject.network).confidence,
+        confidence=detector.confidence,
         resampled=settings.resamples,
         seed=settings.seed,
     )
@@ -138,7 +151,7 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured, settings)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(*_notes(settings, measured.data), _effort(finished), *missing, *failures),
+        notes=(*_notes(settings, measured.data), *doubts, _effort(finished), *missing, *failures),
         reference=privacy.reference if privacy else Reference(),
     )
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
@@ -158,10 +171,18 @@ def _attack_deltas(privacy: Privacy | None, measured: Measured, settings: Settin
 def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
     if settings.images is None:
         yield demo.NOTE
+    yield from data.notes
     there = {int(label) for p in data.pictures for label in p.labels[~p.crowd]}
     absent = [name for i, name in enumerate(data.names) if i not in there]
     if absent:
         yield f"No boxes of {', '.join(absent)}: what is found of them does not count."
+
+
+def _doubts(settings: Settings, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
+    if settings.annotations is None:  # then the finds are the labels
+        return ()
+    found = [record.found(data.names) for record in finished.records[UNCODED]]
+    return label_doubts(data, found, confidence=confidence)
 
 
 def _effort(finished: Finished) -> str:
@@ -176,9 +197,13 @@ def _failures(finished: Finished) -> Iterator[str]:
         yield f"{name} at {point:g} is left out: {why}"
 
 
-def _classes(settings: Settings) -> tuple[str, ...]:
-    """Class names for a network without codec: those of the data."""
-    return class_names(settings.annotations) if settings.annotations else ()
+def network_classes(annotations: Path) -> tuple[str, ...]:
+    """Class names for a network that comes without codec: those of the data.
+
+    A json may number the 80 classes of COCO by name or otherwise; networks number them as `COCO`.
+    """
+    names = class_names(annotations)
+    return COCO if sorted(names) == sorted(COCO) else names
 
 
 def _data(settings: Settings, names: tuple[str, ...]) -> CocoSet:
@@ -191,11 +216,12 @@ def _data(settings: Settings, names: tuple[str, ...]) -> CocoSet:
     data = read_coco(settings.annotations, settings.images, names)
     if not data.pictures:
         raise InputError(f"{settings.annotations}: got no pictures, expected at least one")
-    if not any(len(p.labels) for p in data.pictures):
+    if all(p.crowd.all() for p in data.pictures):
+        crowds = " but crowd regions" if any(len(p.crowd) for p in data.pictures) else ""
         raise InputError(
-            f"{settings.annotations}: got no box of any class of the network ({', '.join(names)})"
+            f"{settings.annotations}: got no box of any class of the network ({', '.join(names)}){crowds}"
         )
-    return data
+    return check_pictures(data)
 
 
 def _calibration(settings: Settings) -> list[Path]:

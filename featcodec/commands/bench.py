@@ -202,7 +202,7 @@ def _run(arguments: argparse.Namespace, typed: list[str]) -> int:
         from featcodec.bench.plots import form_of
 
         form_of(str(arguments.plot))
-    run = compare(_settings(arguments), typed, say=_say)
+    run = compare(_settings(arguments), typed, say=_say, warn=_warn)
     if arguments.json is not None:
         write_atomic(arguments.json, to_json(run.result).encode())
     _write_pictures(arguments, run)
@@ -279,6 +279,10 @@ def _say(line: str) -> None:
     """What is being done, for whoever watches."""
     if sys.stderr is not None and sys.stderr.isatty():
         complain("featcodec-bench", line)
+
+
+def _warn(line: str) -> None:
+    complain("featcodec-bench", f"note: {line}")
 
 
 def _names(text: str) -> tuple[str, ...]:

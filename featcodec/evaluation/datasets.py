@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featcodec.errors import InputError
-from featcodec.files import list_pictures, read_file
+from featcodec.evaluation.coco_json import read_labels
+from featcodec.evaluation.label_checks import check_boxes, check_classes
+from featcodec.files import list_pictures, printable
 from featcodec.pictures.boxes import Boxes
-from featcodec.pictures.loading import stored_size
+from featcodec.pictures.loading import upright_size
 
 __all__ = [
     "CocoSet",
     "Picture",
     "class_names",
+    "find_picture",
     "label_by",
     "read_coco",
     "read_folder",
     "spread",
     "unlabelled",
 ]
-
-
-LARGEST_JSON = 1 << 30  # bytes; all of COCO train2017 has 0.45 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Picture:
     Attributes:
         path: the image file.
         image_id: its number in the json.
-        width, height: in pixels, as the json says.
+        width, height: in pixels, upright, as the json says.
         boxes: (N, 4) corners x1, y1, x2, y2 in pixels, float32.
         labels: (N,) class numbers into the set's `names`, int64.
         crowd: (N,) True where the box is a crowd region, which is neither an object nor background.
@@ -55,19 +55,29 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class CocoSet:
-    """Pictures with boxes of the classes `names`; `labelled` are those that the json knows at all."""
+    """Pictures with boxes.
+
+    Attributes:
+        names: of the classes, by number.
+        labelled: which of them the json knows at all.
+        pictures: in the order of their file names.
+        notes: a line on whatever may be wrong with the labels.
+    """
 
     names: tuple[str, ...]
     labelled: tuple[bool, ...]
     pictures: tuple[Picture, ...]
+    notes: tuple[str, ...] = ()
 
     def where(self, keep: Callable[[int], bool]) -> CocoSet:
         """The pictures whose position in the set, sorted by file name, `keep` accepts."""
-        return CocoSet(self.names, self.labelled, tuple(p for i, p in enumerate(self.pictures) if keep(i)))
+        return replace(self, pictures=tuple(p for i, p in enumerate(self.pictures) if keep(i)))
 
 
 def read_coco(annotations: str | Path, images: str | Path, names: Sequence[str]) -> CocoSet:
     """Reads a COCO json, keeping the classes `names` in the order given.
+
+    The json is checked, and every picture has to be there; `check_pictures` compares their sides.
 
     Args:
         annotations: the json file.
@@ -75,37 +85,65 @@ def read_coco(annotations: str | Path, images: str | Path, names: Sequence[str])
         names: class names; one that the json lacks is marked as not labelled.
 
     Raises:
-        InputError: not a COCO json, or a picture that it names is missing.
+        InputError: not a COCO json; entries that contradict each other or cannot be right, such as ids that
+            stand twice or boxes outside their pictures; or a picture that it names is missing.
     """
-    content = _load(Path(annotations))
-    try:
-        return _read(content, Path(images), names)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _not_coco(annotations, error) from error
-
-
-def _load(annotations: Path) -> Any:
-    try:
-        return json.loads(read_file(annotations, LARGEST_JSON))
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise _not_coco(annotations, error) from error
-
-
-def _not_coco(annotations: str | Path, error: Exception) -> InputError:
-    return InputError(f"{annotations}: expected a COCO json, got {type(error).__name__}: {error}")
+    labels = read_labels(annotations)
+    with_area, notes = check_boxes(labels)
+    notes = (*notes, *check_classes(labels, tuple(names)))
+    number = np.array([names.index(n) if n in names else -1 for n in labels.categories], np.int64)
+    label = number[labels.category] if len(number) else np.zeros(0, np.int64)
+    kept = np.flatnonzero(with_area & (label >= 0))
+    kept = kept[np.argsort(labels.image[kept], kind="stable")]
+    corners = labels.xywh[kept]
+    corners[:, 2:] += corners[:, :2]
+    ends = np.searchsorted(labels.image[kept], np.arange(len(labels.images) + 1))
+    pictures = []
+    for image, first, last in zip(labels.images, ends, ends[1:], strict=False):
+        rows, part = kept[first:last], slice(first, last)
+        path = find_picture(Path(images), image.file_name)
+        boxes = corners[part].astype(np.float32)
+        pictures.append(
+            Picture(path, image.id, image.width, image.height, boxes, label[rows], labels.crowd[rows])
+        )
+    labelled = tuple(n in labels.categories for n in names)
+    return CocoSet(tuple(names), labelled, tuple(pictures), notes)
 
 
 def class_names(annotations: str | Path) -> tuple[str, ...]:
     """All class names of a COCO json, in the order of their numbers; errors as `read_coco`."""
-    content = _load(Path(annotations))
+    return read_labels(annotations).categories
+
+
+def find_picture(folder: Path, name: str) -> Path:
+    """The file that a json names.
+
+    Raises:
+        InputError: it is missing; the message names a file that differs by its folder or spelling only.
+    """
+    path = folder / name
     try:
-        return tuple(str(c["name"]) for c in sorted(content["categories"], key=lambda c: int(c["id"])))
-    except (ValueError, KeyError, TypeError) as error:
-        raise _not_coco(annotations, error) from error
+        if path.is_file():
+            return path
+    except OSError as error:  # too long to be a name
+        raise InputError(f"{printable(path)}: {error.strerror}") from error
+    like = _alike(folder, name)
+    hint = f"; there is {printable(like)!r}" if like else ""
+    raise InputError(f"{printable(path)}: the annotations name this picture, but it is missing{hint}")
+
+
+def _alike(folder: Path, name: str) -> str:
+    """A file whose name differs in Unicode's form, case, separators, ending or folder; empty without one."""
+    wanted = _plain_name(name)
+    try:
+        there = [path for path, _ in list_pictures(folder, recursive=True)]
+    except InputError:
+        return ""
+    return next((os.path.relpath(path, folder) for path in there if _plain_name(path) == wanted), "")
+
+
+def _plain_name(name: str) -> str:
+    return unicodedata.normalize("NFC", PurePosixPath(name.replace("\\", "/")).stem).casefold()
 
 
 def read_folder(folder: str | Path, names: Sequence[str]) -> CocoSet:
@@ -121,7 +159,7 @@ def read_folder(folder: str | Path, names: Sequence[str]) -> CocoSet:
 def unlabelled(paths: Sequence[Path], names: Sequence[str]) -> CocoSet:
     """Photographs without boxes."""
     boxes, labels, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    pictures = tuple(Picture(p, i, *stored_size(p), boxes, labels, crowd) for i, p in enumerate(paths))
+    pictures = tuple(Picture(p, i, *upright_size(p)[:2], boxes, labels, crowd) for i, p in enumerate(paths))
     return CocoSet(tuple(names), (False,) * len(names), pictures)
 
 
@@ -153,33 +191,4 @@ def label_by(data: CocoSet, found: Sequence[Boxes], *, confidence: float) -> Coc
                 crowd=np.zeros(int(kept.sum()), np.bool_),
             )
         )
-    return CocoSet(data.names, (True,) * len(data.names), tuple(pictures))
-
-
-def _read(content: Any, images: Path, names: Sequence[str]) -> CocoSet:
-    categories = {c["id"]: c["name"] for c in content["categories"]}
-    number = {c: names.index(n) for c, n in categories.items() if n in names}
-    by_image: dict[int, list[tuple[list[float], int, bool]]] = {}
-    for a in content["annotations"]:
-        if a["category_id"] in number:
-            x, y, w, h = a["bbox"]
-            row = ([x, y, x + w, y + h], number[a["category_id"]], bool(a.get("iscrowd", 0)))
-            by_image.setdefault(a["image_id"], []).append(row)
-    listed = sorted(content["images"], key=lambda i: str(i["file_name"]))
-    pictures = tuple(_picture(images, i, by_image.get(i["id"], [])) for i in listed)
-    return CocoSet(tuple(names), tuple(n in categories.values() for n in names), pictures)
-
-
-def _picture(folder: Path, image: dict[str, object], rows: list[tuple[list[float], int, bool]]) -> Picture:
-    path = folder / str(image["file_name"])
-    if not path.is_file():
-        raise InputError(f"{path}: the annotations name this picture, but it is missing")
-    return Picture(
-        path,
-        int(str(image["id"])),
-        int(str(image["width"])),
-        int(str(image["height"])),
-        np.array([r[0] for r in rows], np.float32).reshape(-1, 4),
-        np.array([r[1] for r in rows], np.int64),
-        np.array([r[2] for r in rows], np.bool_),
-    )
+    return replace(data, labelled=(True,) * len(data.names), pictures=tuple(pictures))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from featcodec.errors import InputError, MissingExtraError
 from featcodec.evaluation.datasets import CocoSet
+from featcodec.files import printable
 from featcodec.pictures.boxes import Boxes
 
 __all__ = ["MOST_COPIES", "Accuracy", "Matches", "average_precision", "match"]
@@ -136,6 +137,8 @@ def match(data: CocoSet, detections: Sequence[Boxes]) -> Matches:
         detections: boxes in pixels of the original pictures, class numbers into ``data.names``.
 
     Raises:
+        InputError: two pictures of one number, or detections that are not theirs: of another count, of other
+            classes, or not finite.
         MissingExtraError: pycocotools is not installed.
 
     Source: Lin et al. 2014 (arXiv:1405.0312); 101 recall points, at most 100 boxes a picture and class.
@@ -144,6 +147,7 @@ def match(data: CocoSet, detections: Sequence[Boxes]) -> Matches:
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise MissingExtraError("pycocotools is missing: pip install 'featcodec[bench]'") from error
+    _check(data, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         run = COCOeval(_coco(data, _truth(data)), _coco(data, _found(data, detections)), "bbox")
         run.params.catIds = [i for i, known in enumerate(data.labelled) if known]
@@ -160,6 +164,27 @@ def match(data: CocoSet, detections: Sequence[Boxes]) -> Matches:
     for i, k, e in found:
         objects[i, k] = np.count_nonzero(e["gtIgnore"] == 0)
     return _matches(_accuracy(run.eval["precision"][:, :, :, 0, 0], names), objects, found)
+
+
+def _check(data: CocoSet, detections: Sequence[Boxes]) -> None:
+    if len(detections) != len(data.pictures):
+        raise InputError(
+            f"detections: got those of {len(detections)} pictures, expected {len(data.pictures)}"
+        )
+    numbers: dict[int, str] = {}
+    for picture, found in zip(data.pictures, detections, strict=True):
+        name = printable(picture.path.name)
+        if picture.image_id in numbers:
+            got = f"got the number {picture.image_id}, which {numbers[picture.image_id]} has, too"
+            raise InputError(f"{name}: {got}, expected one of its own")
+        numbers[picture.image_id] = name
+        if found.names not in ((), data.names):
+            raise InputError(f"{name}: got detections of {found.names}, expected {data.names}")
+        if not (found.xyxy.isfinite().all() and found.scores.isfinite().all()):
+            raise InputError(f"{name}: got detections that are not finite, expected boxes and scores")
+        if len(found) and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < len(data.names):
+            got = f"got class numbers from {int(found.labels.min())} to {int(found.labels.max())}"
+            raise InputError(f"{name}: {got}, expected 0 to {len(data.names) - 1}")
 
 
 def average_precision(data: CocoSet, detections: Sequence[Boxes]) -> Accuracy:

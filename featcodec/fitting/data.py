@@ -5,7 +5,6 @@ Sample i depends on (seed, i) alone, so that a fit that goes on after a kill see
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from featcodec.errors import FitError, ImageError, InputError
-from featcodec.files import list_pictures, read_file
+from featcodec.evaluation.coco_json import picture_names
+from featcodec.files import list_pictures
 from featcodec.pictures.loading import GREY, load_image
 
 __all__ = ["Batch", "Images", "Photographs", "Source", "batches", "coco_pictures", "data_set"]
@@ -31,7 +31,6 @@ Source: TypeAlias = Callable[[int], Iterable[Batch]]  # from the number of the f
 Images: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset[Any]
 
 SCALES = (0.6, 1.4)  # of the picture's longest side, in sizes that the codec is for
-LARGEST_JSON = 1 << 30
 
 
 class Photographs(Dataset[Tensor]):
@@ -185,19 +184,9 @@ def coco_pictures(annotations: str | os.PathLike[str], folder: Path) -> list[Pat
     """The pictures that a COCO json names, by name; its boxes are not needed.
 
     Raises:
-        InputError: not a COCO json, or a picture that it names is missing.
+        InputError: not a COCO json, or a picture that it names stands twice or is missing.
     """
-    try:
-        names = sorted(
-            str(entry["file_name"]) for entry in json.loads(read_file(annotations, LARGEST_JSON))["images"]
-        )
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{annotations}: expected a COCO json, got {type(error).__name__}: {error}"
-        ) from error
-    paths = [folder / name for name in names]
+    paths = [folder / name for name in picture_names(annotations)]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing or not paths:
         raise InputError(

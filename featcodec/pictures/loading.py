@@ -33,7 +33,7 @@ from featcodec.errors import ImageError, InputError
 from featcodec.pictures.geometry import Geometry, check_positive
 from featcodec.pictures.rasters import Raster, array_raster, assemble, over_white, tensor_raster
 
-__all__ = ["GREY", "ImageLike", "load_image", "open_picture", "stored_size"]
+__all__ = ["GREY", "ImageLike", "load_image", "open_picture", "stored_size", "upright_size"]
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
@@ -45,6 +45,7 @@ _Box: TypeAlias = tuple[float, float, float, float]
 GREY = 114  # what the YOLO family was trained to see beside a picture
 _PLF_MAGIC = b"\x89PLF"
 _ORIENTATION = 0x0112  # the EXIF tag
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -155,6 +156,45 @@ def stored_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     def read() -> tuple[int, int]:
         with _opened(path, name) as picture:
             return picture.size
+
+    with _refusing(name):
+        return _without_warnings(read)
+
+
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    """Sides of a picture in a file as `load_image` turns it, in pixels. No pixel is decoded.
+
+    Args:
+        path: as for `stored_size`.
+
+    Returns:
+        Width and height upright, and the EXIF orientation, 1 to 8; from 5 on the stored sides are exchanged.
+
+    Raises:
+        ImageError: as `stored_size`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exif = Image.Exif()
+        ...     exif[0x0112] = 6
+        ...     Image.new("L", (640, 480)).save(Path(folder, "turned.jpg"), exif=exif)
+        ...     upright_size(Path(folder, "turned.jpg"))
+        (480, 640, 6)
+    """
+    name = _name(path)
+
+    def read() -> tuple[int, int, int]:
+        with _opened(path, name) as picture:
+            tags = getattr(picture, "tag_v2", None) if picture.format == "TIFF" else None
+            if tags is None:
+                width, height = picture.size
+                orientation = _orientation(picture)
+            else:  # releases of Pillow differ in whether a TIFF's sides are exchanged before it is loaded
+                width, height = tags.get(_TIFF_WIDTH), tags.get(_TIFF_HEIGHT)
+                orientation = tags.get(_ORIENTATION, 1)
+                orientation = orientation if orientation in _TURNS else 1
+            return (height, width, orientation) if orientation >= 5 else (width, height, orientation)
 
     with _refusing(name):
         return _without_warnings(read)

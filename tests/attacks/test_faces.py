@@ -252,6 +252,87 @@ def test_what_is_wrong_with_a_folder_is_named(folder, name, change, message):
         Faces.read(folder)
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("P0_1.png,P0_1.png,1", "line 22: got P0_1.png twice, expected two photographs"),
+        ("P0_1.png,P0_2.png,1", "line 22: got P0_1.png and P0_2.png, which line 2 has, too; expected each"),
+        ("P1_1.png,P0_1.png,0", "line 22: got P1_1.png and P0_1.png, which line 12 has, too; expected each"),
+        ("P0_2.png,P0_1.png,0", "which line 2 has, too, and there the other way; expected each pair once"),
+    ],
+)
+def test_a_pair_that_is_none_or_stands_twice_is_refused(folder, row, message):
+    with (folder / "pairs.csv").open("a") as file:
+        file.write(f"{row}\n")
+    with pytest.raises(InputError, match=message):
+        Faces.read(folder)
+
+
+def change_landmarks(folder, change, names=None):
+    path = folder / "landmarks.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({n: change(p) if n in (names or content) else p for n, p in content.items()}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda p: [[x / 250, y / 250] for x, y in p],
+            "between 0 and 1, which look normalised, expected pixels",
+        ),
+        (lambda p: [[2 * x, 2 * y] for x, y in p], "got 1 of 5 landmarks inside the picture, expected most"),
+        (lambda p: [[x - 300, y] for x, y in p], "got 0 of 5 landmarks inside the picture, expected most"),
+    ],
+)
+def test_landmarks_of_another_picture_are_refused(folder, change, message):
+    change_landmarks(folder, change, ["P3_1.png"])
+    with pytest.raises(InputError, match=f"P3_1.png: .*{message}"):
+        Faces.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: [[y, x] for x, y in p], "look like y, x for 21 of 21 faces"),
+        (lambda p: [p[i] for i in (1, 0, 2, 4, 3)], "the side on the picture's right first for 21 of 21"),
+    ],
+)
+def test_landmarks_in_another_order_are_refused(folder, change, message):
+    change_landmarks(folder, change)
+    with pytest.raises(InputError, match=message):
+        Faces.read(folder)
+
+
+def test_one_face_may_look_any_way(folder):
+    change_landmarks(folder, lambda p: [[y, x] for x, y in p], ["P3_1.png"])  # somebody who lies down
+    assert len(Faces.read(folder).paths) == 21
+
+
+TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+TURNED |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("height", [250, 180])
+def test_landmarks_that_ignore_exif_are_told_so(folder, orientation, height):
+    upright = np.zeros((height, 250), np.uint8)
+    for k, (x, y) in enumerate(np.round(POINTS).astype(int), 1):
+        upright[y, x] = k
+    transposed = {6: "ROTATE_90", 8: "ROTATE_270"}.get(orientation, TURNED[orientation])
+    stored = Image.fromarray(upright).transpose(Image.Transpose[transposed])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(folder / "images" / "P3_1.png", exif=exif)
+    assert np.array_equal(photograph(folder / "images" / "P3_1.png")[..., 0], upright)
+    assert len(Faces.read(folder).paths) == 21  # landmarks of the upright picture
+    pixels = np.asarray(stored)
+    ignoring = [[int(v) for v in np.argwhere(pixels == k)[0][::-1]] for k in range(1, 6)]
+    change_landmarks(folder, lambda _: ignoring, ["P3_1.png"])
+    with pytest.raises(InputError, match=rf"P3_1.png: .*ignore EXIF \(orientation {orientation}\)"):
+        Faces.read(folder)
+
+
 # ---- models
 
 

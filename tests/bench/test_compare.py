@@ -18,8 +18,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from featcodec.bench import demo
+from featcodec.bench.compare import network_classes
 from featcodec.commands import bench as cli
+from featcodec.evaluation.datasets import class_names
 from featcodec.evaluation.results import from_json
+from featcodec.networks.coco import COCO
 from featcodec.networks.yolov5 import YOLOv5
 from featcodec.pictures.loading import stored_size
 
@@ -144,6 +147,31 @@ def test_labels_are_what_accuracy_is_measured_against(coco, photographs, tmp_pat
     assert "No boxes of bicycle, car, motorcycle, bus, truck" in capsys.readouterr().out
 
 
+def test_what_may_be_wrong_with_labels_is_said_at_once_and_in_the_result(coco, photographs, tmp_path, capsys):
+    content = json.loads(coco.read_text())
+    content["annotations"].append(content["annotations"][0] | {"id": 7})
+    (tmp_path / "twice.json").write_text(json.dumps(content))
+    arguments = ["street-open", "--data", str(tmp_path / "twice.json"), "--anchors", "none", "--workers", "1"]
+    arguments += ["--images", str(photographs / "evaluate"), "--qualities", "8", "--bootstrap", "5"]
+    assert cli.main([*arguments, "--work", str(tmp_path), "--json", str(tmp_path / "run.json")]) == 0
+    repeated = "Boxes that repeat another one of the same picture and class are left out, 1 of 3"
+    other = "Boxes of classes that are not the network's are left out, 1 of 3: kite."
+    notes = result(tmp_path / "run.json").notes
+    assert other in notes
+    assert any(note.startswith(repeated) for note in notes)
+    said = capsys.readouterr().err.splitlines()
+    assert f"featcodec-bench: note: {other}" in said
+    assert any(line.startswith(f"featcodec-bench: note: {repeated}") for line in said)
+
+
+def test_a_network_of_the_classes_of_coco_has_them_in_the_order_of_coco(tmp_path):
+    path = tmp_path / "by-name.json"
+    categories = [{"id": i, "name": name} for i, name in enumerate(sorted(COCO))]
+    path.write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
+    assert class_names(path) == tuple(sorted(COCO))
+    assert network_classes(path) == COCO
+
+
 def test_anchors_alone_on_a_network_without_codec(photographs, coco, tmp_path):
     torch.manual_seed(0)
     save_file(YOLOv5("n", classes=2).half().state_dict(), tmp_path / "net.safetensors")
@@ -170,7 +198,7 @@ def test_anchors_alone_on_a_network_without_codec(photographs, coco, tmp_path):
         (["street", "street"], "entry 'street': got it twice"),
         (["no-such-codec"], "got 'no-such-codec', expected a path or one of"),
         (["street", "--network", "{net}"], "got a network with digest"),
-        (["--network", "{net}", "--images", "{folder}"], "a network of 2 classes, expected 0"),
+        (["--network", "{net}", "--data", "{coco}", "--images", "{folder}"], "names, expected 2"),
         (["--json", "{folder}/missing/run.json"], "missing"),
         (["--plot", "plot.bmp"], "plot.bmp"),
         (
@@ -178,6 +206,9 @@ def test_anchors_alone_on_a_network_without_codec(photographs, coco, tmp_path):
             "the annotations name this picture, but it is missing",
         ),
         (["--data", "{foreign}", "--images", "{folder}"], "got no box of any class of the network"),
+        (["--data", "{crowd}", "--images", "{folder}"], "of the network (person, bicycle, car, motorcycle,"),
+        (["--data", "{crowd}", "--images", "{folder}"], ") but crowd regions"),
+        (["--data", "{scaled}", "--images", "{folder}"], "expected 448 x 448 as its labels say"),
         (["--work", "{coco}"], "boxes.json"),
         (["--qualities", "9"], "quality"),
     ],
@@ -192,8 +223,16 @@ def test_bad_input_is_one_line(arguments, said, coco, photographs, tmp_path, cap
     content = json.loads(coco.read_text())
     content["categories"][0]["name"] = "walrus"
     (tmp_path / "foreign.json").write_text(json.dumps(content))
+    content = json.loads(coco.read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    (tmp_path / "crowd.json").write_text(json.dumps(content))
+    content = json.loads(coco.read_text())
+    content["images"][0] |= {"width": 448, "height": 448}
+    (tmp_path / "scaled.json").write_text(json.dumps(content))
     places = {
         "coco": coco,
+        "crowd": tmp_path / "crowd.json",
+        "scaled": tmp_path / "scaled.json",
         "folder": photographs / "evaluate",
         "empty": tmp_path / "empty",
         "net": tmp_path / "net.safetensors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,36 @@ def test_paired_draws_make_the_interval_of_a_difference_narrower_than_those_of_i
     low, high = interval(uncoded - coded)
     assert low < average_precision(data, found).map - average_precision(data, worse).map < high
     assert high - low < min(np.ptp(interval(uncoded)), np.ptp(interval(coded)))
+
+
+# ---- detections that are not the pictures'
+
+
+def test_two_pictures_of_one_number_are_refused():
+    data, found = random_set(0, pictures=2)
+    twice = CocoSet(data.names, data.labelled, (data.pictures[0], data.pictures[0]))
+    with pytest.raises(InputError, match=r"x: got the number \d+, which x has, too, expected one of its own"):
+        match(twice, found)
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "message"),
+    [
+        ("scores", lambda v: v * torch.nan, "got detections that are not finite"),
+        ("xyxy", lambda v: v * torch.inf, "got detections that are not finite"),
+        ("labels", lambda v: v + 3, r"got class numbers from 3 to \d, expected 0 to 2"),
+        ("labels", lambda v: v - 1, r"got class numbers from -1 to \d, expected 0 to 2"),
+        ("names", lambda v: v[::-1], r"got detections of \('car', .*, expected \('person', "),
+    ],
+)
+def test_detections_that_cannot_be_of_these_classes_and_pictures_are_refused(field, change, message):
+    data, found = random_set(0)
+    found[1] = replace(found[1], **{field: change(getattr(found[1], field))})
+    with pytest.raises(InputError, match=message):
+        match(data, found)
+
+
+def test_detections_of_another_count_of_pictures_are_refused():
+    data, found = random_set(0)
+    with pytest.raises(InputError, match="got those of 5 pictures, expected 6"):
+        match(data, found[1:])

@@ -75,8 +75,11 @@ def test_a_coco_json_names_the_pictures(folder, tmp_path):
     annotations.write_text(json.dumps({"images": [{"file_name": "9.png"}]}))
     with pytest.raises(InputError, match=r"got .*9\.png, expected pictures that are in"):
         data_set(folder, side=64, seed=1, coco=annotations)
+    annotations.write_text(json.dumps({"images": [{"file_name": "1.png"}, {"file_name": "./1.png"}]}))
+    with pytest.raises(InputError, match=r'got "\./1\.png" twice, once as "1\.png"'):
+        data_set(folder, side=64, seed=1, coco=annotations)
     annotations.write_text("[]")
-    with pytest.raises(InputError, match="expected a COCO json, got TypeError"):
+    with pytest.raises(InputError, match="got a list, expected a COCO json"):
         data_set(folder, side=64, seed=1, coco=annotations)
 
 
