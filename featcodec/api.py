@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from featcodec import zoo
 from featcodec.codec.feature_codec import Features
-from featcodec.pictures.loading import ImageLike
+from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits, parse
 
 __all__ = ["decode", "encode"]
@@ -19,15 +19,18 @@ def encode(
     quality: float | None = None,
     target_bytes: int | None = None,
     metadata: Mapping[str, object] | None = None,
+    channels: Channels = "rgb",
 ) -> bytes:
     """A picture to a complete ``.plf`` file.
 
     Args:
         image: path, encoded bytes, PIL image, array or tensor; see `featcodec.pictures.loading.load_image`.
+            Arrays and tensors are taken for RGB; what OpenCV gives is BGR: say so with ``channels``.
         codec: name of an embedded codec, or path of a codec file.
         quality: 1 (smallest) to 8 (largest); 4 unless given.
         target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
         metadata: JSON values to carry along, at most 64 KiB.
+        channels: "bgr" for an array or tensor whose colours are in that order, as OpenCV gives them.
 
     Raises:
         ImageError: not a picture.
@@ -39,7 +42,9 @@ def encode(
         >>> data[1:4], len(data) <= 3000
         (b'PLF', True)
     """
-    return zoo.load(codec).encode(image, quality=quality, target_bytes=target_bytes, metadata=metadata)
+    return zoo.load(codec).encode(
+        image, quality=quality, target_bytes=target_bytes, metadata=metadata, channels=channels
+    )
 
 
 def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Features:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -52,6 +53,7 @@ def run_command(program: str, command: Callable[[], int]) -> int:
         >>> run_command("plf", lambda: 0)
         0
     """
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about damages that readers of pictures name, too
     try:
         return command()
     except KeyboardInterrupt:

@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from featcodec.errors import InputError
+from featcodec.unreadable import is_passed_over, summary
 
 __all__ = [
     "PICTURE_ENDINGS",
     "check_target",
     "list_pictures",
     "make_folder",
+    "passed_over",
     "printable",
     "read_file",
     "remove_stale",
@@ -145,19 +147,49 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
         Traceback (most recent call last):
         featcodec.errors.InputError: no/such/folder: No such file or directory
     """
-    found: list[tuple[str, str]] = []
+    found = [
+        (path, within)
+        for path, within in _walk(folder, recursive=recursive)
+        if Path(path).suffix.lower() in PICTURE_ENDINGS
+    ]
+    if not found:
+        hint = "" if recursive else "; --recursive looks into subfolders"
+        passed = passed_over(folder, recursive=recursive)
+        hint = f"; {summary(passed)}{hint}" if passed else hint
+        raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
+    return found
+
+
+def passed_over(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[str]:
+    """Files in a folder that are pictures by their endings, but of a kind that `list_pictures` leaves out.
+
+    Args:
+        folder: where to look.
+        recursive: in its subfolders, too.
+
+    Returns:
+        The path of each, by name; `featcodec.unreadable.summary` makes a line of them.
+
+    Raises:
+        InputError: a folder cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a.heic", "b.jpg", "labels.json"):
+        ...         Path(folder, name).touch()
+        ...     [Path(path).name for path in passed_over(folder)]
+        ['a.heic']
+    """
+    return [path for path, _ in _walk(folder, recursive=recursive) if is_passed_over(path)]
+
+
+def _walk(folder: str | os.PathLike[str], *, recursive: bool) -> Iterator[tuple[str, str]]:
+    """Files that are not hidden, by name, and the folder that each lies in, relative to `folder`."""
     for where, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         within = os.path.relpath(where, folder)
-        found += [
-            (str(Path(where, name)), within)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in PICTURE_ENDINGS and not name.startswith(".")
-        ]
-    if not found:
-        hint = "" if recursive else "; --recursive looks into subfolders"
-        raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
-    return found
+        yield from ((str(Path(where, name)), within) for name in sorted(names) if not name.startswith("."))
 
 
 def _refuse(error: OSError) -> None:

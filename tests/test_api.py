@@ -117,6 +117,17 @@ class TestEncode:
         with pytest.raises(featcodec.InputError, match="expected a path or one of street, street-open"):
             featcodec.encode(picture, codec="nowhere")
 
+    def test_pictures_of_opencv_are_taken_as_bgr_if_told_so(self, picture, street):
+        rgb = np.asarray(picture)
+        bgr = rgb[..., ::-1]
+        data = featcodec.encode(rgb)
+        assert featcodec.encode(bgr, channels="bgr") == data != featcodec.encode(bgr)
+        assert street.encode(bgr, channels="bgr") == street.encode_batch([bgr], channels="bgr")[0] == data
+        assert torch.equal(street.features(bgr, channels="bgr"), street.features(rgb))
+        for wrong in (lambda **o: featcodec.encode(b"", **o), lambda **o: street.features("a.jpg", **o)):
+            with pytest.raises(featcodec.InputError, match="channels: got 'bgr' and a picture as"):
+                wrong(channels="bgr")
+
     def test_what_is_no_picture(self):
         for image in (b"hello", "missing.jpg", np.zeros((2, 2, 2)), 7):
             with pytest.raises(featcodec.ImageError):

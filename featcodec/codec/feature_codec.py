@@ -22,7 +22,7 @@ from featcodec.errors import InputError, MalformedError, ModelMismatchError, Sym
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes, inference
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
-from featcodec.pictures.loading import ImageLike
+from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
 from featcodec.plf.header import Header, quality_to_step
 
@@ -153,6 +153,7 @@ class FeatureCodec:
         target_bytes: int | None = None,
         metadata: Mapping[str, object] | None = None,
         max_pixels: int = DEFAULT_LIMITS.max_pixels,
+        channels: Channels = "rgb",
     ) -> bytes:
         """A picture to a complete ``.plf`` file.
 
@@ -163,6 +164,7 @@ class FeatureCodec:
             target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
             metadata: JSON values to carry along, at most 64 KiB.
             max_pixels: larger pictures are refused before their pixels are decoded.
+            channels: "bgr" for an array or tensor whose colours are in that order, as OpenCV gives them.
 
         Returns:
             The bytes of the file.
@@ -172,7 +174,12 @@ class FeatureCodec:
             InputError: quality out of range, both or impossible `target_bytes`.
         """
         return self.encode_batch(
-            [image], quality=quality, target_bytes=target_bytes, metadata=metadata, max_pixels=max_pixels
+            [image],
+            quality=quality,
+            target_bytes=target_bytes,
+            metadata=metadata,
+            max_pixels=max_pixels,
+            channels=channels,
         )[0]
 
     def encode_batch(
@@ -183,6 +190,7 @@ class FeatureCodec:
         target_bytes: int | None = None,
         metadata: Mapping[str, object] | None = None,
         max_pixels: int = DEFAULT_LIMITS.max_pixels,
+        channels: Channels = "rgb",
     ) -> list[bytes]:
         """Several pictures of any sizes at once; those whose canvases agree share a pass of the network.
 
@@ -193,7 +201,7 @@ class FeatureCodec:
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
         _ = self.network  # its absence is told before any picture is read
         canvas = self.file.config.canvas
-        loaded = [canvas.load(i, max_pixels=max_pixels) for i in images]
+        loaded = [canvas.load(i, max_pixels=max_pixels, channels=channels) for i in images]
         latents = self._latents([x for x, _ in loaded])
         out = []
         for y, (_, geometry) in zip(latents, loaded, strict=True):
@@ -203,9 +211,9 @@ class FeatureCodec:
                 out.append(self._largest_within(y, geometry, target_bytes, metadata))
         return out
 
-    def features(self, image: ImageLike) -> Features:
-        """A picture to the uncoded features, as if they had crossed the cut unchanged."""
-        x, geometry = self.file.config.canvas.load(image)
+    def features(self, image: ImageLike, *, channels: Channels = "rgb") -> Features:
+        """A picture to the uncoded features, as if they had crossed the cut unchanged; see `encode`."""
+        x, geometry = self.file.config.canvas.load(image, channels=channels)
         with inference():
             return Features.of(self.network.head(x)[0], geometry)
 

@@ -33,9 +33,10 @@ from featcodec.console import (
     write_output,
 )
 from featcodec.errors import FeatcodecError, InputError
-from featcodec.files import list_pictures, make_folder, printable, read_file, remove_stale
+from featcodec.files import list_pictures, make_folder, passed_over, printable, read_file, remove_stale
 from featcodec.plf.bitstream import Bitstream, Limits, parse
 from featcodec.plf.header import quality_to_step
+from featcodec.unreadable import summary
 
 if TYPE_CHECKING:
     from featcodec.codec.feature_codec import FeatureCodec
@@ -108,7 +109,10 @@ def _done(job: _Job, data: bytes, status: str) -> _Done:
 
 
 def encode(arguments: argparse.Namespace) -> int:
-    """Encode each picture; a bad one does not keep the others. The bad ones are listed at the end."""
+    """Encode each picture; a bad one does not keep the others.
+
+    The bad ones are listed at the end, and what folders have of kinds that are not read here.
+    """
     several = len(arguments.images) > 1 or _is_dir(arguments.images[0])
     into_folder = several or _means_folder(arguments.output)
     if into_folder:
@@ -120,6 +124,8 @@ def encode(arguments: argparse.Namespace) -> int:
     pictures = identities(job.picture for job in jobs)
     for job in jobs:
         check_output(job.target, pictures)
+    folders = [one for one in arguments.images if _is_dir(one)]
+    passed = [path for one in folders for path in passed_over(one, recursive=arguments.recursive)]
     codec = load_codec(arguments.codec, network=arguments.network, weights=arguments.weights)
     results: list[_Done | _Failed] = []
     try:
@@ -131,6 +137,8 @@ def encode(arguments: argparse.Namespace) -> int:
             complain("featcodec", f"{len(failed):,} of {len(jobs):,} pictures failed:")
         for one in failed:
             complain("featcodec", one.error)
+        if passed:
+            complain("featcodec", summary(passed))
     if arguments.json and several:
         show_json([asdict(result) for result in results], several=True)
     elif arguments.json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from featcodec.pictures.geometry import Geometry
-from featcodec.pictures.loading import ImageLike, load_image
+from featcodec.pictures.loading import Channels, ImageLike, load_image
 from featcodec.plf.bitstream import DEFAULT_LIMITS
 
 __all__ = ["Canvas"]
@@ -39,7 +39,11 @@ class Canvas:
         return Geometry(width, height, self.size, self.stride)
 
     def load(
-        self, image: ImageLike, *, max_pixels: int = DEFAULT_LIMITS.max_pixels
+        self,
+        image: ImageLike,
+        *,
+        channels: Channels = "rgb",
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
     ) -> tuple[Tensor, Geometry]:
         """A picture to x (1, 3, H, W) in [0, 1] and where the picture lies on it; errors as `load_image`."""
-        return load_image(image, size=self.size, stride=self.stride, max_pixels=max_pixels)
+        return load_image(image, size=self.size, stride=self.stride, channels=channels, max_pixels=max_pixels)

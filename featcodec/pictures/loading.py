@@ -11,39 +11,37 @@ array or tensor is read in strips, so that the whole photograph never lies in me
 
 from __future__ import annotations
 
-import io
 import operator
 import os
-import stat
-import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 from featcodec.errors import ImageError, InputError
+from featcodec.pictures.flatten import Meaning, flatten, is_flat
 from featcodec.pictures.geometry import Geometry, check_positive
-from featcodec.pictures.rasters import Raster, array_raster, assemble, over_white, tensor_raster
+from featcodec.pictures.opening import check_pixels, check_work, open_encoded, open_file, quiet
+from featcodec.pictures.rasters import Raster, array_raster, assemble, from_bgr, tensor_raster
 
-__all__ = ["GREY", "ImageLike", "load_image", "open_picture", "stored_size", "upright_size"]
+__all__ = ["GREY", "Channels", "ImageLike", "load_image", "open_picture", "stored_size", "upright_size"]
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
 )
+Channels: TypeAlias = Literal["rgb", "bgr"]  # the order of an array's or tensor's colours
 
 _T = TypeVar("_T")
 _Box: TypeAlias = tuple[float, float, float, float]
 
 GREY = 114  # what the YOLO family was trained to see beside a picture
-_PLF_MAGIC = b"\x89PLF"
 _ORIENTATION = 0x0112  # the EXIF tag
 _TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
 _TURNS = {
@@ -55,14 +53,19 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PROGRAMS = {"EPS", "WMF"}  # to read these Pillow starts Ghostscript, or the system's renderer
-_NOT_THIS_KIND = (SyntaxError, IndexError, TypeError, struct.error)  # what a plugin raises to pass a file on
 _CANVAS_PIXELS = 2**26  # of x at most: 805 MB
+_GAP = 2.0  # blocks are averaged down to no less than so many times the scaled picture
 _FILTERS = threading.Lock()
 
 
 def load_image(
-    image: ImageLike, *, size: int = 416, stride: int = 32, upscale: bool = False, max_pixels: int = 2**28
+    image: ImageLike,
+    *,
+    size: int = 416,
+    stride: int = 32,
+    upscale: bool = False,
+    max_pixels: int = 2**28,
+    channels: Channels = "rgb",
 ) -> tuple[torch.Tensor, Geometry]:
     """Read a picture of any kind as the tensor that a network takes.
 
@@ -73,13 +76,17 @@ def load_image(
         image: path of a file, or its bytes, of any kind that Pillow decodes (EPS and WMF, which it hands
             to other programs, are not); a PIL image of any mode (mode I counts as 16 bits, F as [0, 1]);
             an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (H, W), (C, H, W) or
-            (1, C, H, W) with C = 1, 3 or 4, on any device, both in RGB(A) order and of uint8, uint16,
-            bool or floats in [0, 1].
+            (1, C, H, W) with C = 1, 3 or 4, on any device, both of uint8, uint16, bool or floats in
+            [0, 1]. Their colours are in the order RGB(A), unless ``channels`` says otherwise: what
+            ``cv2.imread`` or ``cv2.VideoCapture`` gave is BGR, and nothing in it says so. HEIC is read
+            once ``pillow_heif.register_heif_opener()`` was called; RAW files have to be developed first.
         size: longest side after scaling, in pixels; at least 1.
         stride: what both canvas sides are multiples of, in pixels; at least 1.
         upscale: enlarge a picture smaller than ``size``; without it such a picture keeps its size.
         max_pixels: larger pictures are refused before their pixels are decoded. It stands in for
             Pillow's own limit (which TIFF, WebP and icons still obey: 2 * ``Image.MAX_IMAGE_PIXELS``).
+        channels: "rgb", or "bgr" for an array or tensor of 3 or 4 channels in the order BGR(A), as OpenCV
+            gives them.
 
     Returns:
         x, float32 (1, 3, H, W), contiguous, RGB in [0, 1], multiples of 1/255, on the CPU; and the
@@ -96,7 +103,7 @@ def load_image(
         (torch.Size([1, 3, 320, 416]), Geometry(width=640, height=480, size=416, stride=32))
     """
     check_positive(size=size, stride=stride, max_pixels=max_pixels)
-    reading = _read(image, operator.index(size), max_pixels)
+    reading = _read(image, operator.index(size), max_pixels, channels)
     geometry = Geometry.fit(*reading.upright_size, size=size, stride=stride, upscale=upscale)
     if geometry.canvas_width * geometry.canvas_height > _CANVAS_PIXELS:
         got = f"a canvas of {geometry.canvas_width} x {geometry.canvas_height}"
@@ -106,12 +113,13 @@ def load_image(
     return x.to(torch.float32).div_(255), geometry
 
 
-def open_picture(image: ImageLike, *, max_pixels: int = 2**28) -> Image.Image:
+def open_picture(image: ImageLike, *, max_pixels: int = 2**28, channels: Channels = "rgb") -> Image.Image:
     """Read a picture of any kind at full resolution, to draw boxes on.
 
     Args:
         image: as for :func:`load_image`.
         max_pixels: larger pictures are refused before their pixels are decoded.
+        channels: as for :func:`load_image`.
 
     Returns:
         A new RGB image, upright, so that boxes in pixels of the original photograph fit it. It carries no
@@ -126,8 +134,11 @@ def open_picture(image: ImageLike, *, max_pixels: int = 2**28) -> Image.Image:
         (640, 480)
     """
     check_positive(max_pixels=max_pixels)
-    reading = _read(image, None, max_pixels)
-    picture = _turn(reading.picture.convert("RGB"), reading.orientation)  # convert copies, RGB too
+    reading = _read(image, None, max_pixels, channels)
+    stored = reading.picture
+    if stored.mode != "RGB" or stored is image or type(stored) is not Image.Image:  # a file's keeps its EXIF
+        stored = stored.convert("RGB")  # copies, RGB too
+    picture = _turn(stored, reading.orientation)
     picture.info = {}
     return picture
 
@@ -146,6 +157,7 @@ def stored_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Image.new("L", (640, 480)).save(Path(folder, "grey.png"))
         ...     stored_size(Path(folder, "grey.png"))
@@ -222,7 +234,7 @@ def _letterbox(reading: _Reading, geometry: Geometry) -> Image.Image:
     """Scale, turn (cheap once the picture is small) and centre on grey: RGB, canvas size."""
     scaled = (geometry.scaled_width, geometry.scaled_height)
     as_stored = scaled[::-1] if reading.orientation >= 5 else scaled
-    small = reading.picture.resize(as_stored, Image.Resampling.BILINEAR, box=reading.box, reducing_gap=2.0)
+    small = reading.picture.resize(as_stored, Image.Resampling.BILINEAR, box=reading.box, reducing_gap=_GAP)
     canvas = Image.new("RGB", (geometry.canvas_width, geometry.canvas_height), (GREY, GREY, GREY))
     canvas.paste(_turn(small, reading.orientation), (geometry.left, geometry.top))
     return canvas
@@ -243,12 +255,16 @@ def _needed(width: int, height: int, size: int | None) -> tuple[int, int]:
 # ---- ways in
 
 
-def _read(image: ImageLike, size: int | None, max_pixels: int) -> _Reading:
+def _read(image: ImageLike, size: int | None, max_pixels: int, channels: str) -> _Reading:
     """Read at no less detail than a longest side of `size` needs; whole without one."""
-    if isinstance(image, torch.Tensor):
-        return _read_raster(tensor_raster(image), size, max_pixels)
-    if isinstance(image, np.ndarray):
-        return _read_raster(array_raster(image), size, max_pixels)
+    if channels not in ("rgb", "bgr"):
+        raise InputError(f"channels: got {channels!r}, expected 'rgb' or 'bgr'")
+    if isinstance(image, (torch.Tensor, np.ndarray)):
+        raster = tensor_raster(image) if isinstance(image, torch.Tensor) else array_raster(image)
+        return _read_raster(from_bgr(raster) if channels == "bgr" else raster, size, max_pixels)
+    if channels == "bgr":
+        name = type(image).__name__
+        raise InputError(f"channels: got 'bgr' and a picture as {name}, expected an array or tensor with it")
     if isinstance(image, Image.Image):
         name = f"<PIL image {image.mode} {image.width} x {image.height}>"
         with _refusing(name):
@@ -274,7 +290,8 @@ def _name(image: object) -> str:
 def _refusing(name: str) -> Iterator[None]:
     """Make one kind of error of the many that Pillow raises on damaged data."""
     try:
-        yield
+        with quiet:
+            yield
     except ImageError:
         raise
     except OSError as error:
@@ -300,49 +317,19 @@ def _without_warnings(work: Callable[[], _T]) -> _T:
 
 
 def _read_encoded(image: Any, name: str, size: int | None, max_pixels: int) -> _Reading:
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        with io.BytesIO(bytes(image)) as stream:
-            return _read_picture(_open_encoded(stream, name), name, size, max_pixels)
     with _opened(image, name) as picture:
         return _read_picture(picture, name, size, max_pixels)
 
 
-@contextmanager
-def _opened(image: str | os.PathLike[str], name: str) -> Iterator[Image.Image]:
-    path = Path(os.fsdecode(image))
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):  # opening a pipe could wait forever
-        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        raise ImageError(f"{name}: got {kind}, expected an image file")
-    with path.open("rb") as file:
-        yield _open_encoded(file, name)
-
-
-def _open_encoded(stream: IO[bytes], name: str) -> Image.Image:
-    """As Image.open, but without its limit on pixels (max_pixels is ours) and without other programs."""
-    prefix = stream.read(16)
-    if not prefix:
-        raise ImageError(f"{name}: got 0 bytes, expected an image")
-    if prefix.startswith(_PLF_MAGIC):
-        raise ImageError(f"{name}: got a .plf file, expected an image; decode it, it is encoded already")
-    reason = f"it starts with {prefix[:8]!r}"
-    for import_plugins in (Image.preinit, Image.init):  # the common kinds, then all
-        import_plugins()
-        for kind in [kind for kind in Image.ID if kind not in _PROGRAMS]:
-            factory, accept = Image.OPEN[kind]
-            try:
-                accepted = accept is None or accept(prefix)
-                if accepted and not isinstance(accepted, str):  # a str says why this Pillow cannot
-                    stream.seek(0)
-                    return factory(stream, "")
-            except _NOT_THIS_KIND as error:
-                reason = f"{kind}: {error}" if accept else reason
-    raise ImageError(f"{name}: no image of a known kind ({' '.join(reason.split())})")
+def _opened(image: Any, name: str) -> AbstractContextManager[Image.Image]:
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return open_encoded(bytes(image), name)
+    return open_file(os.fsdecode(image), name)
 
 
 def _read_raster(raster: Raster, size: int | None, max_pixels: int) -> _Reading:
     width, height = raster.width, raster.height
-    _check_pixels(raster.name, width, height, max_pixels)
+    check_pixels(raster.name, width, height, max_pixels)
     wide, high = _needed(width, height, size)
     across, down = width // wide, height // high
     picture = assemble(raster, (across, down))
@@ -351,13 +338,30 @@ def _read_raster(raster: Raster, size: int | None, max_pixels: int) -> _Reading:
 
 def _read_picture(picture: Image.Image, name: str, size: int | None, max_pixels: int) -> _Reading:
     width, height = picture.size
-    _check_pixels(name, width, height, max_pixels)
+    check_pixels(name, width, height, max_pixels)
+    check_work(picture, name, max_pixels)
+    meaning = Meaning.of(picture, name)
     drafted = picture.draft(None, _needed(width, height, size)) if size else None  # JPEG only
     picture.load()
-    if drafted is None:
-        width, height = picture.size  # a TIFF turns itself, and an icon finds its size, as it loads
-    box: _Box = drafted[1] if drafted else (0, 0, width, height)
-    return _Reading(_flatten(picture, name), width, height, box, _orientation(picture))
+    if drafted is None:  # a TIFF turns itself, and an icon finds its size, as it loads
+        width, height = picture.size
+        check_pixels(name, width, height, max_pixels)
+    x1, y1, x2, y2 = drafted[1] if drafted else (0, 0, width, height)
+    across = down = 1
+    if not is_flat(picture, meaning):  # else its pixels are averaged as it is scaled
+        across, down = _factor((width, height), (x2 - x1, y2 - y1), size)
+    flat = flatten(picture, meaning, name, (across, down))
+    box = (x1 / across, y1 / down, x2 / across, y2 / down)
+    return _Reading(flat, width, height, box, _orientation(picture))
+
+
+def _factor(stored: tuple[int, int], shown: tuple[float, float], size: int | None) -> tuple[int, int]:
+    """Sides of the blocks that `resize`, as `_letterbox` calls it, averages first."""
+    if size is None:
+        return 1, 1
+    scaled = Geometry.fit(*stored, size=size)
+    across, down = shown[0] / scaled.scaled_width / _GAP, shown[1] / scaled.scaled_height / _GAP
+    return max(1, int(across)), max(1, int(down))
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -370,38 +374,3 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # corrupt EXIF is no reason to refuse a sound picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _flatten(picture: Image.Image, name: str) -> Image.Image:
-    """Any mode as L or RGB, opaque."""
-    mode = picture.mode
-    if mode == "F" or mode.startswith("I"):  # Pillow's own conversion clips these at 255
-        return assemble(array_raster(_numbers(picture, name), name), (1, 1))
-    if mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        return cast(Image.Image, ImageCms.applyTransform(picture, transform))  # None only where in place
-    if mode == "La":
-        return _flatten(picture.convert("LA"), name)
-    keyed = mode in ("1", "L", "RGB") and "transparency" in picture.info
-    if keyed or mode in ("LA", "P", "PA", "RGBA", "RGBa"):
-        return over_white(picture)
-    return picture if mode in ("L", "RGB") else picture.convert("L" if mode == "1" else "RGB")
-
-
-def _numbers(picture: Image.Image, name: str) -> NDArray[Any]:
-    """Modes F, I and I;16 as an array (H, W) of a kind that `array_raster` takes."""
-    values = np.asarray(picture)
-    if picture.mode != "I":
-        return values
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ImageError(f"{name}: got values from {low} to {high}, expected 16 bits, 0 to 65535")
-    return values.astype(np.uint16)
-
-
-def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: got {width} x {height} pixels, expected at least one")
-    if width * height > max_pixels:
-        raise ImageError(f"{name}: got {width} x {height} pixels, expected at most {max_pixels} (max_pixels)")

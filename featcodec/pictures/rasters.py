@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from featcodec.errors import ImageError
 
-__all__ = ["Raster", "array_raster", "assemble", "over_white", "tensor_raster"]
+__all__ = ["Raster", "array_raster", "assemble", "from_bgr", "over_white", "tensor_raster"]
 
 _STRIP_PIXELS = 2**19  # read at a time from an array or tensor: 6 MB as float32
 _NOISE = 1 / 510  # beyond [0, 1] this still rounds to 0 or 255; float16 and resizing leave such noise
@@ -95,6 +95,28 @@ def tensor_raster(tensor: torch.Tensor) -> Raster:
         return values
 
     return Raster(name, pixels.shape[1], pixels.shape[2], pixels.shape[0], rows)
+
+
+def from_bgr(raster: Raster) -> Raster:
+    """Take a raster whose channels are in the order BGR or BGRA, as OpenCV gives them.
+
+    Args:
+        raster: of 3 or 4 channels.
+
+    Returns:
+        The same in the order RGB or RGBA.
+
+    Raises:
+        ImageError: another number of channels.
+
+    Example:
+        >>> from_bgr(array_raster(np.array([[[1, 2, 3]]], np.uint8))).rows(0, 1).tolist()
+        [[[3, 2, 1]]]
+    """
+    if raster.channels not in (3, 4):
+        raise ImageError(f"{raster.name}: got channels='bgr' and {raster.channels} channel, expected 3 or 4")
+    order = [2, 1, 0, 3][: raster.channels]
+    return replace(raster, rows=lambda top, bottom: raster.rows(top, bottom)[:, :, order])
 
 
 def assemble(raster: Raster, factor: tuple[int, int]) -> Image.Image:

@@ -111,6 +111,23 @@ class TestFolders:
         failed = {"file": "missing.jpg", "output": "coded/missing.plf", "status": "failed"}
         assert shown[0] == {**failed, "error": "missing.jpg: No such file or directory"}
 
+    def test_what_was_passed_over_is_said_once_at_the_end(self, capsys):
+        for name in ("photos/c.HEIC", "photos/d.nef", "photos/sub/e.heic"):
+            Path(name).touch()
+        for arguments, expected in (
+            ([], "2 files (1 HEIC, 1 RAW), photos/c.HEIC and photos/d.nef"),
+            (["--recursive"], "3 files (2 HEIC, 1 RAW), photos/c.HEIC, photos/d.nef and photos/sub/e.heic"),
+        ):
+            assert main(["encode", "photos", "-o", "coded", *arguments]) == 0
+            line = f"featcodec: passed over {expected}: convert them to JPEG or PNG\n"
+            assert capsys.readouterr().err == line
+        assert (
+            main(["encode", "photos/c.HEIC", "photos/a.png", "-o", "coded"]) == 1
+        )  # named itself: a failure
+        failed, empty = capsys.readouterr().err.splitlines()
+        assert failed == "featcodec: 1 of 2 pictures failed:"
+        assert empty == "featcodec: photos/c.HEIC: got 0 bytes, expected an image"
+
     def test_max_pixels_is_a_limit(self, capsys):
         photo(Path("photos/large.png"), size=(41, 30))
         assert main(["encode", "photos", "-o", "coded", "--max-pixels", "1200"]) == 1

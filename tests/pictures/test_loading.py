@@ -347,7 +347,7 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
 
 def test_a_large_jpeg_is_decoded_no_finer_than_twice_the_target() -> None:
     file = encoded(Image.fromarray(photo(4001, 3001)), "JPEG", quality=80)
-    reading = images._read(file, 416, 2**28)
+    reading = images._read(file, 416, 2**28, "rgb")
     assert (reading.width, reading.height) == (4001, 3001)
     assert reading.picture.size == (1001, 751)  # 1/4: 1/8 would be less than 832
     x, g = load_image(file)
@@ -382,7 +382,7 @@ def test_a_picture_over_the_limit_is_refused_before_it_is_decoded(
 ) -> None:
     file = encoded(Image.new("L", (200, 100)), kind)
     load_image(file, max_pixels=20_000)
-    for decoding in ("_flatten", "assemble"):
+    for decoding in ("flatten", "assemble"):
         monkeypatch.setattr(images, decoding, None)
     for read in (load_image, open_picture):
         with pytest.raises(ImageError, match=r"got 200 x 100 pixels, expected at most 19999 \(max_pixels\)"):
