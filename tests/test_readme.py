@@ -18,8 +18,3 @@ def test_a_python_block_runs_and_prints_what_its_comments_say(block, capsys):
     promised = re.findall(r"^print\(.*?\)\s+# (.*)$", block, re.M)
     for line, promise in zip(printed, promised, strict=True):
         assert promise.startswith(line)
-
-
-def test_the_documents_that_the_readme_links_to_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8")):
-        assert (README.parent / target).exists(), target

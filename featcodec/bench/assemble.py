@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from featcodec.bench.bd import Curve, Measure, Method, delta
 from featcodec.bench.runner import UNCODED, Finished
-from featcodec.evaluation.bootstrap import centred, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.bootstrap import PERCENT, centred, resampled_map, resampled_mean, resamples
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.datasets import CocoSet, label_by
 from featcodec.evaluation.metrics import Accuracy, match
-from featcodec.evaluation.results import BD, Entry, Point
+from featcodec.evaluation.results import BD, Entry, Interval, Point
 
 __all__ = ["Measured", "Scores", "deltas", "deltas_of", "entries", "score"]
 
@@ -47,10 +47,12 @@ class Measured:
 
     Attributes:
         data: the pictures with the boxes that accuracy is measured against.
+        draws: (resamples, pictures) how often each picture is in each resample; the same for all scores.
         scores: by entry and point, the uncoded network among them.
     """
 
     data: CocoSet
+    draws: NDArray[np.int64]
     scores: dict[tuple[str, float], Scores]
 
 
@@ -67,13 +69,14 @@ def score(data: CocoSet, finished: Finished, *, confidence: float, resampled: in
     names = data.names
     if not any(data.labelled):
         data = label_by(data, [r.found(names) for r in finished.records[UNCODED]], confidence=confidence)
-    draws = resamples(len(data.pictures), count=resampled, seed=seed)
+    objects = np.array([not p.crowd.all() for p in data.pictures])  # a picture's boxes beside crowd regions
+    draws = resamples(len(data.pictures), count=resampled, seed=seed, some_of=objects)
     scores = {}
     for step, records in finished.records.items():
         matches = match(data, [r.found(names) for r in records])
         sizes = np.array([float(r.bytes) for r in records])
         scores[step] = Scores(matches.accuracy, resampled_map(matches, draws), resampled_mean(sizes, draws))
-    return Measured(data, scores)
+    return Measured(data, draws, scores)
 
 
 def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> tuple[Entry, ...]:
@@ -104,12 +107,18 @@ def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> P
         bpp=statistics.fmean(8 * r.bytes / area for r, area in zip(records, areas, strict=True)),
         map=scores.accuracy.map,
         ap50=scores.accuracy.ap50,
-        map_interval=centred(scores.maps, scores.accuracy.map),
+        map_interval=centred(scores.maps, scores.accuracy.map, within=PERCENT),
         lost=lost,
-        lost_interval=centred(uncoded.maps - scores.maps, lost),
+        lost_interval=centred(uncoded.maps - scores.maps, lost, within=_losable(uncoded)),
         encode_ms=1000 * statistics.median(r.encode_s for r in records),
         decode_ms=1000 * statistics.median(r.decode_s for r in records),
     )
+
+
+def _losable(uncoded: Scores) -> Interval:
+    """Least and most mAP that coding can lose: at least 0 where the uncoded network has all of it."""
+    reached = np.append(uncoded.maps, uncoded.accuracy.map)
+    return float(reached.min()) - PERCENT[1], float(reached.max()) - PERCENT[0]
 
 
 def deltas(found: Sequence[Entry], measured: Measured, against: Sequence[str]) -> tuple[BD, ...]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from featcodec.attacks.attack import Plan, Report, attack
 from featcodec.attacks.faces import Recognizer, photograph
@@ -20,7 +19,7 @@ from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Targe
 from featcodec.bench.assemble import METHODS, Measured, deltas_of
 from featcodec.bench.bd import Curve
 from featcodec.bench.subject import Subject
-from featcodec.evaluation.bootstrap import resampled_mean, resamples
+from featcodec.evaluation.bootstrap import resampled_mean
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.datasets import spread
 from featcodec.evaluation.results import BD, Reference
@@ -110,21 +109,20 @@ def run_attacks(
     return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))
 
 
-def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: int) -> tuple[BD, ...]:
+def attack_deltas(report: Report, measured: Measured) -> tuple[BD, ...]:
     """BD-PSNR of the strongest attack at equal mAP, of every target against those that follow it.
 
     Attackers that were measured on some of the pictures only, as the search is, do not take part: their mean
     is of other pictures.
     """
-    draws = resamples(len(measured.data.pictures), count=resampled, seed=seed)  # those of the accuracies
     best: dict[tuple[str, float], Outcome] = {}
     for o in report.outcomes:
         step = o.row.target, o.row.point
-        whole = step in measured.scores and len(o.psnr) == draws.shape[1]
+        whole = step in measured.scores and len(o.psnr) == len(measured.data.pictures)
         if whole and (step not in best or o.row.psnr > best[step].row.psnr):
             best[step] = o
     curves = {
-        target: _curve([o for (name, _), o in best.items() if name == target], measured, draws)
+        target: _curve([o for (name, _), o in best.items() if name == target], measured)
         for target in dict.fromkeys(name for name, _ in best)
     }
     names = list(curves)
@@ -136,13 +134,13 @@ def attack_deltas(report: Report, measured: Measured, *, resampled: int, seed: i
     return tuple(out)
 
 
-def _curve(outcomes: Sequence[Outcome], measured: Measured, draws: NDArray[np.int64]) -> Curve:
+def _curve(outcomes: Sequence[Outcome], measured: Measured) -> Curve:
     scores = [measured.scores[o.row.target, o.row.point] for o in outcomes]
     return Curve(
         outcomes[0].row.target,
         tuple(f"{o.row.point:g}" for o in outcomes),
         np.array([o.row.psnr for o in outcomes]),
         np.array([s.accuracy.map for s in scores]),
-        np.stack([resampled_mean(np.array(o.psnr), draws) for o in outcomes], 1),
+        np.stack([resampled_mean(np.array(o.psnr), measured.draws) for o in outcomes], 1),
         np.stack([s.maps for s in scores], 1),
     )

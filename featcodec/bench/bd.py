@@ -182,7 +182,8 @@ def _not_rising(curve: Curve, method: Method, logarithm: bool) -> str | None:
     """Why a curve, sorted by cost, cannot be interpolated."""
     points = list(zip(curve.labels, curve.cost, curve.map, strict=True))
     if len(points) < FEWEST_POINTS[method]:
-        return f"{curve.name}: {len(points)} points, {method} takes at least {FEWEST_POINTS[method]}"
+        count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
+        return f"{curve.name}: {count}, {method} takes at least {FEWEST_POINTS[method]}"
     unit = "bytes" if logarithm else "dB"
     for (a, cost_a, map_a), (b, cost_b, map_b) in pairwise(points):
         if cost_a == cost_b:

@@ -19,7 +19,7 @@ from featcodec.errors import InputError
 from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.evaluation.label_doubts import label_doubts
 from featcodec.evaluation.picture_checks import check_pictures
-from featcodec.evaluation.results import BD, Reference, Result
+from featcodec.evaluation.results import BD, Effort, Reference, Result
 from featcodec.files import list_pictures
 from featcodec.networks.coco import COCO
 from featcodec.networks.cut_network import detector_of
@@ -137,7 +137,7 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
     if settings.attacking is not None:
         say("attacks")
         privacy = run_attacks(settings.attacking, subject, coders, paths, settings.work)
-    uncoded = measured.scores[UNCODED].accuracy
+    uncoded, effort = measured.scores[UNCODED].accuracy, _effort(finished)
     result = Result(
         made=made(command, seeds=_seeds(settings)),
         data=_named(settings),
@@ -148,11 +148,12 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
         uncoded_map=uncoded.map,
         uncoded_ap50=uncoded.ap50,
         entries=found,
-        bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured, settings)),
+        bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(*_notes(settings, measured.data), *doubts, _effort(finished), *missing, *failures),
+        notes=(*_notes(settings, measured.data), *doubts, str(effort), *missing, *failures),
         reference=privacy.reference if privacy else Reference(),
+        effort=effort,
     )
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
 
@@ -162,10 +163,8 @@ def _seeds(settings: Settings) -> dict[str, int]:
     return {"bootstrap": settings.seed, **attacks}
 
 
-def _attack_deltas(privacy: Privacy | None, measured: Measured, settings: Settings) -> tuple[BD, ...]:
-    if privacy is None:
-        return ()
-    return attack_deltas(privacy.report, measured, resampled=settings.resamples, seed=settings.seed)
+def _attack_deltas(privacy: Privacy | None, measured: Measured) -> tuple[BD, ...]:
+    return () if privacy is None else attack_deltas(privacy.report, measured)
 
 
 def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
@@ -185,11 +184,10 @@ def _doubts(settings: Settings, data: CocoSet, finished: Finished, confidence: f
     return label_doubts(data, found, confidence=confidence)
 
 
-def _effort(finished: Finished) -> str:
-    seconds = sum(r.encode_s + r.decode_s for records in finished.records.values() for r in records)
-    return (
-        f"Encoding and decoding all of it took {seconds / 60:.1f} minutes of one core, the network included."
-    )
+def _effort(finished: Finished) -> Effort:
+    """What all records took, whichever run they were made in."""
+    records = [r for found in finished.records.values() for r in found]
+    return Effort(sum(r.cpu_s for r in records) / 60, sum(r.encode_s + r.decode_s for r in records) / 60)
 
 
 def _failures(finished: Finished) -> Iterator[str]:

@@ -59,28 +59,39 @@ def gallery(rows: Sequence[GalleryRow], most: int) -> str:
         rows: the photographs.
         most: characters; pictures are reduced, and at last rows left out, with a word about it, until
             it fits.
+
+    The first photograph is open, the others unfold.
     """
     for side, quality in _SIZES:
         parts = [_row(row, side, quality) for row in rows]
         if sum(map(len, parts)) <= most:
-            return "\n".join(parts)
+            return _folded(parts)
     shown: list[str] = []
     for part in parts:
         if sum(map(len, shown)) + len(part) > most:
             break
         shown.append(part)
-    return "\n".join([*shown, f"<p>{len(rows) - len(shown)} more pictures are left out: too large.</p>"])
+    return f"{_folded(shown)}\n<p>{len(rows) - len(shown)} more pictures are left out: too large.</p>"
+
+
+def _folded(parts: Sequence[str]) -> str:
+    rest = "\n".join(parts[1:])
+    count = f"{len(parts) - 1} more photograph{'s' if len(parts) > 2 else ''}"
+    return "\n".join([*parts[:1], f"<details><summary>{count}</summary>{rest}</details>" if rest else ""])
 
 
 def _row(row: GalleryRow, side: int, quality: int) -> str:
-    strips = [("uncoded", [("original", row.original), ("boxes, uncoded", row.uncoded)])]
+    beside = [("original", row.original), ("boxes, uncoded", row.uncoded)]
+    beside += [(target.name, target.boxes) for target in row.targets if not target.rebuilt]
+    strips = [("", beside)]
     for target in row.targets:
         rebuilt = [(f"rebuilt by {attacker}", picture) for attacker, picture in target.rebuilt]
-        strips.append((target.name, [("boxes", target.boxes), *rebuilt]))
+        strips += [(target.name, [("boxes", target.boxes), *rebuilt])] if rebuilt else []
     parts = [f'<section class="photo"><h3>{escape(row.name)}</h3>']
     for name, pictures in strips:
         figures = (_figure(text, picture, row.name, name, side, quality) for text, picture in pictures)
-        parts.append(f'<h4>{escape(name)}</h4><div class="strip">{"".join(figures)}</div>')
+        heading = f"<h4>{escape(name)}</h4>" if name else ""
+        parts.append(f'{heading}<div class="strip">{"".join(figures)}</div>')
     return "\n".join([*parts, "</section>"])
 
 
@@ -90,7 +101,7 @@ def _figure(text: str, picture: RGB, photo: str, name: str, side: int, quality: 
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     data = base64.b64encode(file.getvalue()).decode()
-    about = escape(f"{photo}, {name}: {text}")
+    about = escape(": ".join(filter(None, (photo, name, text))))
     return (
         f'<figure><img src="data:image/jpeg;base64,{data}" alt="{about}" width="{image.width}" '
         f'height="{image.height}"><figcaption>{escape(text)}</figcaption></figure>'

@@ -9,12 +9,14 @@ from html import escape
 from featcodec.bench.gallery import GalleryRow, gallery
 from featcodec.bench.plots import Panel, draw, panels
 from featcodec.bench.rows import Column, Table, facts, tables
+from featcodec.bench.summary import summary
 from featcodec.evaluation.results import Result
 
 __all__ = ["to_html"]
 
 _MOST_GALLERY = 3_500_000  # characters, so that the page stays below 5 million
-_FIRST_FACTS = ("Demo", "Data", "Network", "Uncoded")  # the others are folded
+_FIRST_FACTS = ("Demo", "Times", "Data", "Network", "Uncoded")  # the others are folded
+_PHONE = "(max-width: 600px)"
 # "none" for everything that is not named: the browser itself refuses requests
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -44,7 +46,8 @@ summary { cursor: pointer; font-weight: 600; }
 .wide { overflow-x: auto; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th, td { padding: .32em .7em; text-align: right; white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); vertical-align: bottom; }
+th { color: var(--soft); font-weight: 600; white-space: normal;
+  border-bottom: 2px solid var(--line); vertical-align: bottom; }
 th[role] { cursor: pointer; }
 th[aria-sort]::after { content: " \\2191"; }
 th[aria-sort=descending]::after { content: " \\2193"; }
@@ -52,18 +55,22 @@ th[aria-sort=descending]::after { content: " \\2193"; }
 tr.first td { border-top: 1px solid var(--line); }
 tbody tr:hover { background: var(--panel); }
 td:first-child { font-weight: 600; }
+th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
+tr.counts td:first-child, tbody tr:hover td:first-child { background: inherit; }
 tr.again td:first-child { color: transparent; }
 table.sorted tr.again td:first-child, tr:hover td:first-child { color: inherit; }
 tr.counts { background: var(--mark); }
 td span { color: var(--soft); }
 .notes { padding-left: 1.2em; max-width: 76ch; }
 .plot { margin: 1em 0 2em; }
-.plot img { display: block; width: 100%; min-width: 460px; max-width: 860px; height: auto; }
+.plot img { display: block; width: 100%; max-width: 860px; height: auto; }
 .photo { margin-bottom: 2.4em; }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 230px), 1fr)); gap: 10px; }
 figure { margin: 0; }
 .strip img { display: block; width: 100%; height: auto; border-radius: 4px; background: var(--panel); }
-@media (max-width: 600px) { main { padding: 18px 14px 48px; } dl { grid-template-columns: 1fr; gap: 0; }
+@media (max-width: 600px) { td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8em; }
+  table:not(.sorted) tr.again td:first-child { font-size: 0; }
+  th, td { padding: .3em .45em; } main { padding: 18px 14px 48px; } dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .6em; } h1 { font-size: 1.4rem; } }
 """.strip()
 
@@ -107,13 +114,14 @@ def to_html(result: Result, pictures: Sequence[GalleryRow] = ()) -> str:
         MissingExtraError: matplotlib is not installed.
     """
     title = f"featcodec-bench: {result.data}"
-    plots = panels(result)
-    parts = [("plots", "Plots", "\n".join(_plot(result, p) for p in plots))] if plots else []
+    plots, short = panels(result), summary(result)
+    parts = [("short", short.title, _table(short))] if short else []
+    parts += [("plots", "Plots", "\n".join(_plot(result, p) for p in plots))] if plots else []
+    if pictures:
+        parts.append(("gallery", "Gallery", gallery(pictures, _MOST_GALLERY)))
     parts += [(f"table-{i}", t.title, _table(t)) for i, t in enumerate(tables(result))]
     if result.notes:
         parts.append(("notes", "Notes", _list(result.notes)))
-    if pictures:
-        parts.append(("gallery", "Gallery", gallery(pictures, _MOST_GALLERY)))
     links = "\n".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
     body = "\n".join(
         f'<section id="{name}"><h2>{escape(heading)}</h2>\n{content}\n</section>'
@@ -159,14 +167,20 @@ def _facts(result: Result) -> str:
 
 
 def _plot(result: Result, panel: Panel) -> str:
-    light, dark = (
-        "data:image/svg+xml;base64," + base64.b64encode(draw(result, [panel], "svg", dark=d)).decode()
-        for d in (False, True)
+    def drawn(dark: bool, narrow: bool) -> str:
+        svg = draw(result, [panel], "svg", dark=dark, narrow=narrow)
+        return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+    dark = "(prefers-color-scheme: dark)"
+    sources = (
+        (f"{_PHONE} and {dark}", drawn(True, True)),
+        (_PHONE, drawn(False, True)),
+        (dark, drawn(True, False)),
     )
+    listed = "".join(f'<source media="{media}" srcset="{data}">' for media, data in sources)
     return (
-        f'<figure class="plot"><div class="wide"><picture>'
-        f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{escape(panel.title)}"></picture></div>'
+        f'<figure class="plot"><picture>{listed}'
+        f'<img src="{drawn(False, False)}" alt="{escape(panel.title)}"></picture>'
         f"<figcaption>{escape(panel.caption)}</figcaption></figure>"
     )
 
@@ -179,14 +193,19 @@ def _table(table: Table) -> str:
         for number, row in enumerate(group.rows):
             kinds = "again" if number else "first"
             kinds += " counts" if "*" in row else ""
-            cells = zip((group.name, *row), columns, strict=True)
-            rows.append(f'<tr class="{kinds}">{"".join(_cell(text, c) for text, c in cells)}</tr>')
+            name = f'<td class="left">{escape(group.name).replace("/", "/<wbr>")}</td>'
+            cells = "".join(_cell(text, c) for text, c in zip(row, table.columns, strict=True))
+            rows.append(f'<tr class="{kinds}">{name}{cells}</tr>')
     lead = f'<p class="lead">{escape(table.lead)}</p>\n' if table.lead else ""
-    under = [f"{g.name}: {g.note}" for g in table.groups if g.note] + list(table.footnotes)
+    abouts = [f"{g.name}: {g.note}" for g in table.groups if g.note]
+    under = _list(table.footnotes)
+    if abouts:  # of people who want to know how, and long
+        told = f"What is compared here: {len(abouts)} lines"
+        under = f"<details><summary>{told}</summary>{_list(abouts)}{under}</details>"
     body = "\n".join(rows)
     return (
         f'{lead}<div class="wide"><table><thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
-        f"</div>\n{_list(under)}"
+        f"</div>\n{under}"
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -35,7 +36,8 @@ _KIND_NAMES = {
     "bottleneck": "latents coded",
     "image": "picture sent",
 }
-_SIZE = (7.2, 5.6)  # inches of a panel; narrow, so that it can be read on a phone
+_SIZE = (7.2, 5.6)  # inches of a panel
+_PHONE = (3.9, 3.7, 0.165)  # inches of a panel for a phone: width, height, and that of a line of the legend
 _BELOW: dict[str, Any] = {  # of a legend
     "loc": "upper left",
     "bbox_to_anchor": (-0.02, -0.13),
@@ -63,12 +65,13 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Colours of a plot."""
+    """Colours of a plot, and whether it is for a phone."""
 
     ink: str
     faint: str
     paper: str
     colours: tuple[str, ...]
+    narrow: bool = False
 
 
 _LOOKS = {
@@ -129,7 +132,9 @@ def form_of(path: str) -> Form:
     raise InputError(f"{printable(path)}: got the ending {ending!r}, expected .png or .svg")
 
 
-def draw(result: Result, which: Sequence[Panel], form: Form, *, dark: bool = False) -> bytes:
+def draw(
+    result: Result, which: Sequence[Panel], form: Form, *, dark: bool = False, narrow: bool = False
+) -> bytes:
     """Draw plots, one above the other.
 
     Args:
@@ -137,6 +142,7 @@ def draw(result: Result, which: Sequence[Panel], form: Form, *, dark: bool = Fal
         which: of `panels`, at least one.
         form: of the file.
         dark: light ink on dark paper.
+        narrow: for the width of a phone: letters keep their size, the legend has fewer columns.
 
     Returns:
         A PNG or SVG file. The same result gives the same SVG with the same release of matplotlib.
@@ -152,14 +158,18 @@ def draw(result: Result, which: Sequence[Panel], form: Form, *, dark: bool = Fal
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("matplotlib is missing: pip install 'featcodec[bench]'") from error
-    look = _LOOKS[dark]
+    look = replace(_LOOKS[dark], narrow=narrow)
     with matplotlib.rc_context(_settings(look)):
         figure = Figure((_SIZE[0], _SIZE[1] * len(which)), layout="constrained", facecolor=look.paper)
         figure.get_layout_engine().set(h_pad=0.12, w_pad=0.08)  # type: ignore[union-attr,call-arg]
         for panel, axes in zip(which, figure.subplots(len(which), squeeze=False)[:, 0], strict=True):
             _frame(axes, look)
             _PAINTERS[panel.name](axes, result, look)
-            axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold", pad=10)
+            title = textwrap.fill(panel.title, 36) if narrow else panel.title
+            axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=10)
+        if narrow:
+            lines = sum(len(legend.get_texts()) for axes in figure.axes if (legend := axes.get_legend()))
+            figure.set_size_inches(_PHONE[0], _PHONE[1] * len(which) + _PHONE[2] * lines)
         return _saved(figure, form)
 
 
@@ -198,12 +208,12 @@ def _rate(axes: Axes, result: Result, look: _Look) -> None:
         high = [max(0.0, p.lost - p.lost_interval[0]) for p in entry.points]
         _curve(axes, x, y, (low, high), _paint(result, entry, look), entry.name)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if look.narrow else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     _across(axes, look, result.uncoded_map, "uncoded")
     axes.set_xlabel("bytes a picture (whole files)")
-    axes.set_ylabel("mAP, %" if result.labelled else "mAP against the uncoded detections, %")
+    axes.set_ylabel("mAP, %" if result.labelled else "mAP against the uncoded, %")
     _legend(axes, result.entries, look)
 
 
@@ -217,13 +227,9 @@ def _paint(result: Result, entry: Entry, look: _Look) -> dict[str, Any]:
 
 
 def _curve(
-    axes: Axes,
-    x: Sequence[float],
-    y: Sequence[float],
-    spread: tuple[list[float], list[float]],
-    paint: dict[str, Any],
-    label: str,
-) -> None:
+    axes: Axes, x: Sequence[float], y: Sequence[float], spread: tuple[list[float], list[float]],
+    paint: dict[str, Any], label: str,
+) -> None:  # fmt: skip
     above = 4 if paint["linestyle"] == "-" else 3  # codecs on top of what they are compared with
     axes.errorbar(
         x, y, yerr=spread, fmt="none", ecolor=paint["color"], elinewidth=1, alpha=0.45, zorder=above - 2
@@ -244,7 +250,7 @@ def _across(axes: Axes, look: _Look, height: float, text: str) -> None:
 
 
 def _legend(axes: Axes, entries: Sequence[Entry], look: _Look) -> None:
-    """Entries below the plot, a column with a heading for each kind."""
+    """Entries below the plot, under a heading for each kind; side by side where there is room."""
     from matplotlib.lines import Line2D
 
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -254,6 +260,8 @@ def _legend(axes: Axes, entries: Sequence[Entry], look: _Look) -> None:
         names = [name for name in drawn if kinds.get(name) == kind]
         if names:
             columns.append([heading, *names])
+    if look.narrow:
+        columns = [[name for column in columns for name in column]]
     rows = max(map(len, columns))
     labels = [label for column in columns for label in column + [""] * (rows - len(column))]
     nothing = Line2D([], [], linestyle="none")
@@ -300,22 +308,15 @@ def _privacy(axes: Axes, result: Result, look: _Look) -> None:
         paint = _paint(result, entries[target], look) if target in entries else raw
         x, y = [p[0] for p in points], [p[2].psnr for p in points]
         sides = [(max(0.0, p[0] - p[1][0]), max(0.0, p[1][1] - p[0])) for p in points]
-        axes.errorbar(
-            x,
-            y,
-            xerr=list(zip(*sides, strict=True)),
-            fmt="none",
-            ecolor=paint["color"],
-            elinewidth=1,
-            alpha=0.3,
-        )
+        bars: dict[str, Any] = {"fmt": "none", "ecolor": paint["color"], "elinewidth": 1, "alpha": 0.3}
+        axes.errorbar(x, y, xerr=list(zip(*sides, strict=True)), **bars)
         low = [max(0.0, p[2].psnr - p[2].psnr_interval[0]) for p in points]
         high = [max(0.0, p[2].psnr_interval[1] - p[2].psnr) for p in points]
         _curve(axes, x, y, (low, high), paint, target)
     if result.reference.blind_psnr is not None:
         _across(axes, look, result.reference.blind_psnr, "each in its mean colour")
-    axes.set_xlabel("mAP, %" if result.labelled else "mAP against the uncoded detections, %")
-    axes.set_ylabel("PSNR of the rebuilt pictures, dB")
+    axes.set_xlabel("mAP, %" if result.labelled else "mAP against the uncoded, %")
+    axes.set_ylabel("rebuilt, PSNR in dB" if look.narrow else "PSNR of the rebuilt pictures, dB")
     _legend(axes, result.entries, look)
 
 
@@ -339,7 +340,7 @@ def _learning(axes: Axes, result: Result, look: _Look) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.set_xlabel("steps")
     axes.set_ylabel("PSNR, dB")
-    axes.legend(ncols=2, labelcolor=look.ink, **_BELOW)
+    axes.legend(ncols=1 if look.narrow else 2, labelcolor=look.ink, **_BELOW)
 
 
 _PAINTERS: dict[str, Callable[[Axes, Result, _Look], None]] = {

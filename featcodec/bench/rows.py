@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from featcodec.bench.footnotes import Footnotes, shared
 from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Result
 
 __all__ = ["Column", "Group", "Table", "facts", "tables"]
@@ -54,11 +55,16 @@ def facts(result: Result) -> tuple[tuple[str, str], ...]:
     """What was measured and how it was made: names and texts."""
     made = result.made
     demo = (("Demo", "a quick run on a few photographs: it shows what the bench does, and decides nothing"),)
+    waited = f"{100 * result.effort.waited:.0f} %" if result.effort else ""
+    busy = (
+        ("Times", f"taken on a busy machine: what was timed waited for a processor {waited} of the time"),
+    )
     uncoded = f"mAP {result.uncoded_map:.1f}, AP50 {result.uncoded_ap50:.1f}"
     if not result.labelled:
         uncoded += "; accuracy is agreement with the uncoded network's own detections, as there are no labels"
     return (
         *(demo if result.demo else ()),
+        *(busy if result.effort and result.effort.busy else ()),
         ("Data", f"{result.data}; {_count(result.pictures, 'picture')}"),
         ("Network", result.network),
         ("Uncoded", uncoded),
@@ -73,16 +79,19 @@ def facts(result: Result) -> tuple[tuple[str, str], ...]:
 
 def tables(result: Result) -> tuple[Table, ...]:
     """All tables of a result that have rows: rate and accuracy, the Bjøntegaard deltas, privacy."""
-    measures = list(dict.fromkeys(d.measure for d in result.bd))
+    measures, notes = list(dict.fromkeys(d.measure for d in result.bd)), Footnotes()
     return (
         _accuracy(result),
-        *(_deltas(m, [d for d in result.bd if d.measure == m]) for m in measures),
+        *(_deltas(m, [d for d in result.bd if d.measure == m], notes) for m in measures),
         *([_privacy(result)] if result.attacks else []),
     )
 
 
 def _accuracy(result: Result) -> Table:
     heads = ("point", "bytes", "bpp", "mAP [95 %]", "AP50", "lost [95 %]", "encode ms", "decode ms")
+    notes = Footnotes()
+    abouts = shared(["; ".join(filter(None, (_KINDS[e.kind], e.note))) for e in result.entries], notes)
+    groups = (Group(e.name, about, _points(e)) for e, about in zip(result.entries, abouts, strict=True))
     return Table(
         "Rate and accuracy",
         f"Means over {_count(result.pictures, 'picture')}; bytes and bpp are of whole files, decoded again "
@@ -90,12 +99,13 @@ def _accuracy(result: Result) -> Table:
         "for both. Times are medians and include the network's halves.",
         "entry",
         tuple(Column(h) for h in heads),
-        tuple(_entry(e) for e in result.entries),
+        tuple(groups),
+        notes.new(),
     )
 
 
-def _entry(entry: Entry) -> Group:
-    rows = tuple(
+def _points(entry: Entry) -> tuple[tuple[str, ...], ...]:
+    return tuple(
         (
             f"{p.point:g}",
             f"{p.bytes:,.0f}",
@@ -108,34 +118,21 @@ def _entry(entry: Entry) -> Group:
         )
         for p in entry.points
     )
-    return Group(entry.name, "; ".join(filter(None, (_KINDS[entry.kind], entry.note))), rows)
 
 
-class _Footnotes:
-    """Numbers texts as they come, the same text only once."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-
-    def mark(self, text: str) -> str:
-        if text not in self._texts:
-            self._texts.append(text)
-        return f"[{self._texts.index(text) + 1}]"
-
-    def lines(self) -> tuple[str, ...]:
-        return tuple(f"[{i}] {text}" for i, text in enumerate(self._texts, 1))
-
-
-def _deltas(measure: str, deltas: Sequence[BD]) -> Table:
+def _deltas(measure: str, deltas: Sequence[BD], notes: Footnotes) -> Table:
+    """One table of deltas; a footnote that an earlier table has stands there alone."""
     title, lead = _BD_TITLES.get(measure, (f"BD of {measure}", ""))
-    notes = _Footnotes()
-    by_test: dict[str, dict[tuple[str, tuple[str, ...]], dict[str, BD]]] = {}
+    if any(d.dropped for d in deltas):
+        lead += " Pareto: mAP does not rise all along a curve, so the points that others outdo are left out."
+    if any(d.value is not None and d.interval is None and d.refused_resamples for d in deltas):
+        lead += " None: so much of the bootstrap was refused that there is no interval."
+    by_test: dict[str, list[BD]] = {}
     for d in deltas:
-        by_test.setdefault(d.test, {}).setdefault((d.anchor, d.dropped), {})[d.method] = d
-    groups = tuple(
-        Group(test, "", tuple(_delta_row(anchor, d, dropped, notes) for (anchor, dropped), d in rows.items()))
-        for test, rows in by_test.items()
-    )
+        by_test.setdefault(d.test, []).append(d)
+    if notes:
+        lead += " Footnotes that are not here stand under an earlier table."
+    groups = tuple(Group(test, "", _delta_rows(found, notes)) for test, found in by_test.items())
     columns = (
         Column("anchor", left=True),
         *(Column(f"{m} [95 %]") for m in _METHODS),
@@ -143,32 +140,69 @@ def _deltas(measure: str, deltas: Sequence[BD]) -> Table:
         Column("covers"),
         Column("points", left=True),
     )
-    return Table(title, lead, "entry", columns, groups, notes.lines())
+    return Table(title, lead.strip(), "entry", columns, groups, notes.new())
 
 
-def _delta_row(
-    anchor: str, methods: dict[str, BD], dropped: tuple[str, ...], notes: _Footnotes
-) -> tuple[str, ...]:
+def _delta_rows(deltas: Sequence[BD], notes: Footnotes) -> tuple[tuple[str, ...], ...]:
+    """Rows of one entry. A refusal is shown where nothing else is: neither beside the delta of the Pareto
+    fronts, which it led to, nor once for every anchor where it is the same for all."""
+    by_anchor: dict[str, dict[tuple[str, ...], dict[str, BD]]] = {}
+    for d in deltas:
+        by_anchor.setdefault(d.anchor, {}).setdefault(d.dropped, {})[d.method] = d
+    kept: list[dict[str, BD]] = []
+    for found in by_anchor.values():
+        told = [methods for methods in found.values() if any(d.value is not None for d in methods.values())]
+        kept += told or list(found.values())[-1:]
+    reasons = {_refusal(methods) for methods in kept}
+    if len(kept) > 1 and len(reasons) == 1 and (reason := reasons.pop()):
+        refused, test = f"refused {notes.mark(reason)}", deltas[0].test
+        own = [d for methods in kept for d in methods.values() if d.dropped]
+        front = [notes.mark(text) for name, text in _left_out(own[0]) if name == test] if own else []
+        points = f"Pareto {front[0]}" if front else ""
+        return ((f"each of {len(by_anchor)}", refused, refused, "", "", points),)
+    return tuple(_delta_row(methods, notes) for methods in kept)
+
+
+def _delta_row(methods: dict[str, BD], notes: Footnotes) -> tuple[str, ...]:
     one = next(iter(methods.values()))
     points = "all"
-    if dropped:
-        cost = "attack PSNR" if one.measure == "attack-psnr" else "bytes"
-        why = f"without {', '.join(dropped)}: others of the entry have at least their mAP for no more {cost}"
-        points = f"Pareto {notes.mark(why)}"
+    if one.dropped:
+        points = f"Pareto {''.join(notes.mark(text) for _, text in _left_out(one))}"
     overlap = "none" if one.overlap is None else _span(one.overlap, 0 if one.measure == "map" else 1)
-    cells = (_delta(methods.get(m), notes) for m in _METHODS)
-    return (anchor, *cells, overlap, f"{100 * one.fraction:.0f} %", points)
+    reason = _refusal(methods)
+    cells = (_delta(methods.get(m), reason, notes) for m in _METHODS)
+    return (one.anchor, *cells, overlap, f"{100 * one.fraction:.0f} %", points)
 
 
-def _delta(d: BD | None, notes: _Footnotes) -> str:
+def _left_out(d: BD) -> list[tuple[str, str]]:
+    """By name of the curve, which points are left out and why."""
+    cost = "attack PSNR" if d.measure == "attack-psnr" else "bytes"
+    points: dict[str, list[str]] = {}
+    for name, _, label in (text.rpartition("@") for text in d.dropped):
+        points.setdefault(name, []).append(label)
+    why = f"its other points have at least their mAP for no more {cost}"
+    return [(name, f"{name} without {', '.join(labels)}: {why}") for name, labels in points.items()]
+
+
+def _refusal(methods: dict[str, BD]) -> str:
+    """Why every method was refused, what they say alike once; empty where one of them was not."""
+    if any(d.value is not None for d in methods.values()):
+        return ""
+    reasons = list(dict.fromkeys(d.refused or "no reason given" for d in methods.values()))
+    heads = {reason.partition(", ")[0] for reason in reasons}
+    if len(heads) == 1 and all(", " in reason for reason in reasons):
+        return ", ".join([heads.pop(), *(reason.partition(", ")[2] for reason in reasons)])
+    return "; ".join(reasons)
+
+
+def _delta(d: BD | None, reason: str, notes: Footnotes) -> str:
     if d is None:
         return "-"
     if d.value is None:
-        return f"refused {notes.mark(d.refused or 'no reason given')}"
+        return f"refused {notes.mark(reason or d.refused or 'no reason given')}"
     shown = _signed(d.value, d.interval, 2 if d.measure == "attack-psnr" else 1)
     if d.interval is None and d.refused_resamples:
-        share = f"refused in {100 * d.refused_resamples:.0f} % of the bootstrap, so without an interval"
-        return f"{shown} {notes.mark(share)}"
+        return f"{shown} [none: {100 * d.refused_resamples:.0f} %]"
     return shown
 
 

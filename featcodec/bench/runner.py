@@ -7,11 +7,13 @@ once for all of them and the times of entries are taken side by side.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from featcodec.bench.entries import Plan, build
 from featcodec.bench.subject import Subject
+from featcodec.clocks import Seconds, seconds
 from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
 from featcodec.evaluation.coders import Coder, Shot
@@ -107,8 +110,14 @@ def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list
 
 
 def _alone(plan: Plan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
-    worker = _Worker(plan)
-    return (worker.work(task) for task in tasks)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in every worker process, so that times are those of one thread
+    try:
+        worker = _Worker(plan)
+        for task in tasks:
+            yield worker.work(task)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _side_by_side(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
@@ -139,9 +148,9 @@ class _Worker:
 
     def work(self, task: _Task) -> list[_Outcome]:
         x, geometry = self.network.canvas.load(task.path)
-        began = time.perf_counter()
+        began = seconds()
         f = self._features(x)
-        head = time.perf_counter() - began
+        head = seconds().since(began)
         shot = Shot(task.path, x, f, geometry)
         return [(step, self._step(task.key, shot, step, head)) for step in task.steps]
 
@@ -149,39 +158,68 @@ class _Worker:
         with inference():
             return self.network.head(x)[0]
 
-    def _step(self, key: str, shot: Shot, step: Step, head: float) -> Record | str:
+    def _step(self, key: str, shot: Shot, step: Step, head: Seconds) -> Record | str:
         name, point = step
         if step == UNCODED:
-            began = time.perf_counter()
+            began = seconds()
             found = find_boxes(self.network, shot.f, shot.geometry, **PROTOCOL)  # type: ignore[arg-type]
-            return Record.of(key, 0, head, time.perf_counter() - began, found)
+            tail = seconds().since(began)
+            return Record.of(key, 0, head.wall, tail.wall, head.cpu + tail.cpu, found)
         coder = self.coders[name]
         try:
-            began = time.perf_counter()
+            began = seconds()
             data = coder.encode(shot, point)
-            encoded = time.perf_counter()
+            encoded = seconds()
             f, geometry = coder.decode(data)
         except CoderError as error:
             return f"{shot.path.name}: {error}"
         if coder.gives == "canvas":
             f = self._features(f)
         found = find_boxes(self.network, f, geometry, **PROTOCOL)  # type: ignore[arg-type]
-        decode_s = time.perf_counter() - encoded
-        encode_s = encoded - began + (head if coder.gives == "features" else 0.0)
-        return Record.of(key, len(data), encode_s, decode_s, found)
+        done = seconds()
+        before = head if coder.gives == "features" else Seconds(0.0, 0.0)
+        encode_s, decode_s = encoded.since(began).wall + before.wall, done.since(encoded).wall
+        return Record.of(key, len(data), encode_s, decode_s, done.since(began).cpu + before.cpu, found)
 
+
+_GRACE = 0.5  # seconds to hand over an outcome
 
 _worker: _Worker | None = None  # one a process: loading network and codecs takes seconds
+_busy = False
 
 
 def _begin(plan: Plan) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGALRM, _end)
     torch.set_num_threads(1)
-    _worker = _Worker(plan)
+    with _interruptible():
+        _worker = _Worker(plan)
 
 
 def _work(task: _Task) -> list[_Outcome]:
     if _worker is None:
         raise FeatcodecError("worker: got a picture before its network")
-    return _worker.work(task)
+    with _interruptible():
+        return _worker.work(task)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    global _busy
+    _busy = True
+    try:
+        yield
+    finally:
+        _busy = False
+
+
+def _end(number: int, _: object) -> None:
+    """Ends the worker: at once while it works, else soon. It may be handing over an outcome, and the parent
+    would wait forever for the rest of it.
+    """
+    if _busy or number == signal.SIGALRM:
+        os._exit(128 + signal.SIGTERM)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE)

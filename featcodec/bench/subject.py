@@ -60,7 +60,8 @@ class Subject:
         """Loads network and codecs.
 
         Raises:
-            InputError: neither codec nor weights, or codecs for pictures of different sizes.
+            InputError: neither codec nor weights, codecs for pictures of different sizes, or a network that
+                finds no boxes.
             CodecFileError: a codec that fits another network.
         """
         network = network_by_name(str(wanted.weights)) if wanted.weights else None

@@ -101,7 +101,10 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--network", type=Path, metavar="FILE", help="YOLOv5 v6 weights, where no codec file brings them"
+        "--network",
+        type=Path,
+        metavar="FILE",
+        help="file with YOLOv5 v6 weights, where no codec file brings them",
     )
     group.add_argument("--at", type=int, default=4, metavar="N", help="cut after layer N (default: 4)")
     group.add_argument(

@@ -35,7 +35,8 @@ class Record:
     Attributes:
         picture: key of the photograph.
         bytes: of the whole file.
-        encode_s, decode_s: seconds of the processor's wall clock, the halves of the network included.
+        encode_s, decode_s: seconds on the wall, the halves of the network included.
+        cpu_s: seconds that processors worked for both, as `featcodec.clocks` counts them.
         boxes: (N, 6) float64: corners in pixels of the photograph, score, class number; the best 100.
     """
 
@@ -43,12 +44,13 @@ class Record:
     bytes: int
     encode_s: float
     decode_s: float
+    cpu_s: float
     boxes: np.ndarray[Any, np.dtype[np.float64]]
 
     @staticmethod
-    def of(picture: str, size: int, encode_s: float, decode_s: float, found: Boxes) -> Record:
+    def of(picture: str, size: int, encode_s: float, decode_s: float, cpu_s: float, found: Boxes) -> Record:
         rows = torch.cat((found.xyxy, found.scores[:, None], found.labels[:, None].float()), 1)
-        return Record(picture, size, encode_s, decode_s, rows[:KEPT_BOXES].double().numpy())
+        return Record(picture, size, encode_s, decode_s, cpu_s, rows[:KEPT_BOXES].double().numpy())
 
     def found(self, names: tuple[str, ...]) -> Boxes:
         """The boxes as a detector gives them."""
@@ -59,15 +61,16 @@ class Record:
         boxes = [
             [*(round(v, 2) for v in row[:4]), round(row[4], 6), int(row[5])] for row in self.boxes.tolist()
         ]
-        row = [self.picture, self.bytes, round(self.encode_s, 5), round(self.decode_s, 5), boxes]
+        times = [round(s, 5) for s in (self.encode_s, self.decode_s, self.cpu_s)]
+        row = [self.picture, self.bytes, *times, boxes]
         return json.dumps(row, separators=(",", ":"))
 
     @staticmethod
     def from_line(line: str) -> Record:
         """Raises ValueError or TypeError where the line is torn."""
-        picture, size, encode_s, decode_s, boxes = json.loads(line)
+        picture, size, encode_s, decode_s, cpu_s, boxes = json.loads(line)
         rows = np.array(boxes, np.float64).reshape(-1, 6)
-        return Record(str(picture), int(size), float(encode_s), float(decode_s), rows)
+        return Record(str(picture), int(size), float(encode_s), float(decode_s), float(cpu_s), rows)
 
 
 def picture_key(path: Path) -> str:

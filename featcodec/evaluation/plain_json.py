@@ -46,6 +46,8 @@ def to_plain(value: Any, decimals: Mapping[str, int], name: str = "") -> Any:
 def from_plain(kind: type[T], value: object, where: str = "") -> T:
     """A JSON value as the dataclass `kind`: every field has to be there, and of the type that its hint says.
 
+    One that may be None and is None by default may be missing: earlier releases did not write it.
+
     Args:
         kind: a dataclass of str, bool, int, float, Literal, tuple, dict[str, ...], other such dataclasses,
             and unions of one of these with None.
@@ -64,9 +66,12 @@ def from_plain(kind: type[T], value: object, where: str = "") -> T:
     if not isinstance(value, dict):
         raise _wrong(where, value, "an object")
     hints = get_type_hints(kind)
+    later = {f.name for f in fields(kind) if f.default is None}  # type: ignore[arg-type]
     found = {}
     for name, hint in hints.items():
         if name not in value:
+            if name in later:
+                continue
             raise InputError(f"{_inside(where, name)}: got no such field, expected {_expected(hint)}")
         found[name] = _read(hint, value[name], _inside(where, name))
     for name in value:

@@ -14,6 +14,7 @@ from featcodec.files import printable
 __all__ = [
     "BD",
     "Attacked",
+    "Effort",
     "Entry",
     "Interval",
     "Learned",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 FORMAT = 1  # of the json files
+IDLE = 0.9  # of the time, at least, what is timed has a processor where nobody else wants it
 
 Interval = tuple[float, float]  # 95 %, by bootstrap over the pictures
 
@@ -188,6 +190,38 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """What encoding and decoding took, the halves of the network included, all entries and points together.
+
+    Attributes:
+        cpu_minutes: that processors worked for it.
+        wall_minutes: that passed meanwhile, those of each picture, entry and point added up. As all of it is
+            done by one thread at a time, more than `cpu_minutes` means that it had to wait.
+    """
+
+    cpu_minutes: float
+    wall_minutes: float
+
+    @property
+    def waited(self) -> float:
+        """0 to 1, share of the time in which what was timed had no processor, as others had it.
+
+        >>> Effort(3.0, 4.0).waited
+        0.25
+        """
+        return max(0.0, 1 - self.cpu_minutes / self.wall_minutes) if self.wall_minutes > 0 else 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the machine was too busy for times to be taken."""
+        return 1 - self.waited < IDLE
+
+    def __str__(self) -> str:
+        took = f"Encoding and decoding all of it took {self.cpu_minutes:.1f} minutes of one core"
+        return f"{took}, the network included."
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A run of the bench.
 
@@ -205,6 +239,7 @@ class Result:
         learning: of the attackers that were trained.
         notes: what a reader has to know, such as an encoder that is missing here.
         reference: for the attacks.
+        effort: None in results of releases that did not measure it.
     """
 
     made: Made
@@ -221,6 +256,7 @@ class Result:
     learning: tuple[Learned, ...]
     notes: tuple[str, ...]
     reference: Reference = Reference()
+    effort: Effort | None = None
 
 
 # ---- json
@@ -231,7 +267,7 @@ _DECIMALS = {
     "uncoded_map": 3, "uncoded_ap50": 3,
     "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
     "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "readings": 3,
-    "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
+    "cpu_minutes": 2, "wall_minutes": 2, "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
 }  # fmt: skip
 _SHORT_LIST = re.compile(r"\[\s*\n\s*([^\[\]{}\"\n]+),\n\s*([^\[\]{}\"\n]+)\n\s*\]")  # two numbers
 

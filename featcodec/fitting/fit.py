@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -20,7 +19,7 @@ from featcodec import zoo
 from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.codec.transforms import Widths
-from featcodec.errors import FitError, InputError, MissingExtraError
+from featcodec.errors import FitError, InputError
 from featcodec.files import make_folder, write_atomic
 from featcodec.fitting.data import Batch, Images, batches, data_set
 from featcodec.fitting.losses import QUALITY_WEIGHTS
@@ -113,7 +112,6 @@ def fit(
         quality_weights=tuple(quality_weights), name=name, description=description,
         model=model or type(network).__name__, **more,
     )  # fmt: skip
-    _check_extra()
     folder = Path(out) if out is not None else None
     processes, where = start_processes(devices, device)
     cut = _cut(network, settings, where)
@@ -188,15 +186,6 @@ def _settings(**values: Any) -> Settings:
     if unknown:
         raise InputError(f"fit: got {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
     return Settings(**values)
-
-
-def _check_extra() -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of newer releases of torch about what compressai compiles
-            import compressai  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("compressai is missing: pip install 'featcodec[fit]'") from error
 
 
 def _cut(network: nn.Module, settings: Settings, where: torch.device) -> CutNetwork:

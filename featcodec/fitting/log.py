@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from featcodec.clocks import seconds
 from featcodec.console import Progress
 from featcodec.files import write_atomic
 from featcodec.fitting.loop import Figures
@@ -28,7 +29,8 @@ class Journal:
         folder: where ``log.jsonl``, ``run.png`` and ``tensorboard/`` go; None for the terminal alone.
         run: about to start, or to go on.
 
-    ``log.jsonl`` has one line for every few steps, with their mean figures.
+    ``log.jsonl`` has one line for every few steps, with their mean figures and the minutes that processors
+    have worked for the fit so far: for this process, interrupted runs included.
     """
 
     def __init__(self, folder: Path | None, run: Run):
@@ -37,6 +39,7 @@ class Journal:
         self.first, self.began, self.plotted = run.step, time.monotonic(), time.monotonic()
         self.recent: list[Figures] = []
         self.rows = _rows(folder / "log.jsonl", run.step) if folder else []
+        self.worked = seconds().cpu - 60 * (self.rows[-1].get("cpu_minutes", 0.0) if self.rows else 0.0)
         self.progress = Progress(steps)
         self.board = _board(folder / "tensorboard", run.step) if folder else None
 
@@ -63,7 +66,11 @@ class Journal:
     def _write(self, step: int) -> None:
         count = len(self.recent)
         columns = {name: [getattr(f, name) for f in self.recent] for name in asdict(self.recent[0])}
-        row = {"step": step, **{name: round(sum(v) / count, 5) for name, v in columns.items()}}
+        row: dict[str, float] = {
+            "step": step,
+            **{name: round(sum(v) / count, 5) for name, v in columns.items()},
+        }
+        row["cpu_minutes"] = round((seconds().cpu - self.worked) / 60, 3)
         self.rows.append(row)
         self.recent = []
         if self.board:

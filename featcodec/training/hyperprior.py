@@ -15,11 +15,11 @@ for noise in the rate and straight-through rounding in the distortion.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -31,6 +31,16 @@ from featcodec.codec.transforms import (
     SynthesisTransform,
     Widths,
 )
+from featcodec.errors import MissingExtraError
+
+with warnings.catch_warnings():
+    # packages that compressai imports compile helpers in a way that newer releases of torch warn of
+    for _kind in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", r".torch\.jit\.\w+. is deprecated", _kind, r"torch\.jit\.")
+    try:
+        from compressai.entropy_models import EntropyBottleneck, GaussianConditional
+    except ImportError as error:
+        raise MissingExtraError("compressai is missing: pip install 'featcodec[fit]'") from error
 
 __all__ = ["QUALITIES", "CodecModel", "Coded", "interpolate_gain", "scale_of"]
 

@@ -23,11 +23,14 @@ from PIL import Image
 from featcodec.bench.gallery import GalleryRow, GalleryTarget, gallery
 from featcodec.bench.html import to_html
 from featcodec.bench.plots import draw, form_of, panels
+from featcodec.bench.rows import facts, tables
+from featcodec.bench.summary import summary
 from featcodec.bench.table import WIDTH, to_markdown, to_text
 from featcodec.errors import InputError, MissingExtraError
 from featcodec.evaluation.results import (
     BD,
     Attacked,
+    Effort,
     Entry,
     Learned,
     Made,
@@ -209,6 +212,13 @@ def test_what_is_no_result_is_refused_by_the_name_of_the_field(text, message):
     assert str(refused.value).startswith("run\\n.json: ")
 
 
+def test_results_of_releases_that_did_not_measure_the_effort_are_read():
+    assert from_json(to_json(replace(small(), effort=Effort(3.0, 4.0))), "x").effort == Effort(3.0, 4.0)
+    content = json.loads(to_json(small()))
+    assert content.pop("effort") is None
+    assert from_json(json.dumps(content), "x.json") == from_json(to_json(small()), "x.json")
+
+
 def test_a_figure_that_is_none_is_not_written():
     with pytest.raises(InputError, match=r"uncoded_map: got NaN, expected a finite number"):
         to_json(replace(small(), uncoded_map=math.nan))
@@ -252,7 +262,103 @@ def test_without_labels_the_text_says_what_accuracy_means():
     assert to_text(replace(small(), demo=True)).startswith("Demo      a quick run")
 
 
+# ---- what is said once, and what comes first
+
+
+def refused(test, anchor, method, why, dropped=()):
+    return BD(test, anchor, "rate", method, None, None, None, 0.0, why, dropped)
+
+
+def falling(test, anchor):
+    """What `deltas_of` gives for a curve that falls: a refusal, and the delta of the Pareto fronts."""
+    for method in ("pchip", "akima"):
+        yield refused(test, anchor, method, f"{test}: mAP does not rise with the bytes: 64 at 2, 60 at 3")
+        yield replace(PARETO, test=test, anchor=anchor, method=method, dropped=(f"{test}@3", "raw-vvc@22"))
+
+
+def bd_table(*deltas):
+    return next(t for t in tables(replace(small(), bd=deltas)) if t.title == "BD-rate")
+
+
+def test_the_delta_of_the_pareto_fronts_stands_in_the_place_of_the_refusal_that_led_to_it():
+    table = bd_table(*falling("street", "raw-vvc"), *falling("street", "image-vvc"))
+    (group,) = table.groups
+    assert [row[:2] for row in group.rows] == [("raw-vvc", "-86.0"), ("image-vvc", "-86.0")]
+    assert [row[-1] for row in group.rows] == ["Pareto [1][2]"] * 2
+    assert len(table.footnotes) == 2
+    assert table.footnotes[0].startswith("[1] street without 3: ")
+    assert "Pareto: " in table.lead
+
+
+def test_an_entry_that_is_refused_everywhere_for_one_reason_has_one_row():
+    anchors = ("raw-vvc", "image-vvc", "image-jpeg")
+    few = "raw-zstd: 1 point, {} takes at least {}"
+    deltas = [
+        refused("raw-zstd", a, m, few.format(m, n)) for a in anchors for m, n in (("pchip", 3), ("akima", 4))
+    ]
+    table = bd_table(*deltas)
+    assert table.groups[0].rows == (("each of 3", "refused [1]", "refused [1]", "", "", ""),)
+    assert table.footnotes == ("[1] raw-zstd: 1 point, pchip takes at least 3, akima takes at least 4",)
+
+
+def test_reasons_that_differ_keep_their_rows():
+    table = bd_table(
+        *(refused("street", a, "pchip", f"no overlap with {a}") for a in ("raw-vvc", "image-vvc"))
+    )
+    assert [row[1] for row in table.groups[0].rows] == ["refused [1]", "refused [2]"]
+
+
+def test_a_footnote_of_two_tables_stands_under_the_first():
+    again = [replace(d, measure="map") for d in falling("street", "raw-vvc")]
+    found = tables(replace(small(), bd=(*falling("street", "raw-vvc"), *again)))
+    rate, accuracy = (next(t for t in found if t.title == title) for title in ("BD-rate", "BD-mAP"))
+    assert [row[-1] for t in (rate, accuracy) for row in t.groups[0].rows] == ["Pareto [1][2]"] * 2
+    assert (len(rate.footnotes), accuracy.footnotes) == (2, ())
+
+
+def test_what_several_entries_say_of_their_encoder_stands_once():
+    encoder = "an encoder of a long name, version 12.34.56, with many options"
+    entries = [replace(e, note=f"tiled; {encoder}") for e in small().entries]
+    text = to_text(replace(small(), entries=tuple(entries)))
+    assert text.count(encoder) == 1
+    assert "street (codec; tiled; [1])" in text
+
+
+@pytest.mark.parametrize(("cpu", "wall", "said"), [(3.0, 3.1, None), (3.5, 3.1, None), (3.0, 4.0, "25 %")])
+def test_times_of_a_busy_machine_are_marked_as_that(cpu, wall, said):
+    result = replace(small(), effort=Effort(cpu, wall))
+    times = dict(facts(result)).get("Times")
+    assert (times is None) if said is None else (said in times)
+    assert ("busy machine" in to_html(result).split("<details")[0]) == (said is not None)
+    assert "took 3." in str(result.effort)
+
+
+def test_the_page_begins_with_the_figures_and_the_pictures():
+    page = to_html(small(), photographs())
+    places = [
+        page.index(f'<section id="{name}"') for name in ("short", "plots", "gallery", "table-0", "notes")
+    ]
+    assert places == sorted(places)
+
+
+def test_in_short_a_codec_has_its_sizes_accuracy_deltas_and_attack():
+    table = summary(small())
+    assert [c.head for c in table.columns] == ["bytes", "mAP", "against raw-vvc", "attack, dB"]
+    assert [(g.name, g.rows) for g in table.groups] == [
+        ("street", (("1,319\u20134,259", "33.1\u201335.5", "-86 %", "15.2"),))
+    ]
+    assert summary(replace(small(), entries=small().entries[1:])) is None
+
+
 # ---- plots
+
+
+def test_a_plot_for_a_phone_is_as_wide_as_one_and_its_letters_keep_their_size():
+    drawn = [
+        Image.open(io.BytesIO(draw(small(), panels(small())[:1], "png", narrow=n))) for n in (False, True)
+    ]
+    assert [picture.width for picture in drawn] == [round(7.2 * 150), round(3.9 * 150)]
+    assert drawn[1].height > drawn[1].width
 
 
 def test_a_result_is_drawn_as_far_as_it_has_figures():
@@ -338,12 +444,14 @@ def test_pictures_are_reduced_and_at_last_left_out_until_the_gallery_fits():
 # what a reader's browser makes of the page, written where --dump-dom shows it
 PROBE = """<script>addEventListener("load", () => {
   const images = [...document.images];
-  for (let i = 0; i < 2; i++) document.querySelectorAll("th")[2].click();  // bytes, the most first
+  const rates = document.querySelector("#table-0 table");
+  for (let i = 0; i < 2; i++) rates.querySelectorAll("th")[2].click();  // bytes, the most first
   document.body.dataset.found = JSON.stringify({
     tables: document.querySelectorAll("table").length,
     broken: images.filter(i => !i.naturalWidth).length,
     photographs: document.querySelectorAll(".strip img").length,
-    first: document.querySelector("tbody tr").cells[2].textContent,
+    first: rates.querySelector("tbody tr").cells[2].textContent,
+    plots: Math.max(...[...document.querySelectorAll(".plot img")].map(i => i.getBoundingClientRect().right)),
     overflow: document.documentElement.scrollWidth > innerWidth,
     requests: performance.getEntriesByType("resource").filter(r => !r.name.startsWith("data:")).length,
   });
@@ -363,7 +471,8 @@ def test_a_browser_shows_tables_plots_and_gallery(tmp_path):
     page = to_html(small(), photographs()).replace("</body>", PROBE)
     dom = browse(tmp_path, page, "--window-size=500,900", "--dump-dom")
     found = json.loads(re.search(r'data-found="(.*?)"', dom)[1].replace("&quot;", '"'))
-    rows = {"tables": 3, "photographs": 10, "broken": 0, "first": "31,100"}
+    rows = {"tables": 4, "photographs": 10, "broken": 0, "first": "31,100"}
+    assert found.pop("plots") <= 500
     assert found == {**rows, "overflow": False, "requests": 0}
 
 
@@ -434,16 +543,17 @@ raw-vvc (features)
      40  31,100  0.972  35.8 [33.4, 38.3]  53.8  -0.10 [-0.55, 0.40]       31.5       40.2
 
 BD-rate
-Percent of bytes at equal mAP; negative: the entry needs fewer than its anchor.
+Percent of bytes at equal mAP; negative: the entry needs fewer than its anchor. Pareto: mAP does not
+rise all along a curve, so the points that others outdo are left out. None: so much of the bootstrap
+was refused that there is no interval.
 
   anchor           pchip [95 %]  akima [95 %]       overlap  covers  points
 -------------------------------------------------------------------------------
 street
   raw-vvc  -87.2 [-89.1, -84.0]   refused [1]  33.1 to 35.5    89 %  all
-  raw-vvc             -86.0 [3]             -  33.1 to 35.5    50 %  Pareto [2]
+  raw-vvc    -86.0 [none: 12 %]             -  33.1 to 35.5    50 %  Pareto [2]
 [1] 2 points, akima needs 5
-[2] without raw-vvc@22: others of the entry have at least their mAP for no more bytes
-[3] refused in 12 % of the bootstrap, so without an interval
+[2] raw-vvc without 22: its other points have at least their mAP for no more bytes
 
 Privacy
 What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is better

@@ -10,6 +10,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 
 from featcodec.bench import demo
 from featcodec.bench.compare import network_classes
+from featcodec.clocks import Seconds, seconds
 from featcodec.commands import bench as cli
 from featcodec.evaluation.datasets import class_names
 from featcodec.evaluation.results import from_json
@@ -103,6 +105,60 @@ def test_a_result_says_how_it_was_made(once):
     assert made.command.startswith("featcodec-bench street --images")
     assert made.versions["torch"] == version("torch")
     assert made.seeds == {"bootstrap": 1}
+
+
+def test_a_result_has_the_minutes_of_the_processor_beside_those_on_the_wall(once):
+    got = result(once[0] / "run.json")
+    assert (
+        0 < got.effort.cpu_minutes <= 1.05 * got.effort.wall_minutes + 0.02
+    )  # one thread, whatever the machine
+    assert f"took {got.effort.cpu_minutes:.1f} minutes of one core" in " ".join(got.notes)
+    # medians of 5 entries' points and 2 pictures lie below their sum
+    assert (
+        got.effort.wall_minutes
+        > sum(p.encode_ms + p.decode_ms for e in got.entries for p in e.points) / 60_000
+    )
+
+
+def test_the_processor_is_charged_for_this_process_its_threads_and_its_children():
+    def busy():
+        until = time.thread_time() + 0.3
+        while time.thread_time() < until:
+            pass
+
+    began = seconds()
+    busy()
+    (thread := Thread(target=busy)).start()
+    thread.join()
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
+    time.sleep(0.5)
+    took = seconds().since(began)
+    assert 0.9 <= took.cpu < took.wall
+    assert took.wall >= 0.9 + 0.5
+    assert Seconds(3.0, 2.0).since(Seconds(1.0, 1.5)) == (2.0, 0.5)
+
+
+def test_one_worker_has_one_thread_and_gives_the_caller_its_own_back(photographs, tmp_path, monkeypatch):
+    from featcodec.bench import runner
+
+    seen, work = [], runner._Worker.work
+    monkeypatch.setattr(runner._Worker, "work", lambda *a: seen.append(torch.get_num_threads()) or work(*a))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        arguments = [
+            "street",
+            "--images",
+            str(photographs / "evaluate"),
+            "--anchors",
+            "none",
+            "--qualities",
+            "4",
+        ]
+        assert cli.main([*arguments, "--workers", "1", "--bootstrap", "5", "--work", str(tmp_path)]) == 0
+        assert (set(seen), torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_page_and_a_plot_come_with_it(once):
@@ -279,6 +335,26 @@ def soon_gone(group):
             return True
         time.sleep(0.1)
     return False
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="processes are ended otherwise here")
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_worker_that_is_ended_hands_its_outcome_over_first(busy):
+    """A pipe takes 64 KiB: whoever is killed behind them leaves a reader that waits for the rest."""
+    script = """
+import os, signal, sys, time
+from featcodec.bench import runner
+runner._busy = sys.argv[1] == "True"
+signal.signal(signal.SIGTERM, runner._end)
+signal.signal(signal.SIGALRM, runner._end)
+os.kill(os.getpid(), signal.SIGTERM)
+sys.stdout.write("x" * 200_000)
+sys.stdout.flush()
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(busy)], capture_output=True, timeout=60)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert len(done.stdout) == (0 if busy else 200_000)
 
 
 def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):

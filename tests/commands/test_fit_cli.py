@@ -203,6 +203,7 @@ class TestCommand:
         }
         rows = [json.loads(line) for line in Path("mine.fit/log.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows] == [1, 2]
+        assert 0 <= rows[0]["cpu_minutes"] <= rows[1]["cpu_minutes"] < 5
         coded = ["encode", ASTRONAUT, "--codec", "mine.safetensors", "-o", "a.plf"]
         assert main(coded) == 1
         assert "give fitnet:network with the weights" in capsys.readouterr().err

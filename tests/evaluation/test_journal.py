@@ -23,16 +23,17 @@ def record(picture="a" * 20, size=1234, boxes=3):
     xyxy = torch.arange(4.0 * boxes).view(boxes, 4)
     scores = torch.linspace(0.9, 0.1, boxes)
     found = Boxes(xyxy, scores, torch.arange(boxes) % 2, NAMES)
-    return Record.of(picture, size, 0.25, 0.5, found)
+    return Record.of(picture, size, 0.25, 0.5, 0.75, found)
 
 
-@given(st.integers(0, 2**40), st.floats(0, 1e4), st.floats(0, 1e4), st.integers(0, 150))
-def test_a_record_comes_back_as_it_was_written(size, encode_s, decode_s, boxes):
+@given(st.integers(0, 2**40), st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0, 1e4), st.integers(0, 150))
+def test_a_record_comes_back_as_it_was_written(size, encode_s, decode_s, cpu_s, boxes):
     before = record(boxes=boxes)
-    before = Record(before.picture, size, encode_s, decode_s, before.boxes)
+    before = Record(before.picture, size, encode_s, decode_s, cpu_s, before.boxes)
     after = Record.from_line(before.to_line())
     assert (after.picture, after.bytes) == (before.picture, size)
-    assert after.encode_s == pytest.approx(encode_s, abs=1e-5)
+    times = (encode_s, decode_s, cpu_s)
+    assert (after.encode_s, after.decode_s, after.cpu_s) == pytest.approx(times, abs=1e-5)
     assert after.boxes == pytest.approx(before.boxes, abs=5e-3)
     assert len(after.boxes) == min(boxes, KEPT_BOXES)
     assert after.found(NAMES).labels.tolist() == before.found(NAMES).labels.tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from featcodec.bench.assemble import entries, score
+from featcodec.bench.runner import UNCODED, Finished
 from featcodec.errors import InputError, MissingExtraError
-from featcodec.evaluation.bootstrap import interval, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.bootstrap import centred, interval, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.coders import Kind
 from featcodec.evaluation.datasets import CocoSet, Picture
+from featcodec.evaluation.journal import Record
 from featcodec.evaluation.metrics import MOST_COPIES, average_precision, match
 from featcodec.pictures.boxes import Boxes
 
@@ -161,3 +165,134 @@ def test_detections_of_another_count_of_pictures_are_refused():
     data, found = random_set(0)
     with pytest.raises(InputError, match="got those of 5 pictures, expected 6"):
         match(data, found[1:])
+
+
+# ---- resamples without objects, and the ends of the scale
+
+PLACES = [[10, 10, 50, 50], [30, 20, 90, 80], [5, 60, 40, 110]]
+
+
+def boxes_at(places):
+    n = len(places)
+    return Boxes(
+        torch.tensor(places, dtype=torch.float32).reshape(-1, 4),
+        torch.linspace(0.9, 0.8, n),
+        torch.zeros(n, dtype=torch.long),
+        NAMES,
+    )
+
+
+def photograph(i, places, crowd=False):
+    n = len(places)
+    rows = np.array(places, np.float32).reshape(-1, 4)
+    return Picture(Path("x"), i, 120, 120, rows, np.zeros(n, np.int64), np.full(n, crowd))
+
+
+def pictures_of(*counts, labelled=True):
+    """A set whose pictures have so many persons; the second value finds all of them exactly."""
+    kept = [PLACES[:n] for n in counts]
+    made = tuple(photograph(i, places if labelled else []) for i, places in enumerate(kept))
+    return CocoSet(NAMES, (labelled,) * 3, made), [boxes_at(places) for places in kept]
+
+
+@dataclass(frozen=True)
+class Named:
+    """As much of a coder as the assembly asks for."""
+
+    name: str = "codec"
+    points: tuple[float, ...] = (1.0,)
+    kind: Kind = "codec"
+    identity: str = "codec; as it is"
+
+
+def assembled(data, uncoded, coded, *, resampled=400, seed=1):
+    def records(found):
+        return [Record.of(str(i), 100, 0.0, 0.0, 0.0, boxes) for i, boxes in enumerate(found)]
+
+    finished = Finished({UNCODED: records(uncoded), ("codec", 1.0): records(coded)})
+    measured = score(data, finished, confidence=0.25, resampled=resampled, seed=seed)
+    (entry,) = entries([Named()], finished, measured)
+    return measured, entry.points[0]
+
+
+def test_resamples_have_objects_where_any_picture_has_them():
+    some_of = np.array([True, False, False])
+    assert (resamples(3, count=400, seed=1) @ some_of == 0).mean() == pytest.approx((2 / 3) ** 3, abs=0.06)
+    draws = resamples(3, count=4000, seed=1, some_of=some_of)
+    assert (draws.sum(axis=1) == 3).all()
+    # the binomial distribution of 3 draws at 1/3, given at least one success
+    shares = np.bincount(draws @ some_of, minlength=4)[1:] / 4000
+    assert shares == pytest.approx(np.array([12, 6, 1]) / 19, abs=0.03)
+
+
+def test_resamples_that_have_objects_anyway_are_those_without_the_condition():
+    some_of = np.array([True] * 39 + [False])
+    assert (resamples(40, seed=4, some_of=some_of) == resamples(40, seed=4)).all()
+
+
+def test_without_an_object_in_any_picture_nothing_is_drawn_again():
+    assert (resamples(3, seed=1, some_of=np.zeros(3, bool)) == resamples(3, seed=1)).all()
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_finds_everything_has_100_for_certain_though_most_pictures_are_empty(labelled):
+    data, found = pictures_of(2, 0, 0, labelled=labelled)
+    measured, point = assembled(data, found, found)
+    assert measured.scores[UNCODED].maps == pytest.approx(np.full(400, 100))
+    assert (point.map, *point.map_interval) == pytest.approx((100, 100, 100))
+    assert (point.lost, *point.lost_interval) == pytest.approx((0, 0, 0))
+
+
+def test_crowd_regions_are_no_objects_of_a_resample():
+    data, found = pictures_of(2, 0)
+    crowd = photograph(1, PLACES[:1], crowd=True)
+    measured, point = assembled(CocoSet(NAMES, data.labelled, (data.pictures[0], crowd)), found, found)
+    assert (measured.draws[:, 0] > 0).all()
+    assert point.map_interval == pytest.approx((100, 100))
+
+
+def test_pictures_without_any_object_have_no_accuracy_and_no_spread():
+    data, found = pictures_of(0, 0)
+    _, point = assembled(data, found, found)
+    assert (point.map, *point.map_interval, point.lost, *point.lost_interval) == (0,) * 6
+
+
+def test_half_the_pictures_missed_has_the_interval_of_the_binomial_distribution():
+    """Of n pictures of one person each, found in half of them: AP is the recall, k / n of a resample."""
+    data, found = pictures_of(*[1] * 40)
+    missed = [boxes_at([]) if i % 2 else f for i, f in enumerate(found)]
+    _, point = assembled(data, found, missed, resampled=4000)
+    assert point.map == pytest.approx(100 * 51 / 101)  # 51 of 101 recall points
+    # quantiles of the binomial distribution with 40 and 1/2: 14 and 26
+    assert point.map_interval == pytest.approx((35, 65), abs=1.0)
+    assert point.lost_interval == pytest.approx((35, 65), abs=1.0)
+
+
+@given(seed=st.integers(0, 10**6), pictures=st.integers(1, 7), keep=st.floats(0, 1), labelled=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_every_interval_holds_its_figure_and_stays_on_the_scale(seed, pictures, keep, labelled):
+    data, found = random_set(seed, pictures=pictures)
+    if not labelled:
+        bare = tuple(photograph(p.image_id, []) for p in data.pictures)
+        data = CocoSet(NAMES, (False,) * 3, bare)
+    rng = np.random.default_rng(seed)
+    coded = []
+    for f in found:
+        kept = torch.from_numpy(rng.random(len(f)) < keep)
+        coded.append(Boxes(f.xyxy[kept], f.scores[kept], f.labels[kept], NAMES))
+    measured, point = assembled(data, found, coded, resampled=60, seed=seed)
+    least = 0 if not labelled else -100
+    for figure, (low, high), lowest in (
+        (point.map, point.map_interval, 0),
+        (point.lost, point.lost_interval, least),
+    ):
+        assert lowest - 1e-9 <= low <= figure + 1e-9
+        assert figure - 1e-9 <= high <= 100 + 1e-9
+    assert measured.draws.shape == (60, pictures)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.floats(0, 100))
+def test_a_centred_interval_holds_the_measured_value_of_any_resamples(values, on):
+    low, high = centred(np.array(values), on, within=(0.0, 100.0))
+    assert 0 <= low <= on + 1e-9
+    assert on - 1e-9 <= high <= 100

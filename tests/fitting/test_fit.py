@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import time
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError
 from featcodec.fitting import loop
 from featcodec.fitting.export import export
-from featcodec.fitting.loop import Fitting, fit_codec, seconds_a_step
+from featcodec.fitting.log import Journal
+from featcodec.fitting.loop import Figures, Fitting, fit_codec, seconds_a_step
 from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Options, Run
@@ -169,6 +172,35 @@ class TestStart:
         )
         assert float(now.bits_y.mean()) == pytest.approx(float(was.bits_y.mean()), rel=0.05)
         assert float(now.bits_z.mean()) < 1.1 * float(was.bits_z.mean())
+
+
+class TestJournal:
+    def test_the_minutes_of_a_fit_that_goes_on_are_added_to_those_before(self, tmp_path):
+        figures = Figures(*[1.0] * 8)
+        row = asdict(figures)
+        earlier = [{"step": 1, **row, "cpu_minutes": 2.5}, {"step": 2, **row, "cpu_minutes": 4.0}]
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in earlier))
+        run = Run(model(), Options(steps=3))
+        run.step = 1  # where the checkpoint stood; what came after it is done again
+        with Journal(tmp_path, run) as journal:
+            until = time.process_time() + 0.6
+            while time.process_time() < until:
+                pass
+            run.step = 3
+            journal(run, figures)
+        rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in rows] == [1, 3]
+        assert rows[1]["cpu_minutes"] == pytest.approx(2.5 + 0.01, abs=0.009)
+
+    def test_a_log_of_a_release_that_did_not_measure_minutes_goes_on(self, tmp_path):
+        row = {"step": 1, **asdict(Figures(*[1.0] * 8))}
+        (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
+        run = Run(model(), Options(steps=3))
+        run.step = 1
+        with Journal(tmp_path, run) as journal:
+            run.step = 3
+            journal(run, Figures(*[1.0] * 8))
+        assert "cpu_minutes" in (tmp_path / "log.jsonl").read_text().splitlines()[1]
 
 
 class TestRidge:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -48,6 +50,28 @@ def exported(m: CodecModel) -> CodecFile:
 
 def features(seed: int, count: int = 1, side: int = 16) -> Tensor:
     return torch.randn(count, WIDTHS.features, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+# ---- what it is made with
+
+
+def imported(*options: str, before: str = "") -> str:
+    """What a fresh process prints that imports the model, on both streams."""
+    tried = "try:\n    import featcodec.fitting.fit\nexcept ImportError as error:\n    print(error)"
+    script = f"import sys; {before}\n{tried}"
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script], capture_output=True, text=True, check=True
+    )
+    return done.stdout + done.stderr
+
+
+def test_an_import_shows_no_warning_of_what_compressai_imports() -> None:
+    assert imported() == ""
+
+
+def test_without_compressai_the_command_that_brings_it_is_named() -> None:
+    said = imported(before="sys.modules['compressai'] = sys.modules['compressai.entropy_models'] = None")
+    assert said == "compressai is missing: pip install 'featcodec[fit]'\n"
 
 
 # ---- tables
