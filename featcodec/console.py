@@ -61,6 +61,9 @@ def run_command(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:
         _discard_output()
         return 141
+    except SystemExit as error:  # of a network's own code: what a command says ends with its exit code
+        complain(program, f"code of the user's asked to exit with {error.code!r}, expected it to return")
+        return 1
     except FeatcodecError as error:
         complain(program, error)
         return 1

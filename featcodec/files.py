@@ -21,6 +21,7 @@ from featcodec.unreadable import is_passed_over, summary
 __all__ = [
     "PICTURE_ENDINGS",
     "check_target",
+    "is_file",
     "list_pictures",
     "make_folder",
     "passed_over",
@@ -116,6 +117,18 @@ def check_target(path: str | os.PathLike[str]) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is there; no for a path that can have none: too long a name, or with a null byte.
+
+    Example:
+        >>> is_file(os.devnull), is_file("n" * 5000)
+        (False, False)
+    """
+    with suppress(OSError, ValueError):
+        return Path(path).is_file()
+    return False
+
+
 def make_folder(folder: str, *, parents: bool = False) -> None:
     """Make a folder, if it is not there; its parents only if asked to: those are more likely mistyped.
 
@@ -156,7 +169,9 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
         hint = "" if recursive else "; --recursive looks into subfolders"
         passed = passed_over(folder, recursive=recursive)
         hint = f"; {summary(passed)}{hint}" if passed else hint
-        raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
+        raise InputError(
+            f"{_shown(folder)}: got no pictures, expected some with endings such as .jpg or .png{hint}"
+        )
     return found
 
 
@@ -186,6 +201,8 @@ def passed_over(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
 
 def _walk(folder: str | os.PathLike[str], *, recursive: bool) -> Iterator[tuple[str, str]]:
     """Files that are not hidden, by name, and the folder that each lies in, relative to `folder`."""
+    if "\0" in os.fspath(folder):  # os.walk lets Python's own error through
+        raise InputError(f"{_shown(folder)}: null byte in the path")
     for where, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         within = os.path.relpath(where, folder)
@@ -193,7 +210,7 @@ def _walk(folder: str | os.PathLike[str], *, recursive: bool) -> Iterator[tuple[
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}") from error
+    raise InputError(f"{_shown(error.filename)}: {error.strerror}") from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from featcodec.attacks.face_checks import check_landmarks, check_pairs
 from featcodec.attacks.verification import check_kinds
 from featcodec.errors import InputError
-from featcodec.files import printable, read_file
+from featcodec.files import is_file, printable, read_file
 
 __all__ = ["Faces"]
 
@@ -56,20 +56,13 @@ class Faces:
         names = sorted({name for row in rows for name in row[:2]})
         paths = tuple(folder / "images" / name for name in names)
         for path in paths:
-            if not _is_file(path):
+            if not is_file(path):
                 raise InputError(f"{printable(path)}: pairs.csv names this picture, but it is missing")
         landmarks = _read_landmarks(folder / "landmarks.json", names)
         check_landmarks(paths, landmarks, printable(folder / "landmarks.json"))
         number = {name: i for i, name in enumerate(names)}
         pairs = np.array([[number[a], number[b]] for a, b, _ in rows], np.int64)
         return cls(paths, landmarks, pairs, np.array([same for _, _, same in rows], np.bool_))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # too long to be a name
-        return False
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str, bool]]:

@@ -127,7 +127,7 @@ def to_html(result: Result, pictures: Sequence[GalleryRow] = ()) -> str:
         f'<section id="{name}"><h2>{escape(heading)}</h2>\n{content}\n</section>'
         for name, heading, content in parts
     )
-    return f"""<!DOCTYPE html>
+    page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -153,6 +153,8 @@ def to_html(result: Result, pictures: Sequence[GalleryRow] = ()) -> str:
 </body>
 </html>
 """
+    # names of files may hold bytes that are no text; UTF-8 has no place for what Python makes of them
+    return page.encode(errors="backslashreplace").decode()
 
 
 def _facts(result: Result) -> str:

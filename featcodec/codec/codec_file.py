@@ -11,20 +11,18 @@ network.*               float16   the network that was cut, unless its owner bri
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from featcodec.codec.config import CodecConfig, check_config
 from featcodec.codec.entropy import Tables
+from featcodec.codec.network_words import mismatch, missing, wanted
 from featcodec.codec.transforms import (
     AnalysisTransform,
     HyperAnalysis,
@@ -33,16 +31,19 @@ from featcodec.codec.transforms import (
     Widths,
     exact_carriers,
 )
-from featcodec.errors import CodecFileError, FeatcodecError
+from featcodec.errors import CodecFileError, FeatcodecError, InputError
 from featcodec.files import read_file, write_atomic
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import cut_network, family_named
 from featcodec.networks.identity import network_digest, update_digest
+from featcodec.networks.pickle_records import Unusable, short
+from featcodec.networks.safetensors_header import read_header, read_tensors
 
 __all__ = ["CodecConfig", "CodecFile", "network_of"]
 
 LARGEST_FILE = 1 << 30
 METADATA_KEY = "featcodec"
+_DTYPES = ("F16", "F32", "I16", "I32", "I64")  # that a file's tensors may have, as safetensors spells them
 GAINS = (2.0**-32, 2.0**32)  # smallest and largest that leave latents exact
 
 
@@ -146,6 +147,8 @@ class CodecFile:
         try:
             check_config(self.config)
             _check_layout(self.config.widths, self.tensors)
+            if self.has_network and not family_named(self.config.network.family).embeds:
+                raise ValueError("network: got tensors of it, expected none, as its owner brings the network")
             _ = self.g_a, self.g_s, self.h_a
             rows = len(self.tables_z.sizes), len(self.tables_y.sizes)
             expected = self.config.widths.side, IntegerHyperSynthesis.SCALES
@@ -156,11 +159,14 @@ class CodecFile:
             raise CodecFileError(f"codec {self.config.name!r}: {_one_line(error)}") from error
         return self
 
+    def to_bytes(self) -> bytes:
+        """The content of the file; raises what `check` raises."""
+        CodecFile(self.config, self.tensors).check()  # nothing cached: as the reader will see it
+        return save_tensors(dict(self.tensors), metadata={METADATA_KEY: self.config.to_json()})
+
     def save(self, path: str | Path) -> None:
         """Writes the file whole or not at all; raises what `check` raises."""
-        CodecFile(self.config, self.tensors).check()  # nothing cached: as the reader will see it
-        data = save_tensors(dict(self.tensors), metadata={METADATA_KEY: self.config.to_json()})
-        write_atomic(path, data)
+        write_atomic(path, self.to_bytes())
 
     @staticmethod
     def load(path: str | Path) -> CodecFile:
@@ -172,14 +178,16 @@ class CodecFile:
         """
         data = read_file(path, LARGEST_FILE)
         try:
-            size = int.from_bytes(data[:8], "little")
-            header = json.loads(data[8 : 8 + size])
-            text = header["__metadata__"][METADATA_KEY]
-            return CodecFile(CodecConfig.from_json(text), load_tensors(data)).check()
+            metadata = read_header(data, dtypes=_DTYPES).metadata
+            if metadata.keys() != {METADATA_KEY}:
+                got = ", ".join(sorted(metadata)) or "none"
+                raise Unusable(f"metadata: got {short(got)}, expected {METADATA_KEY} alone")
+            config = CodecConfig.from_json(metadata[METADATA_KEY])
+            return CodecFile(config, read_tensors(data)).check()
         except CodecFileError as error:
             raise CodecFileError(f"{path}: {error}") from error
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            got = _one_line(error)
+        except (Unusable, ValueError, KeyError, TypeError) as error:
+            got = " ".join(str(error).split())[:300] if isinstance(error, Unusable) else _one_line(error)
             raise CodecFileError(f"{path}: expected a featcodec codec file, got {got}") from error
 
 
@@ -193,14 +201,25 @@ def _check_layout(w: Widths, tensors: Mapping[str, Tensor]) -> None:
         if tensors[name].shape != shapes[name]:
             raise ValueError(f"{name}: got {tuple(tensors[name].shape)}, expected {shapes[name]}")
     for name, value in tensors.items():
-        known = torch.float16 if name.startswith(("g_a.", "g_s.", "h_a.")) else _TYPES.get(name)
-        if value.dtype != known and not name.startswith("network."):
-            raise ValueError(f"{name}: got {value.dtype}, expected {known or 'no such tensor'}")
+        known = _dtypes(name)
+        if value.dtype not in known:
+            expected = " or ".join(map(str, known)) or "no such tensor"
+            raise ValueError(f"{short(name)}: got {value.dtype}, expected {expected}")
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ValueError(f"{name}: got values that are not finite")
     least, most = (float(v) for v in tensors["inverse_gains"].aminmax())
     if not GAINS[0] <= least <= most <= GAINS[1]:
         raise ValueError(f"inverse_gains: got {least:g} to {most:g}, expected 2^-32 to 2^32")
+
+
+def _dtypes(name: str) -> tuple[torch.dtype, ...]:
+    """The types that a tensor may have; none where there is no such tensor."""
+    if name.startswith("network."):
+        counts = name.endswith(".num_batches_tracked")
+        return (torch.int64,) if counts else (torch.float16, torch.float32)
+    if name.startswith(("g_a.", "g_s.", "h_a.")):
+        return (torch.float16,)
+    return (_TYPES[name],) if name in _TYPES else ()
 
 
 _TYPES = {
@@ -220,16 +239,13 @@ def network_of(file: CodecFile, network: nn.Module | None) -> CutNetwork:
     config = file.config
     if network is None:
         network = _stored_network(file)
+    if not isinstance(network, nn.Module):
+        got = f"{type(network).__name__}, expected a whole torch.nn.Module: {wanted(file.config)}"
+        raise InputError(f"network: got {got}")
     digest = network_digest(network)
     if digest != config.network.digest:
-        raise CodecFileError(
-            f"codec {config.name!r}: got a network with digest {digest[:16]}, "
-            f"expected {config.network.digest[:16]}"
-        )
-    try:
-        cut = cut_network(network, config.network, size=config.size, stride=config.stride)
-    except CodecFileError as error:
-        raise CodecFileError(f"codec {config.name!r}: {error}") from error
+        raise CodecFileError(mismatch(config, network, digest))
+    cut = cut_network(network, config.network, size=config.size, stride=config.stride)
     (crossing,) = cut.crossing
     got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.latent_stride // 2)
     if got != expected:
@@ -243,20 +259,12 @@ def network_of(file: CodecFile, network: nn.Module | None) -> CutNetwork:
 def _stored_network(file: CodecFile) -> nn.Module:
     config = file.config.network
     state = {k.removeprefix("network."): v for k, v in file.tensors.items() if k.startswith("network.")}
+    if not state:
+        raise CodecFileError(missing(file.config))
     try:
-        network = family_named(config.family).build(config)
-        if not state:
-            raise CodecFileError(
-                f"comes without its network: give the weights of the {config} that "
-                "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
-            )
-        floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-        network.load_state_dict(floats, assign=True)
-    except CodecFileError as error:
-        raise CodecFileError(f"codec {file.config.name!r} {error}") from error
-    except (RuntimeError, FeatcodecError) as error:
-        raise CodecFileError(f"codec {file.config.name!r}: its network: {_one_line(error)}") from error
-    return network
+        return family_named(config.family).restore(config, state)
+    except Unusable as error:
+        raise CodecFileError(f"codec {file.config.name!r}: its network: {error}") from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from featcodec.codec.transforms import Widths
 from featcodec.networks.families import family_named
-from featcodec.networks.identity import ModuleConfig, NetworkConfig
+from featcodec.networks.identity import ModuleConfig, NetworkConfig, check_text
 from featcodec.pictures.canvas import Canvas
+from featcodec.plf.strict_json import JsonProblem, decode_json
 
-__all__ = ["CodecConfig", "check_config"]
+__all__ = ["CodecConfig", "check_config", "check_texts"]
 
 FORMAT = 1
 LARGEST_NUMBER = 1 << 16  # of channels, pixels
+LONGEST_CLASS = 256  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class CodecConfig:
     @staticmethod
     def from_json(text: str) -> CodecConfig:
         """Reads the metadata of a codec file. Raises KeyError, TypeError or ValueError where it is wrong."""
-        raw: dict[str, Any] = json.loads(text)
+        raw = _object(text)
         if raw.pop("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
         network = family_named(raw["network"]["family"]).from_json(raw["network"])
@@ -62,17 +65,50 @@ class CodecConfig:
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
 
 
+def _object(text: str) -> dict[str, Any]:
+    try:
+        raw = decode_json(text.encode())
+    except JsonProblem as problem:
+        raise ValueError(str(problem)) from problem
+    if not isinstance(raw, dict):
+        raise TypeError(f"got {type(raw).__name__}, expected a JSON object")
+    return raw
+
+
 def check_config(config: CodecConfig) -> None:
     """Types and ranges, which JSON does not know; raises ValueError, or SplitError where no layer is cut."""
     numbers = {**asdict(config.widths), "size": config.size, "stride": config.stride}
     for name, value in {**numbers, "latent_stride": config.latent_stride}.items():
         if type(value) is not int or not 1 <= value <= LARGEST_NUMBER:
-            raise ValueError(f"{name}: got {value!r}, expected an integer from 1 to {LARGEST_NUMBER}")
+            raise ValueError(f"{name}: got {value!r:.80}, expected an integer from 1 to {LARGEST_NUMBER}")
     if config.stride % config.latent_stride:
         raise ValueError(f"stride: got {config.stride}, expected a multiple of {config.latent_stride}")
-    texts = config.name, config.description, config.network.digest
-    if not all(type(text) is str for text in texts):
-        raise ValueError("name, description and digest: expected text")
-    if not re.fullmatch(r"[a-z0-9._-]{1,63}", config.name):
-        raise ValueError(f"name: got {config.name!r}, expected 1 to 63 characters of a-z 0-9 . _ -")
-    family_named(config.network.family).check(config.network)
+    network = config.network
+    texts = {"description": config.description, "digest": network.digest}
+    check_texts(config.name, classes=network.classes or (), **texts)
+    if not re.fullmatch(r"[0-9a-f]{64}", network.digest):
+        raise ValueError(f"digest: got {network.digest!r:.80}, expected 64 hexadecimal digits")
+    family_named(network.family).check(network)
+
+
+def check_texts(name: object, *, classes: Sequence[object] = (), **texts: object) -> None:
+    """Type, length and characters of what a codec file says in words.
+
+    Args:
+        name: of the codec.
+        classes: class names by number.
+        texts: any others, by what messages call them.
+
+    Raises:
+        ValueError: says which one is wrong, and in what.
+
+    Example:
+        >>> check_texts("street", classes=("cat", "dog"), description="Of a street.")
+    """
+    check_text("name", name)
+    if not re.fullmatch(r"[a-z0-9._-]{1,63}", str(name)):
+        raise ValueError(f"name: got {name!r:.80}, expected 1 to 63 characters of a-z 0-9 . _ -")
+    for what, text in texts.items():
+        check_text(what, text)
+    for number, label in enumerate(classes):
+        check_text(f"class {number}", label, LONGEST_CLASS)

@@ -31,6 +31,7 @@ __all__ = ["PRECISION", "SymbolDecoder", "Tables", "encode_symbols", "ideal_bits
 PRECISION = 24  # bits of the frequencies
 ESCAPE_BITS = 20  # an escape stands for a whole number below 2^20
 LIMIT_ROWS = 1 << 16
+LIMIT_FREQUENCIES = 1 << 22  # of all rows: the coder makes models of them that take ten times their memory
 LIMIT_ENTRY = 1 << 20  # symbols with an entry lie between -2^20 and 2^20
 Ints = NDArray[np.int32]
 
@@ -45,7 +46,8 @@ class Tables:
         lows: (rows,) the symbol that entry 0 of each row stands for.
 
     Raises:
-        InputError: a row does not add up to 2^24 or holds a frequency below 1; other shapes or types.
+        InputError: a row does not add up to 2^24, holds a frequency below 1 or others than 0 beyond its size;
+            other shapes or types.
     """
 
     frequencies: Ints
@@ -64,6 +66,9 @@ class Tables:
             raise InputError(
                 f"tables: got {got}, expected int32 (rows, widest), (rows,), (rows,), 1 to 65536 rows"
             )
+        if self.frequencies.size > LIMIT_FREQUENCIES:
+            got_size = f"{self.frequencies.size:,} frequencies"
+            raise InputError(f"tables: got {got_size}, expected at most {LIMIT_FREQUENCIES:,}")
         for r, (size, low) in enumerate(zip(self.sizes.tolist(), self.lows.tolist(), strict=True)):
             if not 2 <= size <= shape[1]:
                 raise InputError(f"table {r}: got {size} frequencies, expected 2 to {shape[1]}")
@@ -73,6 +78,8 @@ class Tables:
                     f"table {r}: got {size} frequencies from {row.min()} adding up to "
                     f"{int(row.sum(dtype=np.int64))}, expected each from 1 up, adding up to {1 << PRECISION}"
                 )
+            if self.frequencies[r, size:].any():
+                raise InputError(f"table {r}: got frequencies beyond its {size}, expected zeros")
             if not -LIMIT_ENTRY < low <= LIMIT_ENTRY - size:
                 raise InputError(
                     f"table {r}: got symbols {low} to {low + size - 2}, expected them within {LIMIT_ENTRY}"

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
+from featcodec.codec.decode_memory import check_boxes_memory, check_decode_memory
 from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
+from featcodec.codec.network_words import missing
 from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes, inference
@@ -112,7 +114,7 @@ class FeatureCodec:
             InputError: the codec was made without it.
         """
         if self._network is None:
-            raise InputError(f"codec {self.name!r}: got no network, expected one to encode or detect with")
+            raise InputError(missing(self.file.config))
         return self._network
 
     @property
@@ -339,7 +341,7 @@ class FeatureCodec:
         stream = parse(data, limits=limits)
         header = stream.header
         geometry = Geometry(header.width, header.height, header.size, self.file.config.stride)
-        s = self.decode_symbols(stream, geometry)
+        s = self.decode_symbols(stream, geometry, limits=limits)
         return self.latents_of(s, header.quality_step)[None], geometry
 
     def latents_of(self, s: Symbols, step: int) -> Tensor:
@@ -347,7 +349,9 @@ class FeatureCodec:
         y_g = torch.from_numpy((s.y + s.mean).astype(np.float32))
         return y_g * self.file.inverse_gain(step)[:, None, None]
 
-    def decode_symbols(self, stream: Bitstream, geometry: Geometry) -> Symbols:
+    def decode_symbols(
+        self, stream: Bitstream, geometry: Geometry, *, limits: Limits = DEFAULT_LIMITS
+    ) -> Symbols:
         """The payload's symbols, checked against the file's hash; errors as `decode`."""
         config, header = self.file.config, stream.header
         if header.fingerprint != self.fingerprint:
@@ -363,6 +367,7 @@ class FeatureCodec:
                 f"header: got {shape[0]} x {shape[1]} latents, expected {expected[0]} x {expected[1]} for a "
                 f"{geometry.width} x {geometry.height} picture scaled to {geometry.size} px"
             )
+        check_decode_memory(config.widths, *shape, limits)
         z_shape = (config.widths.side, -(-shape[0] // 4), -(-shape[1] // 4))
         decoder = SymbolDecoder(stream.payload)
         z = decoder.decode(_channel_rows(z_shape), self._tables_z).reshape(z_shape)
@@ -403,6 +408,7 @@ class FeatureCodec:
         confidence: float | None = None,
         iou: float = 0.45,
         most: int = 300,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Boxes:
         """Features, or a ``.plf`` file, to boxes in pixels of the original photograph, best first.
 
@@ -412,12 +418,14 @@ class FeatureCodec:
             confidence: least score in [0, 1]; the codec's own, `confidence`, unless given.
             iou: overlap in [0, 1] above which the weaker of two boxes of a class goes.
             most: boxes at the most.
+            limits: what is refused as too large, before anything is allocated.
 
         Raises:
+            LimitError: the codec has so many classes that their scores would take too much memory.
             InputError: a tensor without geometry, or of a shape that the tail does not take.
         """
         if isinstance(features, bytes | bytearray):
-            features = self.decode(bytes(features))
+            features = self.decode(bytes(features), limits=limits)
         geometry = geometry if geometry is not None else getattr(features, "geometry", None)
         if geometry is None:
             raise InputError("detect: a plain tensor does not know its picture; give geometry=")
@@ -425,6 +433,8 @@ class FeatureCodec:
         if features.ndim != 4 or features.shape[:2] != (1, channels):
             raise InputError(f"detect: got features {tuple(features.shape)}, expected (1, {channels}, h, w)")
         f = features.as_subclass(torch.Tensor)
+        detector = self.detector
+        check_boxes_memory(detector.candidates(geometry), len(detector.classes), limits)
         return find_boxes(self.network, f, geometry, confidence=confidence, iou=iou, most=most)
 
 

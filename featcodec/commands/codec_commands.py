@@ -95,10 +95,11 @@ def detect(arguments: argparse.Namespace) -> int:
     source = _source(arguments, limits)
     ground = _ground(arguments, source, limits) if arguments.draw is not None else None
     with about(arguments.file):
+        _ = source.codec.detector  # without a network there is nothing to decode for
         features = source.codec.decode(source.data, limits=limits)
         if arguments.confidence is None:
             arguments.confidence = source.codec.confidence
-        boxes = source.codec.detect(features, confidence=arguments.confidence)
+        boxes = source.codec.detect(features, confidence=arguments.confidence, limits=limits)
     if ground is not None:
         _draw(arguments.draw, ground, boxes, source.header)
     if arguments.json:

@@ -13,7 +13,6 @@ does the work.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -26,9 +25,12 @@ from featcodec.commands import layers
 from featcodec.commands.fit_arguments import add_fit
 from featcodec.commands.options import MODEL, add_limits, add_max_pixels, minutes, path
 from featcodec.console import positive, run_command
+from featcodec.errors import InputError
+from featcodec.files import printable
 from featcodec.plf.bitstream import VERSION
 from featcodec.plf.header import quality_to_step
 from featcodec.plf.metadata import serialize_metadata
+from featcodec.plf.strict_json import JsonProblem, decode_json
 
 __all__ = ["main"]
 
@@ -319,12 +321,12 @@ _fraction.__name__ = "number"
 
 def _metadata(text: str) -> dict[str, object]:
     try:
-        metadata = json.loads(text)
+        metadata = decode_json(text.encode(errors="surrogateescape"))
         if not isinstance(metadata, dict):
             raise argparse.ArgumentTypeError(f"got {type(metadata).__name__}, expected a JSON object")
         serialize_metadata(metadata)  # for the format to say whether a .plf can hold it
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    except (JsonProblem, InputError) as error:
+        raise argparse.ArgumentTypeError(printable(str(error))) from error
     return metadata
 
 

@@ -24,6 +24,7 @@ _HELP = {
     "max_metadata": "most bytes of metadata",
     "max_sections": "most sections",
     "max_file": "largest file to read, in bytes",
+    "max_memory": "most bytes of memory that decoding may take",
 }
 
 

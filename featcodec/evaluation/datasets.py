@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from featcodec.errors import InputError
 from featcodec.evaluation.coco_json import read_labels
 from featcodec.evaluation.label_checks import check_boxes, check_classes
-from featcodec.files import list_pictures, printable
+from featcodec.files import is_file, list_pictures, printable
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.loading import upright_size
 
@@ -123,7 +123,7 @@ def find_picture(folder: Path, name: str) -> Path:
     """
     path = folder / name
     try:
-        if path.is_file():
+        if is_file(path):
             return path
     except OSError as error:  # too long to be a name
         raise InputError(f"{printable(path)}: {error.strerror}") from error

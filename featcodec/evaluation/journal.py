@@ -92,7 +92,8 @@ class Journal:
     def __init__(self, work: Path, about: str):
         folder = work / "journal"
         make_folder(str(folder), parents=True)
-        self.path = folder / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.jsonl"
+        key = hashlib.sha256(about.encode(errors="surrogateescape")).hexdigest()[:24]
+        self.path = folder / f"{key}.jsonl"
         self._done = self._load()
 
     def _load(self) -> dict[str, Record]:

@@ -199,7 +199,7 @@ def _told(images: Images, coco: object, task: object) -> str:
     if isinstance(images, str | os.PathLike):
         named = os.fspath(images)
     elif isinstance(images, Sequence):
-        named = hashlib.sha256("\n".join(map(str, images)).encode()).hexdigest()[:16]
+        named = hashlib.sha256("\n".join(map(str, images)).encode(errors="surrogateescape")).hexdigest()[:16]
     else:
         named = type(images).__name__
     return f"{named} {coco or ''} {task if isinstance(task, str) else getattr(task, '__qualname__', 'task')}"

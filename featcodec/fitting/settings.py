@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from featcodec.codec.config import check_texts
 from featcodec.errors import InputError, MissingExtraError
 from featcodec.files import read_file
 from featcodec.fitting.run import Options
@@ -74,6 +75,10 @@ class Settings(Options):
             raise InputError(f"start: got {self.start!r}, expected a codec or a list of them")
         if self.classes is not None and not _names(self.classes):
             raise InputError(f"classes: got {self.classes!r}, expected a list of names")
+        try:  # before a long fit, not when its codec is written
+            check_texts(self.name, classes=self.classes or (), description=self.description, model=self.model)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         channels_of(self.normalise)
 
     @property

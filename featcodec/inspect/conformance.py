@@ -16,7 +16,7 @@ from typing import Any
 from featcodec import __version__
 from featcodec.console import Progress, complain, show
 from featcodec.errors import FeatcodecError, InputError
-from featcodec.files import printable, read_file
+from featcodec.files import is_file, printable, read_file
 from featcodec.inspect.info import as_json
 from featcodec.inspect.report import check
 from featcodec.plf.bitstream import VERSION, Limits
@@ -65,7 +65,7 @@ def _manifest(folder: Path) -> dict[str, list[dict[str, Any]]]:
         InputError: there is none, or it is not one.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
             f"{printable(path)}: no such file, expected the folder of the conformance streams: "
             "plf conformance FOLDER (bitstreams/ of featcodec's repository)"

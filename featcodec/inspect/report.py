@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featcodec.console import about, read_input
-from featcodec.plf.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
+from featcodec.plf.bitstream import DEFAULT_LIMITS, MAGIC, Bitstream, Limits, Section, parse, sections
 
 __all__ = ["NAMES", "PREAMBLE", "Report", "check", "load"]
 
@@ -21,6 +21,7 @@ class Report:
     data: bytes
     stream: Bitstream
     sections: tuple[Section, ...]
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def size(self) -> int:
@@ -43,7 +44,7 @@ def check(path: str, data: bytes, limits: Limits) -> Report:
     Raises:
         BitstreamError: what is wrong with them.
     """
-    return Report(path, data, parse(data, limits=limits), sections(data, limits=limits))
+    return Report(path, data, parse(data, limits=limits), sections(data, limits=limits), limits)
 
 
 def load(path: str, limits: Limits) -> Report:

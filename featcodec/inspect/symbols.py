@@ -43,7 +43,8 @@ def decode(report: Report, codec: str | None = None) -> Decoded:
     header = report.stream.header
     decoder = zoo.decoder_for(header) if codec is None else _given(codec)
     geometry = Geometry(header.width, header.height, header.size, decoder.file.config.stride)
-    return Decoded(report, decoder, decoder.decode_symbols(report.stream, geometry), geometry)
+    symbols = decoder.decode_symbols(report.stream, geometry, limits=report.limits)
+    return Decoded(report, decoder, symbols, geometry)
 
 
 def decode_checked(report: Report, codec: str | None = None) -> Decoded:

@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import nn
 
-from featcodec.errors import CodecFileError, InputError, MissingExtraError
-from featcodec.networks.yolov5 import Scale, YOLOv5
-from featcodec.networks.yolov5_weights import read_state_dict, yolov5_from
+from featcodec.errors import InputError, MissingExtraError
+from featcodec.networks.families import FAMILIES
+from featcodec.networks.pickle_records import Unusable
+from featcodec.networks.weight_files import load_weights, read_state_dict, refusal
 
 __all__ = ["FORMS", "network_by_name"]
 
@@ -52,29 +52,37 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = _network(name).eval()
+        network = _network(name)
+        with _building(name):
+            network.eval()
     if weights is not None:
-        try:
-            network.load_state_dict(read_state_dict(weights))
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise CodecFileError(f"{os.fspath(weights)}: not the weights of {name}: {reason}") from error
+        load_weights(network, weights, name=name)
     return network
 
 
 def _network(name: str) -> nn.Module:
     kind, _, rest = name.partition(":")
-    scales: dict[str, Scale] = {f"yolov5{scale}": scale for scale in get_args(Scale)}
-    if name in scales:
-        return YOLOv5(scales[name])
+    for family in FAMILIES:
+        if name in family.members:
+            return family.make(name)
     if Path(name).suffix.lower() in _WEIGHTS:
-        return yolov5_from(name)
+        return _from_file(name)
     if not (kind and rest):
-        near = difflib.get_close_matches(name, scales, n=1)
+        near = difflib.get_close_matches(name, [m for family in FAMILIES for m in family.members], n=1)
         raise InputError(f"model: got {name!r}, expected {', '.join(near) or FORMS}")
     if kind == "torchvision":
         return _torchvision(rest)
     return _timm(rest) if kind == "timm" else _own(kind, rest)
+
+
+def _from_file(path: str) -> nn.Module:
+    """A network of the family whose weights a file holds; the first family says what is wrong with others."""
+    tensors = read_state_dict(path)
+    family = next((f for f in FAMILIES if f.recognises(tensors)), FAMILIES[0])
+    try:
+        return family.from_tensors(tensors)
+    except Unusable as error:
+        raise refusal(path, str(error)) from error
 
 
 def _torchvision(name: str) -> nn.Module:
@@ -122,8 +130,12 @@ def _building(name: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, too: it would end the program, and say nothing
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        if isinstance(error, SystemExit):
+            reason = f"it asked to exit with {error.code!r}, expected it to give a torch.nn.Module"
         raise InputError(f"{name}: {reason}") from error
 
 

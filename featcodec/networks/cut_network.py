@@ -54,6 +54,10 @@ class DetectorHead(Protocol):
     @property
     def confidence(self) -> float: ...
 
+    def candidates(self, geometry: Geometry) -> int:
+        """Boxes that the network looks at on a canvas, good or not."""
+        ...
+
     def rows(self, outputs: Any) -> Tensor:
         """What the tail returned to (B, N, 5 + classes): cx, cy, w, h in pixels of the canvas, objectness and
         class scores in [0, 1]."""

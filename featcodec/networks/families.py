@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from featcodec.errors import CodecFileError
 from featcodec.networks.cut_network import CutNetwork
@@ -46,15 +47,26 @@ class Family(Protocol):
     Attributes:
         name: as in a codec file.
         members: names by which a user can ask for a network of it, such as ``"yolov5s"``.
+        embeds: whether a codec file can hold a network of it.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def members(self) -> tuple[str, ...]: ...
+    @property
+    def embeds(self) -> bool: ...
 
     def owns(self, network: object) -> bool:
         """Whether the network is one of the family."""
+        ...
+
+    def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether these are weights of the family, by the names of some."""
+        ...
+
+    def from_tensors(self, tensors: Mapping[str, Tensor]) -> nn.Module:
+        """The network whose weights these are, from somebody's file; raises `Unusable` if of none."""
         ...
 
     def make(self, member: str) -> nn.Module:
@@ -73,8 +85,12 @@ class Family(Protocol):
         """Types and ranges of what a codec file says; raises ValueError or SplitError."""
         ...
 
-    def build(self, config: Any) -> nn.Module:
-        """The network without weights, on the meta device; raises CodecFileError if its owner brings it."""
+    def kind(self, network: Any) -> str:
+        """A network in words, as `NetworkConfig.kind` has them: for who brought another one than that."""
+        ...
+
+    def restore(self, config: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
+        """The network whose tensors a codec file holds; raises `Unusable` if they are not its own."""
         ...
 
     def cut(self, network: Any, config: Any, canvas: Canvas) -> CutNetwork:

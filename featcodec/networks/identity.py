@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["ModuleConfig", "NetworkConfig", "network_digest", "update_digest"]
+__all__ = ["ModuleConfig", "NetworkConfig", "check_text", "network_digest", "update_digest"]
+
+LONGEST_TEXT = 1024  # characters of a description, a model, a layer
 
 Channels = tuple[float, float, float]
 
@@ -36,6 +38,12 @@ class NetworkConfig:
     def __str__(self) -> str:
         return f"{self.family}{self.scale}"
 
+    @property
+    def kind(self) -> str:
+        """The network in words, such as ``"yolov5s of 80 classes"``."""
+        count = len(self.classes)
+        return f"{self} of {count:,} class{'' if count == 1 else 'es'}"
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
@@ -61,8 +69,27 @@ class ModuleConfig:
         """None: what the network tells apart, if anything, only its owner knows."""
         return None
 
+    @property
+    def kind(self) -> str:
+        """The network in words."""
+        return self.model
+
     def __str__(self) -> str:
         return self.model
+
+
+def check_text(name: str, text: object, longest: int = LONGEST_TEXT) -> None:
+    """Type, length and encoding of a text in a codec file, which a message or a drawing may show one day.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    if type(text) is not str:
+        raise ValueError(f"{name}: got {type(text).__name__}, expected text")
+    if len(text) > longest:
+        raise ValueError(f"{name}: got {len(text):,} characters, expected at most {longest:,}")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError(f"{name}: got half of a surrogate pair, expected Unicode text")
 
 
 def network_digest(network: nn.Module) -> str:

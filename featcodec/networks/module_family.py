@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from featcodec.errors import CodecFileError, InputError, SplitError
+from featcodec.errors import InputError, SplitError
 from featcodec.networks.cut_network import CrossingTensor
-from featcodec.networks.identity import ModuleConfig, network_digest
+from featcodec.networks.identity import ModuleConfig, check_text, network_digest
+from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.split import Cut, split
 from featcodec.pictures.canvas import Canvas
 
@@ -76,12 +78,23 @@ class ModuleFamily:
 
     name = "module"
     members: tuple[str, ...] = ()
+    embeds = False
 
     def owns(self, network: object) -> bool:  # noqa: ARG002
         return True
 
+    def recognises(self, tensors: Mapping[str, Tensor]) -> bool:  # noqa: ARG002
+        return False
+
+    def from_tensors(self, tensors: Mapping[str, Tensor]) -> nn.Module:
+        raise Unusable(f"got {len(tensors)} tensors, expected those of a network that featcodec knows")
+
     def make(self, member: str) -> nn.Module:
         raise InputError(f"model: got {member!r}, which names no network")
+
+    def kind(self, network: nn.Module) -> str:
+        count = sum(p.numel() for p in network.parameters())
+        return f"{type(network).__name__} of {count:,} parameters"
 
     def describe(self, network: nn.Module, wish: Any) -> ModuleConfig:
         digest = network_digest(network)
@@ -91,19 +104,16 @@ class ModuleFamily:
         return ModuleConfig(**{**raw, "mean": tuple(raw["mean"]), "deviation": tuple(raw["deviation"])})
 
     def check(self, config: ModuleConfig) -> None:
-        if type(config.model) is not str or type(config.at) is not str:
-            raise ValueError("model and at: expected text")
+        check_text("model", config.model)
+        check_text("at", config.at)
         for name, values in (("mean", config.mean), ("deviation", config.deviation)):
             if len(values) != 3 or not all(type(v) is float and math.isfinite(v) for v in values):
-                raise ValueError(f"{name}: got {values!r}, expected three numbers")
+                raise ValueError(f"{name}: got {values!r:.80}, expected three numbers")
         if min(config.deviation) <= 0:
             raise ValueError(f"deviation: got {config.deviation!r}, expected numbers above 0")
 
-    def build(self, config: ModuleConfig) -> nn.Module:
-        raise CodecFileError(
-            f"comes without its network: give {config.model} with the weights "
-            "it was fitted to, with featcodec.load(CODEC, network=...) or --network"
-        )
+    def restore(self, config: ModuleConfig, tensors: Mapping[str, Tensor]) -> nn.Module:
+        raise Unusable(f"got {len(tensors)} tensors of {config.model}, expected none: its owner brings it")
 
     def cut(self, network: nn.Module, config: ModuleConfig, canvas: Canvas) -> ModuleCut:
         """Examines the network with noise of a canvas's longest side; the stride has to be whole."""

@@ -17,6 +17,10 @@ from typing import Any
 __all__ = ["BIG", "Global", "Machine", "Object", "Record", "Storage", "Unusable", "short"]
 
 BIG = 2**62  # sizes and strides below this fit the 64-bit integers of PyTorch
+MAX_OPCODES = (
+    2**19
+)  # half a second; YOLOv5x as a pickled module needs 83,000, with its average and optimizer 250,000
+_MAX_TEXT = 1024  # characters of a global's or a storage's name, which the memo can repeat at two bytes each
 
 
 class Unusable(Exception):
@@ -102,7 +106,9 @@ class Machine:
     def run(self, pickle: bytes) -> object:
         """Interpret a whole pickle and return what it leaves on the stack."""
         try:
-            for opcode, arg, _ in pickletools.genops(pickle):
+            for number, (opcode, arg, _) in enumerate(pickletools.genops(pickle)):
+                if number >= MAX_OPCODES:
+                    raise Unusable(f"data.pkl: got more opcodes than the {MAX_OPCODES:,} expected at most")
                 if opcode.name in _ATOMS:
                     self.stack.append(arg)
                 elif opcode.name in _FRESH:
@@ -128,9 +134,13 @@ class Machine:
                 self.memo[len(self.memo)] = stack[-1]
             case "POP":
                 pop()
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                items = [pop() for _ in range(int(opcode[-1]))]
-                stack.append(tuple(reversed(items)))
+            case "TUPLE1":
+                stack[-1] = (stack[-1],)
+            case "TUPLE2" | "TUPLE3":
+                count = int(opcode[-1])
+                if len(stack) < count:
+                    raise LookupError
+                stack[-count:] = [tuple(stack[-count:])]
             case "APPEND":
                 item = pop()
                 _extend(stack[-1], [item])
@@ -163,12 +173,12 @@ class Machine:
         match opcode:
             case "GLOBAL":
                 module, _, name = arg.partition(" ")
-                stack.append(Global(module, name))
+                stack.append(_global(module, name))
             case "STACK_GLOBAL":
                 name, module = pop(), pop()
                 if not (isinstance(module, str) and isinstance(name, str)):
                     raise Unusable("damaged pickle: a global that is not named by text")
-                stack.append(Global(module, name))
+                stack.append(_global(module, name))
             case "REDUCE" | "NEWOBJ":
                 args, made_by = pop(), pop()
                 stack.append(_called(made_by, args))
@@ -199,6 +209,12 @@ def _update(target: object, items: list[Any]) -> None:
         target.update((key, value) for key, value in pairs if isinstance(key, str))
 
 
+def _global(module: str, name: str) -> Global:
+    if len(module) + len(name) > _MAX_TEXT:
+        raise Unusable(f"damaged pickle: a global of more than {_MAX_TEXT:,} characters: {short(name)}")
+    return Global(module, name)
+
+
 def _called(made_by: object, args: object) -> object:
     """Return the record of a call; the few calls that checkpoints are made of give what they stand for."""
     match str(made_by) if isinstance(made_by, Global) else "", args:
@@ -219,7 +235,9 @@ def _called(made_by: object, args: object) -> object:
 
 def _storage(identity: object) -> Storage:
     match identity:
-        case ("storage", Global() as kind, str(key), _, int(length)) if 0 <= length < BIG:
+        case ("storage", Global() as kind, str(key), _, int(length)) if (
+            0 <= length < BIG and len(key) <= _MAX_TEXT
+        ):
             return Storage(str(kind), key, length)
         case _:
             raise Unusable("damaged pickle: a persistent id that is not a storage of PyTorch")

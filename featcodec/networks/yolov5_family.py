@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -13,11 +14,14 @@ from featcodec.errors import InputError, SplitError
 from featcodec.networks.coco import COCO
 from featcodec.networks.cut_network import CrossingTensor
 from featcodec.networks.identity import NetworkConfig, network_digest
-from featcodec.networks.yolov5 import Detect, Scale, YOLOv5
+from featcodec.networks.yolov5 import ANCHORS, STRIDES, Detect, Scale, YOLOv5
+from featcodec.networks.yolov5_weights import MARKER, yolov5_by_shapes, yolov5_of
 from featcodec.pictures.canvas import Canvas
+from featcodec.pictures.geometry import Geometry
 
 __all__ = ["YOLOv5Cut", "YOLOv5Family", "crossing_layers"]
 
+MOST_CLASSES = 1 << 12  # of a codec file
 LAST_CUT = 23  # layer 24 is the head that reads 17, 20 and 23
 
 
@@ -145,6 +149,10 @@ class YOLOv5Head:
     def _detect(self) -> Detect:
         return self.cut.network.detect
 
+    def candidates(self, geometry: Geometry) -> int:
+        anchors = len(ANCHORS[0])
+        return sum(anchors * (geometry.canvas_height // s) * (geometry.canvas_width // s) for s in STRIDES)
+
     def rows(self, outputs: list[Tensor]) -> Tensor:
         return self._detect.decode(outputs)
 
@@ -164,9 +172,16 @@ class YOLOv5Family:
 
     name = "yolov5"
     members = tuple(f"yolov5{scale}" for scale in get_args(Scale))
+    embeds = True
 
     def owns(self, network: object) -> bool:
         return isinstance(network, YOLOv5)
+
+    def recognises(self, tensors: Mapping[str, Tensor]) -> bool:
+        return any(name.endswith(MARKER) for name in tensors)
+
+    def from_tensors(self, tensors: Mapping[str, Tensor]) -> YOLOv5:
+        return yolov5_by_shapes(tensors)
 
     def make(self, member: str) -> YOLOv5:
         scales: dict[str, Scale] = {f"yolov5{scale}": scale for scale in get_args(Scale)}
@@ -185,22 +200,25 @@ class YOLOv5Family:
     def from_json(self, raw: dict[str, Any]) -> NetworkConfig:
         return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
 
+    def kind(self, network: YOLOv5) -> str:
+        return NetworkConfig(self.name, network.scale, ("",) * network.classes, 0, "").kind
+
     def check(self, config: NetworkConfig) -> None:
+        if not 1 <= len(config.classes) <= MOST_CLASSES:
+            got = f"{len(config.classes):,} classes"
+            raise ValueError(f"classes: got {got}, expected at least one class and at most {MOST_CLASSES:,}")
         if config.scale not in get_args(Scale):
-            raise ValueError(f"network: got {config.family!r} {config.scale!r}, expected a known one")
+            raise ValueError(f"network: got {config.family} {config.scale!r:.40}, expected a known one")
         if type(config.confidence) is not float or not 0 < config.confidence < 1:
-            raise ValueError(f"confidence: got {config.confidence!r}, expected a number between 0 and 1")
+            raise ValueError(f"confidence: got {config.confidence!r:.40}, expected a number between 0 and 1")
         if type(config.at) is not int or len(crossing_layers(config.at)) != 1:
             raise ValueError(
-                f"network: got a cut at {config.at!r}, expected a layer where one tensor crosses"
+                f"network: got a cut at {config.at!r:.40}, expected a layer where one tensor crosses"
             )
-        if not config.classes or not all(type(name) is str for name in config.classes):
-            raise ValueError("classes: expected text, and at least one class")
 
-    def build(self, config: NetworkConfig) -> YOLOv5:
+    def restore(self, config: NetworkConfig, tensors: Mapping[str, Tensor]) -> YOLOv5:
         scales = {scale: scale for scale in get_args(Scale)}
-        with torch.device("meta"):
-            return YOLOv5(scales[config.scale], classes=len(config.classes))
+        return yolov5_of(scales[config.scale], len(config.classes), tensors)
 
     def cut(self, network: YOLOv5, config: NetworkConfig, canvas: Canvas) -> YOLOv5Cut:
         _check_single(config.at)

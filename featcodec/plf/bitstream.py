@@ -67,6 +67,7 @@ class Limits:
         max_metadata: bytes of the ``m`` section; the format itself allows no more than 65,536.
         max_sections: sections of any kind.
         max_file: bytes of the whole file, sections unknown to this release included.
+        max_memory: bytes that decoding may take, worked out from the latents' size and the codec's channels.
     """
 
     max_pixels: int = 2**28
@@ -75,6 +76,7 @@ class Limits:
     max_metadata: int = MAX_METADATA
     max_sections: int = 64
     max_file: int = 2**20
+    max_memory: int = 2**29
 
 
 DEFAULT_LIMITS = Limits()

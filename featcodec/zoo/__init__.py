@@ -11,6 +11,7 @@ from torch import nn
 from featcodec.codec.codec_file import CodecFile, network_of
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
+from featcodec.files import is_file
 from featcodec.plf.header import Header
 
 __all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path", "remember"]
@@ -67,8 +68,8 @@ def _read(codec: str | Path) -> CodecFile:
     """A codec's file, by name or path; errors as `load`."""
     if isinstance(codec, str) and codec in names():
         return _embedded_file(codec)
-    if isinstance(codec, str) and not Path(codec).suffix and not Path(codec).is_file():
-        raise InputError(f"codec: got {codec!r}, expected a path or one of {', '.join(names())}")
+    if isinstance(codec, str) and not Path(codec).suffix and not is_file(codec):
+        raise InputError(f"codec: got {codec!r:.80}, expected a path or one of {', '.join(names())}")
     return CodecFile.load(codec)
 
 

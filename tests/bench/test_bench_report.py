@@ -104,7 +104,7 @@ def small():
     )
 
 
-EVIL = '<img src=x onerror=alert(1)>|*`\x1b[31m\n& "quoted" $x^2$'
+EVIL = '<img src=x onerror=alert(1)>|*`\x1b[31m\n& "quoted" $x^2$ \udcff'
 
 
 def evil():
@@ -422,6 +422,7 @@ class Tags(HTMLParser):
 
 def test_a_page_asks_nothing_of_the_network_and_shows_texts_as_texts():
     page = to_html(evil(), photographs())
+    assert page.encode().count(b"\\udcff") > 5  # a byte that is no text, escaped
     tags = Tags(page).tags
     for _, attributes in tags:
         for name in {"src", "srcset", "href", "data", "action"} & set(attributes):

@@ -294,11 +294,16 @@ def test_tables_that_contradict_themselves_are_refused(changed: dict[str, Ints],
         stored(**changed)
 
 
-def test_what_lies_beyond_a_row_s_size_does_not_matter() -> None:
+def test_what_lies_beyond_a_row_s_size_is_zero() -> None:
     good = stored()
-    other = replace(good, frequencies=np.where(good.frequencies == 0, 77, good.frequencies))
-    part = (ints([0, -1, 1]), ints([0, 1, 0]))
-    assert encode_symbols([(*part, good)]) == encode_symbols([(*part, other)])
+    with pytest.raises(InputError, match=r"table 1: got frequencies beyond its 2, expected zeros"):
+        replace(good, frequencies=np.where(good.frequencies == 0, 77, good.frequencies))
+
+
+def test_the_frequencies_of_all_rows_together_are_bounded() -> None:
+    wide = np.zeros((5, 1 << 20), np.int32)
+    with pytest.raises(InputError, match="got 5,242,880 frequencies, expected at most 4,194,304"):
+        Tables(wide, ints([2] * 5), ints([0] * 5))
 
 
 # ---- damage

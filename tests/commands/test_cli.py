@@ -25,6 +25,7 @@ from featcodec.commands import bench as bench_cli
 from featcodec.commands import codec_commands as commands
 from featcodec.commands import folders as batch
 from featcodec.commands.main import main
+from featcodec.commands.plf import main as plf
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.drawing import CANVAS_PIXELS, canvas, draw_boxes
 from featcodec.plf.bitstream import parse, serialize
@@ -256,6 +257,7 @@ class TestDecode:
             ("--max-payload", 3, "section D"),
             ("--max-sections", 1, "got 2 sections"),
             ("--max-file", 60, "file: got "),
+            ("--max-memory", 2**20, "decoding 20 x 26 latents of 64 channels and 64 features: would take"),
         ],
     )
     def test_every_limit_has_an_option(self, command, option, limit, what, capsys):
@@ -408,6 +410,9 @@ class TestBadInput:
         [
             ("nowhere", "codec: got 'nowhere', expected a path or one of street, street-open"),
             ("missing.safetensors", "missing.safetensors: No such file or directory"),
+            ("n" * 256, "codec: got 'nnn"),
+            ("n\0n", r"codec: got 'n\x00n', expected a path or one of street"),
+            ("n" * 256 + ".safetensors", "n" * 256 + ".safetensors: File name too long"),
             ("photo.jpg", "photo.jpg: expected a featcodec codec file"),
         ],
     )
@@ -429,6 +434,93 @@ class TestBadInput:
         assert main(["encode", "odd.jpg", "-o", "odd.plf"]) == 0
         assert capsys.readouterr().err == ""
         assert not recwarn.list
+
+
+# what no file can be called, or what is none; the last is a byte that is no text, as the shell hands it over
+ODD_PATHS = ("n" * 256, "n" * 5000, "a\0b", "photo.jpg/x", "missing/x", "\udcff")
+PATH_ARGUMENTS = {
+    "image": "encode @ -o b.plf",
+    "network": "encode photo.jpg -o b.plf --network @.pt",
+    "code": "encode photo.jpg -o b.plf --network @:net",
+    "weights": "encode photo.jpg -o b.plf --network yolov5n --weights @",
+    "file": "decode @ -o b.npy",
+    "codec": "decode photo.plf -o b.npy --codec @",
+    "codec file": "decode photo.plf -o b.npy --codec @.safetensors",
+    "output": "decode photo.plf -o @/b.npy",
+    "photograph": "detect photo.plf --draw b.png --on @",
+    "drawing": "detect photo.plf --draw @/b.png",
+    "layers": "layers yolov5n --weights @",
+    "fit": "fit yolov5n --at 4 --images @ -o c.safetensors --steps 1",
+    "training": "attack street --train @ --eval . --work w",
+    "evaluation": "attack street --train . --eval @ --work w",
+}
+
+
+@pytest.mark.usefixtures("here")
+class TestOddPaths:
+    @pytest.mark.parametrize("odd", ODD_PATHS, ids=["256", "5000", "null", "a file", "missing", "no text"])
+    @pytest.mark.parametrize("arguments", PATH_ARGUMENTS.values(), ids=PATH_ARGUMENTS.keys())
+    def test_every_argument_that_is_a_path_ends_with_one_line(self, arguments, odd, capsys):
+        line = fails(capsys, *(part.replace("@", odd) for part in arguments.split()))
+        assert line.isprintable()
+
+    @pytest.mark.parametrize("odd", ODD_PATHS, ids=["256", "5000", "null", "a file", "missing", "no text"])
+    def test_so_does_every_one_of_plf_and_of_the_bench(self, odd, capsys):
+        coco = {
+            "images": [{"id": 1, "file_name": "a.jpg", "width": 96, "height": 96}],
+            "annotations": [],
+            "categories": [{"id": 1, "name": "person"}],
+        }
+        Path("coco.json").write_text(json.dumps(coco))
+        for command in (
+            "info @",
+            "verify @",
+            "map @ -o b.png",
+            "dump @",
+            "diff @ photo.plf",
+            "conformance @",
+        ):
+            assert plf([part.replace("@", odd) for part in command.split()]) in (1, 2), command
+            assert capsys.readouterr().err.count("\n") == 1, command
+        for options in ("--data @ --images .", "--data coco.json --images @", "--html @/a.html"):
+            assert bench_cli.main([part.replace("@", odd) for part in options.split()]) == 1, options
+            assert capsys.readouterr().err.count("\n") == 1, options
+
+    def test_names_that_are_no_text_work(self, jpeg, capsys):
+        Path("\udcff.jpg").write_bytes(jpeg)
+        assert main(["encode", "\udcff.jpg", "-o", "\udcfe.plf", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["file"] == "\udcff.jpg"
+        assert main(["detect", "\udcfe.plf", "--draw", "\udcff.png"]) == 0
+        assert plf(["info", "\udcfe.plf"]) == 0
+        assert Path("\udcff.png").is_file()
+        capsys.readouterr()
+
+
+@pytest.mark.usefixtures("here")
+class TestMetadata:
+    @pytest.mark.parametrize(
+        ("text", "got"),
+        [
+            ('{"a": 1, "a": 2}', "got key 'a' twice, expected unique keys"),
+            ('{"b": {"a": 1, "a": 1}}', "got key 'a' twice"),
+            ('{"a": NaN}', "got NaN, expected a JSON number"),
+            ('{"a": -Infinity}', "got -Infinity, expected a JSON number"),
+            ('{"a": 1e999}', "got number 1e999"),
+            ('{"a": 9007199254740992}', "expected one within 2**53 - 1"),
+            ('{"a": "\\ud800"}', "half of a surrogate pair"),
+            ('{"a": "\udcff"}', "expected UTF-8"),
+            ("{1: 2}", "expected JSON"),
+            ("[1]", "got list, expected a JSON object"),
+            ("[" * 100_000, "level 33 of nesting"),
+        ],
+    )
+    def test_what_a_file_cannot_hold_is_refused_by_name(self, text, got, capsys):
+        with pytest.raises(SystemExit) as ended:
+            main(["encode", "photo.jpg", "-o", "a.plf", "--metadata", text])
+        assert ended.value.code == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("featcodec encode: error: argument --metadata: ")
+        assert got in error
 
 
 @pytest.mark.usefixtures("here")

@@ -275,5 +275,7 @@ def test_a_codec_without_its_network_decodes_but_does_not_encode() -> None:
     report = check("a.plf", sample(), Limits())
     decoder = decode(report, codec_option()[1]).codec
     assert decoder.decode(sample()).shape == coder().decode(sample()).shape
-    with pytest.raises(featcodec.InputError, match=r"codec 'small-0': got no network, expected one"):
+    with pytest.raises(
+        featcodec.InputError, match=r"codec 'small-0' comes without its network: give yolov5n"
+    ):
         decoder.encode(picture())

@@ -23,8 +23,9 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from featcodec.errors import CodecFileError
+from featcodec.networks.weight_files import read_state_dict
 from featcodec.networks.yolov5 import YOLOv5
-from featcodec.networks.yolov5_weights import read_state_dict, yolov5_from
+from featcodec.networks.yolov5_weights import yolov5_from
 
 SHARED = Path(os.environ.get("FEATCODEC_SHARED", Path(__file__).parents[3] / "shared"))
 WEIGHTS = SHARED / "weights"

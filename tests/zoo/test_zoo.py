@@ -41,7 +41,7 @@ class TestBrought:
         assert featcodec.zoo.path(name).stat().st_size < 6_000_000
 
     def test_without_its_network_it_says_how_to_bring_it(self, name, capsys, tmp_path):
-        with pytest.raises(featcodec.CodecFileError, match=r"the yolov5s that it was fitted to.*network="):
+        with pytest.raises(featcodec.CodecFileError, match=r"yolov5s of 80 classes with .*network="):
             featcodec.load(name)
         assert main(["encode", ASTRONAUT, "--codec", name, "-o", str(tmp_path / "a.plf")]) == 1
         complaint = capsys.readouterr().err
@@ -49,7 +49,8 @@ class TestBrought:
         assert complaint.count("\n") == 1
 
     def test_another_network_is_refused(self, name):
-        with pytest.raises(featcodec.CodecFileError, match="a network with digest"):
+        told = "got yolov5s of 80 classes with random weights, expected yolov5s of 80 classes with the"
+        with pytest.raises(featcodec.CodecFileError, match=rf"{told} weights .*; give its weights file"):
             featcodec.load(name, network=network_by_name("yolov5s"))
 
     def test_its_files_are_decoded_without_the_network(self, name, capsys, tmp_path):
@@ -63,7 +64,10 @@ class TestBrought:
         path.write_bytes(data)
         assert main(["decode", str(path), "-o", str(tmp_path / "a.npy")]) == 0
         assert main(["detect", str(path)]) == 1
-        assert "got no network" in capsys.readouterr().err
+        complaint = capsys.readouterr().err
+        assert "comes without its network: give yolov5s of 80 classes" in complaint
+        assert "--network" in complaint
+        assert complaint.count("\n") == 1
 
     @needs_weights
     def test_with_the_official_weights_it_finds_the_astronaut(self, name, capsys, tmp_path):

@@ -1,0 +1,55 @@
+"""No mutant of a codec file gets anything out of the library but a codec that works or an error of ours."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from codec_mutants import KINDS, network, sound
+
+from featcodec.codec.codec_file import CodecFile, network_of
+from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.errors import BitstreamError, CodecFileError, InputError
+
+MAX_SECONDS = 2.0  # of the processor; a sound file takes 0.1, and whatever is refused less than one
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+
+
+def used(path) -> str:
+    """Load a file and do everything with it that can be done."""
+    try:
+        file = CodecFile.load(path)
+        codec = FeatureCodec(file, network_of(file, None))
+        codec.detect(codec.encode(PICTURE, quality=8), confidence=0.0)
+    except (CodecFileError, InputError, BitstreamError) as error:
+        if "\n" in str(error) or len(str(error)) > 800:
+            raise AssertionError(f"not one short line: {error}") from error
+        return type(error).__name__
+    return "worked"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mutant_works_or_ends_with_a_named_error_in_bounded_time(kind, tmp_path):
+    network()
+    make, count = KINDS[kind]
+    path, outcomes = tmp_path / "c.safetensors", Counter()
+    for number in range(count):
+        path.write_bytes(make(random.Random(f"{kind} {number}")))
+        start = time.process_time()
+        try:
+            outcomes[used(path)] += 1
+        except Exception as error:
+            raise AssertionError(f"{kind} {number}: {type(error).__name__}: {error}") from error
+        assert time.process_time() - start < MAX_SECONDS, f"{kind} {number}"
+    assert outcomes["CodecFileError"] > count // 4, outcomes
+    if kind == "numbers":  # else the network's digest, or a check, finds nearly all
+        assert outcomes["worked"] > 0, outcomes
+
+
+def test_the_file_that_the_mutants_are_made_of_works(tmp_path):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(sound())
+    assert used(path) == "worked"
