@@ -10,9 +10,9 @@ network.*               float16   the network that was cut, unless its owner bri
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,11 +35,14 @@ from featcodec.codec.transforms import (
     Widths,
     exact_carriers,
 )
-from featcodec.errors import CodecFileError, FeatcodecError
+from featcodec.errors import CodecFileError, FeatcodecError, InputError
 from featcodec.files import read_file, write_atomic
+from featcodec.networks.modules import frozen_copy, plain_module
 from featcodec.networks.picture_cut import PictureCut, cut_pictures
+from featcodec.networks.torch_state import inference
 from featcodec.networks.yolov5 import YOLOv5
 from featcodec.networks.yolov5_split import Split, split
+from featcodec.networks.yolov5_weights import yolov5_from
 
 __all__ = ["CodecConfig", "CodecFile", "ModuleConfig", "NetworkConfig", "network_digest", "network_of"]
 
@@ -54,6 +57,9 @@ class CodecFile:
 
     config: CodecConfig
     tensors: Mapping[str, Tensor]
+
+    def __reduce__(self) -> tuple[type[CodecFile], tuple[CodecConfig, Mapping[str, Tensor]]]:
+        return CodecFile, (self.config, self.tensors)  # what is made of them is made again where it is needed
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -127,6 +133,7 @@ class CodecFile:
         mixed = gains[low] if rest == 0 else (gains[low] * (32 - rest) + gains[low + 1] * rest) / 32
         return mixed.float()
 
+    @inference()
     def _module(self, prefix: str, build: Callable[[int, int, int], nn.Module], *widths: int) -> nn.Module:
         state = {k.removeprefix(prefix): v.float() for k, v in self.tensors.items() if k.startswith(prefix)}
         with torch.device("meta"):  # a file that asks for huge layers fails when it does not bring them
@@ -139,6 +146,7 @@ class CodecFile:
         parts = (self.tensors[f"{name}.{part}"].numpy() for part in ("frequencies", "sizes", "lows"))
         return Tables(*parts)
 
+    @inference()
     def check(self) -> CodecFile:
         """Builds everything once: a bad file fails when it is read or written, not amid a picture.
 
@@ -165,6 +173,7 @@ class CodecFile:
         write_atomic(path, data)
 
     @staticmethod
+    @inference()
     def load(path: str | Path) -> CodecFile:
         """Reads a codec file.
 
@@ -213,22 +222,29 @@ _TYPES = {
 }
 
 
-def network_of(file: CodecFile, network: nn.Module | None) -> Split | PictureCut:
+@inference()
+def network_of(file: CodecFile, network: object) -> Split | PictureCut:
     """The network that the codec was fitted to, cut: from the file, or the one given, checked by its digest.
+
+    Args:
+        file: of the codec.
+        network: the network; a file of YOLOv5's weights; None for the one in the codec file.
 
     Raises:
         CodecFileError: neither the file nor the caller brings the network, or it is another one.
+        InputError: what is given is no network.
     """
     config = file.config.network
-    if network is None:
-        network = _stored_network(file)
-    digest = network_digest(network)
+    given = _stored_network(file) if network is None else _given_network(config, network)
+    digest = network_digest(given)
     if digest != config.digest:
+        coarse = any(p.dtype == torch.bfloat16 for p in given.parameters())
+        why = " (in bfloat16, which keeps less of each weight than a digest covers)" if coarse else ""
         raise CodecFileError(
-            f"codec {file.config.name!r}: got a network with digest {digest[:16]}, "
+            f"codec {file.config.name!r}: got a network with digest {digest[:16]}{why}, "
             f"expected {config.digest[:16]}"
         )
-    cut = _cut(file.config, network)
+    cut = _cut(file.config, given)
     got, expected = cut.features(), (file.config.widths.features, file.config.latent_stride // 2)
     if got != expected:
         raise CodecFileError(
@@ -261,9 +277,20 @@ def _stored_network(file: CodecFile) -> YOLOv5:
     return network
 
 
+def _given_network(config: NetworkConfig | ModuleConfig, network: object) -> nn.Module:
+    if not isinstance(network, str | os.PathLike):
+        return plain_module(network)
+    if isinstance(config, NetworkConfig):
+        return yolov5_from(network)
+    raise InputError(
+        f"network: got the path {os.fspath(network)}, expected the network itself: {config.model} as a "
+        "torch.nn.Module, with its weights loaded"
+    )
+
+
 def _cut(config: CodecConfig, network: nn.Module) -> Split | PictureCut:
     about = config.network
-    own = copy.deepcopy(network).eval().requires_grad_(False)
+    own = frozen_copy(network)
     if isinstance(about, ModuleConfig):
         own = own.to(memory_format=torch.channels_last)
         side = -(-config.size // config.stride) * config.stride
@@ -274,11 +301,20 @@ def _cut(config: CodecConfig, network: nn.Module) -> Split | PictureCut:
 
 
 def network_digest(network: nn.Module) -> str:
-    """SHA-256 over a network's weights as float16, hexadecimal; the same for fp16 and fp32 copies."""
+    """SHA-256 over a network's weights, in float32 and then as float16, hexadecimal.
+
+    The same for a network and its float16 copy. Of one in float64 or bfloat16 it is that of its float32 copy,
+    which is what a codec works with; a float32 network's copy in bfloat16 has other weights, and another digest.
+
+    Raises:
+        InputError: the network is on the meta device, and has no weights.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
-        if value.is_floating_point():
-            _update(digest, name, value.half())
+        if isinstance(value, Tensor) and value.is_floating_point():
+            if value.is_meta:
+                raise InputError(f"network: got {name} on the meta device, expected weights")
+            _update(digest, name, value.float().half())
     return digest.hexdigest()
 
 

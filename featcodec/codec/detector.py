@@ -5,13 +5,11 @@ photograph ─canvas─▶ x, geometry ─features─▶ f ─boxes─▶ Boxes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from featcodec.networks.torch_state import inference
 from featcodec.networks.yolov5_split import Split
 from featcodec.pictures.boxes import Boxes, suppress
 from featcodec.pictures.geometry import Geometry
@@ -19,13 +17,6 @@ from featcodec.pictures.loading import ImageLike, load_image
 from featcodec.plf.bitstream import DEFAULT_LIMITS
 
 __all__ = ["Detector", "inference"]
-
-
-@contextmanager
-def inference() -> Iterator[None]:
-    """No gradients, no reduced precision; whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        yield
 
 
 @dataclass(frozen=True, slots=True)

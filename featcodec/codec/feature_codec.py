@@ -6,6 +6,7 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,11 @@ class Features(torch.Tensor):
 
     geometry: Geometry
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Features:
+        copied = Features.of(copy.deepcopy(self.as_subclass(Tensor), memo), self.geometry)
+        memo[id(self)] = copied
+        return copied
 
     @staticmethod
     def of(tensor: Tensor, geometry: Geometry) -> Features:
@@ -194,6 +200,7 @@ class FeatureCodec:
             [image], quality=quality, target_bytes=target_bytes, metadata=metadata, max_pixels=max_pixels
         )[0]
 
+    @inference()
     def encode_batch(
         self,
         images: Sequence[ImageLike],
@@ -221,6 +228,7 @@ class FeatureCodec:
                 out.append(self._largest_within(y, geometry, target_bytes, metadata))
         return out
 
+    @inference()
     def features(self, image: ImageLike) -> Features:
         """A picture to the uncoded features, as if they had crossed the cut unchanged."""
         x, geometry = self._canvas(image, DEFAULT_LIMITS.max_pixels)
@@ -231,6 +239,7 @@ class FeatureCodec:
         config = self.file.config
         return load_image(image, size=config.size, stride=config.stride, max_pixels=max_pixels)
 
+    @inference()
     def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
         """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
 
@@ -257,6 +266,7 @@ class FeatureCodec:
                     out[i] = y
         return [out[i] for i in range(len(xs))]
 
+    @inference()
     def symbols(self, y: Tensor, step: int) -> Symbols:
         """Latents (M, h, w) to what is coded, at a quality step of 0 to 224."""
         with inference():
@@ -332,6 +342,7 @@ class FeatureCodec:
         """
         return self.decode_batch([data], limits=limits)[0]
 
+    @inference()
     def decode_batch(self, files: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> list[Features]:
         """Several files at once; errors as `decode`, for the first file that is wrong."""
         read = [self.decode_latents(data, limits=limits) for data in files]
@@ -343,6 +354,7 @@ class FeatureCodec:
                     out[i] = Features.of(f[None], read[i][1])
         return [out[i] for i in range(len(files))]
 
+    @inference()
     def decode_latents(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, Geometry]:
         """A ``.plf`` file to the decoded latents (1, M, h, w): what a thief of the bytes has.
 
@@ -393,6 +405,7 @@ class FeatureCodec:
 
     # ---- the network's tail
 
+    @inference()
     def tail(self, features: Tensor) -> Any:
         """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
 
@@ -407,6 +420,7 @@ class FeatureCodec:
         with inference():
             return self.network.tail((features.as_subclass(torch.Tensor),))
 
+    @inference()
     def detect(
         self,
         features: Tensor | bytes,

@@ -49,7 +49,7 @@ def export(
     tensors = _tensors(model)
     if embed_network:
         state = net.state_dict().items()
-        tensors |= {f"network.{k}": v.half() if v.is_floating_point() else v for k, v in state}
+        tensors |= {f"network.{k}": v.float().half() if v.is_floating_point() else v for k, v in state}
     return _file(CodecConfig(name, description, about, model.widths, size, stride, latent_stride), tensors)
 
 

@@ -175,7 +175,7 @@ class TestFunction:
             ({"at": "9"}, featcodec.SplitError, "no such layer"),
             ({"size": 8}, InputError, "size: got 8, expected an integer of at least 32"),
             ({"normalise": "zebra"}, InputError, "normalise: got 'zebra'"),
-            ({"speed": 3}, InputError, "fit: got speed, expected some of"),
+            ({"speed": 3}, TypeError, "unexpected keyword argument 'speed'"),
             ({"privacy": -1.0}, FitError, "privacy: got -1.0"),
             ({"device": "nowhere"}, InputError, "device: got 'nowhere'"),
             ({"classes": "cat"}, InputError, "classes: got 'cat', expected a list of names"),
