@@ -304,7 +304,7 @@ def network_digest(network: nn.Module) -> str:
     """SHA-256 over a network's weights, in float32 and then as float16, hexadecimal.
 
     The same for a network and its float16 copy. Of one in float64 or bfloat16 it is that of its float32 copy,
-    which is what a codec works with; a float32 network's copy in bfloat16 has other weights, and another digest.
+    which is what a codec works with. A float32 network's copy in bfloat16 has other weights, another digest.
 
     Raises:
         InputError: the network is on the meta device, and has no weights.

@@ -1,4 +1,4 @@
-"""Networks as their owners bring them: out of their wrappers, and copied in the float32 that codecs work in."""
+"""Networks as their owners bring them: out of their wrappers, and copied in float32, as codecs need them."""
 
 from __future__ import annotations
 

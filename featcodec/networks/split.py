@@ -135,7 +135,7 @@ class Cut:
             for i, name in enumerate(self.crossing):
                 _put(passage, found[i], features[i], name)
             passage.past = True
-            return tree_map(passage.real, what)
+            return tree_map(passage.crossed, what)
 
         inputs = tree_map(lambda leaf: passage.void(leaf) if isinstance(leaf, Tensor) else leaf, sizes)
         with watch(self.network, self._watched(), visit):

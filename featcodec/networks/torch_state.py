@@ -1,6 +1,6 @@
-"""torch's global settings, set aside: what the caller has chosen for itself must not change what is computed here.
+"""torch's global settings, set aside: what the caller chose for other work must not change what we compute.
 
-The same picture gives the same bytes under another default device or dtype, in inference mode, under autocast.
+The same picture gives the same bytes under another default device or dtype, inference mode and autocast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 __all__ = ["inference", "training"]
 
 _lock = threading.Lock()
-# the default dtype is one for all threads: the first that needs float32 sets it, the last restores the caller's
+# the default dtype holds for all threads: the first that needs float32 sets it, the last restores the other
 _inside = 0
 _callers = torch.float32
 
