@@ -317,6 +317,7 @@ def _fit(
     from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
     from featcodec.fitting.tasks import find_task
     from featcodec.training.hyperprior import CodecModel
+    from featcodec.training.stopping import StopSignals
 
     s, processes = subject.settings, subject.processes
     first = list(islice(batches(samples, s.batch)(0), -(-ENOUGH // s.batch)))
@@ -342,8 +343,8 @@ def _fit(
     checkpoint = folder / "checkpoint.pt" if folder else None
     if checkpoint:
         run.resume(checkpoint)
-    with Journal(folder if processes.rank == 0 else None, run) as journal:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=journal)
+    with StopSignals() as stop, Journal(folder if processes.rank == 0 else None, run) as journal:
+        fit_codec(fitting, run, checkpoint=checkpoint, report=journal, stop=stop)
     return _exported(run.model.cpu(), subject)
 
 

@@ -59,7 +59,7 @@ class Tokens(nn.Module):
 
 
 class TestViews:
-    """What a layer returns is what crosses after it, even where it is a view of what an earlier layer returned."""
+    """What a layer returns is what crosses after it, even where it is a view of an earlier layer's output."""
 
     @pytest.mark.parametrize(
         ("how", "name", "shape"),
