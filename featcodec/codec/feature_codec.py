@@ -216,6 +216,10 @@ class FeatureCodec:
         """
         if quality is not None and target_bytes is not None:
             raise InputError("encode: got quality and target_bytes, expected one of them")
+        if target_bytes is not None and (not isinstance(target_bytes, int) or isinstance(target_bytes, bool)):
+            raise InputError(f"target_bytes: got {type(target_bytes).__name__}, expected an integer")
+        if not isinstance(images, Sequence) or isinstance(images, str | bytes | bytearray):
+            raise InputError(f"images: got {type(images).__name__}, expected a list of pictures")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
         _ = self.network  # its absence is told before any picture is read
         loaded = [self._canvas(i, max_pixels) for i in images]
@@ -249,8 +253,8 @@ class FeatureCodec:
         stride = self.file.config.latent_stride // 2
         shape = (1, self.file.config.widths.features)
         expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
-        if tuple(features.shape) != expected:
-            raise InputError(f"encode: got features {tuple(features.shape)}, expected {expected}")
+        if not isinstance(features, Tensor) or tuple(features.shape) != expected:
+            raise InputError(f"encode: got features {_shape(features)}, expected {expected}")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
         with inference():
             y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
@@ -415,8 +419,8 @@ class FeatureCodec:
             InputError: the codec was made without its network, or a shape that the tail does not take.
         """
         channels = self.file.config.widths.features
-        if features.ndim != 4 or features.shape[1] != channels:
-            raise InputError(f"tail: got features {tuple(features.shape)}, expected (B, {channels}, h, w)")
+        if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
+            raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
         with inference():
             return self.network.tail((features.as_subclass(torch.Tensor),))
 
@@ -452,6 +456,10 @@ class FeatureCodec:
             raise InputError(f"detect: got features {tuple(features.shape)}, expected (1, {channels}, h, w)")
         f = features.as_subclass(torch.Tensor)
         return self.detector.boxes(f, geometry, confidence=confidence, iou=iou, most=most)
+
+
+def _shape(features: object) -> object:
+    return tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
 
 
 def _channel_rows(shape: tuple[int, ...]) -> Ints:

@@ -224,6 +224,8 @@ def split(model: nn.Module, *, at: str | int, example: Any = None) -> Cut:
         True
     """
     model = plain_module(model, name="model")
+    if not isinstance(at, str | int) or isinstance(at, bool):
+        raise InputError(f"at: got {type(at).__name__}, expected the name of a layer, or its number")
     inputs = (example_picture(model),) if example is None else _arguments(example)
     seen = survey(model, inputs)
     layer = _find(model, f"model.{at}" if isinstance(at, int) else at, seen.layers)
