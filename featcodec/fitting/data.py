@@ -259,7 +259,7 @@ def batches(samples: Dataset[Any], batch: int, *, workers: int = 0, rank: int = 
 
 
 class _Named(Dataset[Any]):
-    """Samples as pictures and labels, or what is wrong with them: raised, it would lose its kind on the way."""
+    """Samples as pictures and labels, or what is wrong with them: a worker's errors would lose their kind."""
 
     def __init__(self, samples: Dataset[Any]):
         self.samples = samples

@@ -395,7 +395,7 @@ def _exported(model: Any, subject: _Subject) -> CodecFile:
         assert isinstance(whole, YOLOv5)
         classes = _class_names(whole.classes, s.classes)
         plain = split(whole, at=subject.cut.at)
-        score = {} if s.confidence is None else {"confidence": float(s.confidence)}
+        score: dict[str, Any] = {} if s.confidence is None else {"confidence": float(s.confidence)}
         return export(
             model, plain, name=s.name, description=about, classes=classes, embed_network=s.embed_network,
             **score, **sizes,
@@ -407,7 +407,7 @@ def _exported(model: Any, subject: _Subject) -> CodecFile:
     return export_module(model, network, name=s.name, description=about, **sizes)
 
 
-def _class_names(count: int, given: tuple[str, ...] | None) -> tuple[str, ...]:
+def _class_names(count: int, given: Sequence[str] | None) -> tuple[str, ...]:
     if given is None:
         return COCO if count == len(COCO) else tuple(f"class {i}" for i in range(count))
     if len(given) != count:

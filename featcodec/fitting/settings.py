@@ -12,7 +12,6 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,7 +155,6 @@ def _check_types(settings: Options) -> None:
 _WORDS = {"start": "a codec or a list of them", "classes": "a list of names"}
 
 
-@cache
 def _kinds(settings: type) -> dict[str, Any]:
     return typing.get_type_hints(settings)
 
