@@ -23,7 +23,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from data import splits
-from fit_codec import load_detector
 from torch import Tensor
 
 from featcodec.bench.provenance import made
@@ -48,8 +47,7 @@ def read_fit(folder: Path, detector: Path | None) -> tuple[FeatureCodec, CodecMo
     ours = [w.double() for part in model.h_s.integers() for w in part]
     if not all(map(torch.equal, ours, [w.double() for w in (*file.h_s_weights, *file.h_s_biases)])):
         raise SystemExit(f"{folder}: codec.safetensors does not come from checkpoint.pt")
-    network = load_detector(detector) if detector else None
-    return FeatureCodec(file, network_of(file, network)), model.double().eval()
+    return FeatureCodec(file, network_of(file, detector)), model.double().eval()
 
 
 def float_prediction(h_s: IntegerHyperSynthesis, z_hat: Tensor, height: int, width: int) -> Prediction:

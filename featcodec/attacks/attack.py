@@ -29,7 +29,7 @@ from featcodec.attacks.whitebox import Search, open_to_search, search
 from featcodec.errors import InputError
 from featcodec.evaluation.results import Attacked, Learned
 from featcodec.files import make_folder, write_atomic
-from featcodec.networks.cut_network import inference
+from featcodec.networks.torch_state import inference
 from featcodec.pictures.loading import GREY
 
 __all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.evaluation.coders import Coder, Shot
-from featcodec.networks.cut_network import CutNetwork, inference
+from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.identity import network_digest
+from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
 
 __all__ = [

@@ -25,8 +25,10 @@ from featcodec.attacks.observations import Observations
 from featcodec.console import Progress
 from featcodec.errors import FitError, InputError
 from featcodec.files import write_atomic
+from featcodec.networks.torch_state import training
 from featcodec.training.optimizer import Optimizer, follow, learning_rate
 from featcodec.training.states import load_state, save_state
+from featcodec.training.stopping import StopSignals
 
 __all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train", "with_crops_within"]
 
@@ -90,6 +92,7 @@ class _Run:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
 
+@training()
 def train(
     kind: Kind, seen: Observations, recipe: Recipe, *, checkpoint: Path, save_every: float = 60.0
 ) -> Trained:
@@ -105,6 +108,7 @@ def train(
     Raises:
         InputError: fewer than two photographs as large as a crop, or a checkpoint that is damaged.
         FitError: the loss is not finite; the last checkpoint is kept.
+        KeyboardInterrupt: it was interrupted; the checkpoint holds what was done.
     """
     kept = _load(checkpoint) if checkpoint.exists() else None
     if kept and kept["step"] >= recipe.steps:
@@ -204,8 +208,8 @@ def _loop(
     began = saved = time.monotonic()
     first, recent = run.step, 0.0
     readings = {round(recipe.steps * (k + 1) / recipe.curve) for k in range(recipe.curve)}
-    with Progress(recipe.steps) as progress:
-        while run.step < recipe.steps:
+    with StopSignals() as stop, Progress(recipe.steps) as progress:
+        for _ in stop.until_signal(range(run.step, recipe.steps)):
             loss = _step(run, *_batch(seen, learned, recipe.batch, recipe, step=run.step), recipe)
             if not math.isfinite(loss):
                 raise FitError(f"attack, step {run.step}: the loss is not finite; see {checkpoint}")
@@ -214,9 +218,14 @@ def _loop(
                 run.curve.append((run.step, _held_out(run.average, seen, held, recipe)))
             left = (time.monotonic() - began) / (run.step - first) * (recipe.steps - run.step)
             progress.show(run.step, _said(recent, run.curve, left))
-            if time.monotonic() - saved > save_every or run.step == recipe.steps:
+            if time.monotonic() - saved > save_every:
                 _save(run, seen, recipe, checkpoint)
                 saved = time.monotonic()
+        _save(run, seen, recipe, checkpoint)
+        stop.message = (
+            f"attack: stopped at step {run.step} of {recipe.steps} of a training; started again, it goes on "
+            f"from {checkpoint}"
+        )
 
 
 def _said(mse: float, curve: Sequence[tuple[int, float]], left: float) -> str:
@@ -225,7 +234,7 @@ def _said(mse: float, curve: Sequence[tuple[int, float]], left: float) -> str:
 
 
 def _step(run: _Run, crops: Tensor, points: Tensor, pictures: Tensor, recipe: Recipe) -> float:
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):  # as in featcodec.fitting.loop
         rebuilt = run.network(crops.contiguous(memory_format=torch.channels_last), points)
     loss = F.mse_loss(rebuilt.float(), pictures)
     run.optimizer.set_rate(learning_rate((run.step + 1) / recipe.steps, recipe.lr))

@@ -27,7 +27,8 @@ from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.evaluation.journal import Journal, Record, picture_key
-from featcodec.networks.cut_network import find_boxes, inference
+from featcodec.networks.cut_network import find_boxes
+from featcodec.networks.torch_state import inference
 
 __all__ = ["PROTOCOL", "UNCODED", "Finished", "run"]
 

@@ -11,6 +11,7 @@ network.*               float16   the network that was cut, unless its owner bri
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,11 +34,14 @@ from featcodec.codec.transforms import (
 )
 from featcodec.errors import CodecFileError, FeatcodecError, InputError
 from featcodec.files import read_file, write_atomic
+from featcodec.networks.by_name import network_from_file
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import cut_network, family_named
 from featcodec.networks.identity import network_digest, update_digest
+from featcodec.networks.modules import plain_module
 from featcodec.networks.pickle_records import Unusable, short
 from featcodec.networks.safetensors_header import read_header, read_tensors
+from featcodec.networks.torch_state import inference
 
 __all__ = ["CodecConfig", "CodecFile", "network_of"]
 
@@ -53,6 +57,9 @@ class CodecFile:
 
     config: CodecConfig
     tensors: Mapping[str, Tensor]
+
+    def __reduce__(self) -> tuple[type[CodecFile], tuple[CodecConfig, Mapping[str, Tensor]]]:
+        return CodecFile, (self.config, self.tensors)  # what is made of them is made again where it is needed
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -126,6 +133,7 @@ class CodecFile:
         mixed = gains[low] if rest == 0 else (gains[low] * (32 - rest) + gains[low + 1] * rest) / 32
         return mixed.float()
 
+    @inference()
     def _module(self, prefix: str, build: Callable[[int, int, int], nn.Module], *widths: int) -> nn.Module:
         state = {k.removeprefix(prefix): v.float() for k, v in self.tensors.items() if k.startswith(prefix)}
         with torch.device("meta"):  # a file that asks for huge layers fails when it does not bring them
@@ -138,6 +146,7 @@ class CodecFile:
         parts = (self.tensors[f"{name}.{part}"].numpy() for part in ("frequencies", "sizes", "lows"))
         return Tables(*parts)
 
+    @inference()
     def check(self) -> CodecFile:
         """Builds everything once: a bad file fails when it is read or written, not amid a picture.
 
@@ -169,6 +178,7 @@ class CodecFile:
         write_atomic(path, self.to_bytes())
 
     @staticmethod
+    @inference()
     def load(path: str | Path) -> CodecFile:
         """Reads a codec file.
 
@@ -230,22 +240,24 @@ _TYPES = {
 }
 
 
-def network_of(file: CodecFile, network: nn.Module | None) -> CutNetwork:
+@inference()
+def network_of(file: CodecFile, network: object) -> CutNetwork:
     """The network that the codec was fitted to, cut: from the file, or the one given, checked by its digest.
+
+    Args:
+        file: of the codec.
+        network: the network; a file of YOLOv5's weights; None for the one in the codec file.
 
     Raises:
         CodecFileError: neither the file nor the caller brings the network, or it is another one.
+        InputError: what is given is no network.
     """
     config = file.config
-    if network is None:
-        network = _stored_network(file)
-    if not isinstance(network, nn.Module):
-        got = f"{type(network).__name__}, expected a whole torch.nn.Module: {wanted(file.config)}"
-        raise InputError(f"network: got {got}")
-    digest = network_digest(network)
+    given = _stored_network(file) if network is None else _given_network(file, network)
+    digest = network_digest(given)
     if digest != config.network.digest:
-        raise CodecFileError(mismatch(config, network, digest))
-    cut = cut_network(network, config.network, size=config.size, stride=config.stride)
+        raise CodecFileError(mismatch(config, given, digest))
+    cut = cut_network(given, config.network, size=config.size, stride=config.stride)
     (crossing,) = cut.crossing
     got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.latent_stride // 2)
     if got != expected:
@@ -265,6 +277,17 @@ def _stored_network(file: CodecFile) -> nn.Module:
         return family_named(config.family).restore(config, state)
     except Unusable as error:
         raise CodecFileError(f"codec {file.config.name!r}: its network: {error}") from error
+
+
+def _given_network(file: CodecFile, network: object) -> nn.Module:
+    if not isinstance(network, str | os.PathLike):
+        if not isinstance(network, nn.Module):  # which network is meant, no type can say
+            raise InputError(f"network: got {type(network).__name__}, expected {wanted(file.config)}")
+        return plain_module(network)
+    if family_named(file.config.network.family).embeds:
+        return network_from_file(network)
+    got, expected = os.fspath(network), wanted(file.config)
+    raise InputError(f"network: got the path {got}, expected the network itself: {expected}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -85,6 +85,9 @@ class Tables:
                     f"table {r}: got symbols {low} to {low + size - 2}, expected them within {LIMIT_ENTRY}"
                 )
 
+    def __reduce__(self) -> tuple[type[Tables], tuple[Ints, Ints, Ints]]:
+        return Tables, (self.frequencies, self.sizes, self.lows)  # constriction's models cannot be copied
+
     def model(self, row: int) -> constriction.stream.model.Categorical:
         """constriction's model of one row; kept, since making it costs more than coding with it."""
         if row not in self._models:

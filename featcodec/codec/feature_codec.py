@@ -6,6 +6,7 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.codec.network_words import missing
 from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
-from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes, inference
+from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
+from featcodec.networks.torch_state import inference
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import Channels, ImageLike
@@ -48,6 +50,11 @@ class Features(torch.Tensor):
 
     geometry: Geometry
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Features:
+        copied = Features.of(copy.deepcopy(self.as_subclass(Tensor), memo), self.geometry)
+        memo[id(self)] = copied
+        return copied
 
     @staticmethod
     def of(tensor: Tensor, geometry: Geometry) -> Features:
@@ -184,6 +191,7 @@ class FeatureCodec:
             channels=channels,
         )[0]
 
+    @inference()
     def encode_batch(
         self,
         images: Sequence[ImageLike],
@@ -200,6 +208,10 @@ class FeatureCodec:
         """
         if quality is not None and target_bytes is not None:
             raise InputError("encode: got quality and target_bytes, expected one of them")
+        if target_bytes is not None and (not isinstance(target_bytes, int) or isinstance(target_bytes, bool)):
+            raise InputError(f"target_bytes: got {type(target_bytes).__name__}, expected an integer")
+        if not isinstance(images, Sequence) or isinstance(images, str | bytes | bytearray):
+            raise InputError(f"images: got {type(images).__name__}, expected a list of pictures")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
         _ = self.network  # its absence is told before any picture is read
         canvas = self.file.config.canvas
@@ -213,12 +225,14 @@ class FeatureCodec:
                 out.append(self._largest_within(y, geometry, target_bytes, metadata))
         return out
 
+    @inference()
     def features(self, image: ImageLike, *, channels: Channels = "rgb") -> Features:
         """A picture to the uncoded features, as if they had crossed the cut unchanged; see `encode`."""
         x, geometry = self.file.config.canvas.load(image, channels=channels)
         with inference():
             return Features.of(self.network.head(x)[0], geometry)
 
+    @inference()
     def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
         """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
 
@@ -228,8 +242,8 @@ class FeatureCodec:
         stride = self.file.config.latent_stride // 2
         shape = (1, self.file.config.widths.features)
         expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
-        if tuple(features.shape) != expected:
-            raise InputError(f"encode: got features {tuple(features.shape)}, expected {expected}")
+        if not isinstance(features, Tensor) or tuple(features.shape) != expected:
+            raise InputError(f"encode: got features {_shape(features)}, expected {expected}")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
         with inference():
             y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
@@ -245,6 +259,7 @@ class FeatureCodec:
                     out[i] = y
         return [out[i] for i in range(len(xs))]
 
+    @inference()
     def symbols(self, y: Tensor, step: int) -> Symbols:
         """Latents (M, h, w) to what is coded, at a quality step of 0 to 224."""
         with inference():
@@ -322,6 +337,7 @@ class FeatureCodec:
         """
         return self.decode_batch([data], limits=limits)[0]
 
+    @inference()
     def decode_batch(self, files: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> list[Features]:
         """Several files at once; errors as `decode`, for the first file that is wrong."""
         read = [self.decode_latents(data, limits=limits) for data in files]
@@ -333,6 +349,7 @@ class FeatureCodec:
                     out[i] = Features.of(f[None], read[i][1])
         return [out[i] for i in range(len(files))]
 
+    @inference()
     def decode_latents(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, Geometry]:
         """A ``.plf`` file to the decoded latents (1, M, h, w): what a thief of the bytes has.
 
@@ -386,6 +403,7 @@ class FeatureCodec:
 
     # ---- the network's tail
 
+    @inference()
     def tail(self, features: Tensor) -> Any:
         """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
 
@@ -395,11 +413,12 @@ class FeatureCodec:
             InputError: the codec was made without its network, or a shape that the tail does not take.
         """
         channels = self.file.config.widths.features
-        if features.ndim != 4 or features.shape[1] != channels:
-            raise InputError(f"tail: got features {tuple(features.shape)}, expected (B, {channels}, h, w)")
+        if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
+            raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
         with inference():
             return self.network.tail((features.as_subclass(torch.Tensor),))
 
+    @inference()
     def detect(
         self,
         features: Tensor | bytes,
@@ -436,6 +455,10 @@ class FeatureCodec:
         detector = self.detector
         check_boxes_memory(detector.candidates(geometry), len(detector.classes), limits)
         return find_boxes(self.network, f, geometry, confidence=confidence, iou=iou, most=most)
+
+
+def _shape(features: object) -> object:
+    return tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
 
 
 def _channel_rows(shape: tuple[int, ...]) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from featcodec.codec.config import CodecConfig
@@ -33,6 +34,8 @@ def mismatch(config: CodecConfig, network: nn.Module, digest: str) -> str:
         got += ", fused"
     elif untrained:
         got += " with random weights"
+    elif any(p.dtype == torch.bfloat16 for p in network.parameters()):
+        got += " in bfloat16, which keeps less of each weight than a digest covers"
     elif same:
         got += " with other weights"
     hint = "; give its weights file, too, as --weights or instead of the name"

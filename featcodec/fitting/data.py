@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from featcodec.errors import FitError, ImageError, InputError
+from featcodec.errors import FeatcodecError, FitError, ImageError, InputError
 from featcodec.evaluation.coco_json import picture_names
 from featcodec.files import list_pictures
 from featcodec.pictures.loading import GREY, load_image
@@ -143,11 +143,11 @@ def data_set(
     hold_out: int = 0,
     coco: str | os.PathLike[str] | None = None,
 ) -> Dataset[Any]:
-    """Any number of samples from what the user calls his images.
+    """Any number of samples from a folder, a list of paths or a data set.
 
     Args:
         images: a folder, searched with its subfolders; paths; or a data set with a length whose items are
-            pictures (3, H, W), uint8 or floats in [0, 1], or pairs of such a picture and a label.
+            pictures (3, H, W) of one size, uint8 or floats in [0, 1], or pairs of such a picture and a label.
         side: of the canvas in pixels.
         seed: of everything that is random.
         size: as `Photographs` takes it.
@@ -174,9 +174,11 @@ def data_set(
                 f"images: got {type(images).__name__}, expected a data set with a length above 0"
             )
         return _Shuffled(images, seed=seed)
+    wrong = next((path for path in images if not isinstance(path, str | os.PathLike)), None)
+    if not images or wrong is not None:
+        got = "no paths" if wrong is None else f"a {type(wrong).__name__} in the list"
+        raise InputError(f"images: got {got}, expected paths")
     paths = [Path(path) for path in images]
-    if not paths:
-        raise InputError("images: got no paths, expected some")
     return Photographs(paths, side=side, seed=seed, size=size)
 
 
@@ -220,15 +222,88 @@ def batches(samples: Dataset[Any], batch: int, *, workers: int = 0, rank: int = 
         batch: samples a batch.
         workers: processes that prepare them; 0: this one.
         rank, world: this process, of how many; each takes other samples.
+
+    Labels that cannot be stacked come as a list. Batches raise InputError where a sample is no picture
+    (3, H, W) or not as large as the others.
     """
 
     def start(number: int) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
-            samples,
+            _Named(samples),
             batch_sampler=_Numbers(number, batch, rank, world),
             num_workers=workers,
+            collate_fn=_collate,
         )
+        shape: tuple[int, ...] | None = None
         for found in loader:
-            yield tuple(found) if isinstance(found, list | tuple) else (found, None)
+            if isinstance(found, FeatcodecError):
+                raise found
+            pictures, labels = found
+            shape = shape or tuple(pictures.shape[1:])
+            if tuple(pictures.shape[1:]) != shape:
+                raise _unlike(shape, pictures.shape[1:])
+            yield pictures, labels
 
     return start
+
+
+class _Named(Dataset[Any]):
+    """Samples as pictures and labels, or what is wrong with them: a worker's errors would lose their kind."""
+
+    def __init__(self, samples: Dataset[Any]):
+        self.samples = samples
+
+    def __getitem__(self, i: int) -> Batch | FeatcodecError:
+        try:
+            return _sample(self.samples[i])
+        except FeatcodecError as error:
+            return error
+
+
+def _sample(item: Any) -> Batch:
+    """A picture (3, H, W) and its label, None where there is none."""
+    labelled = isinstance(item, list | tuple)
+    if labelled and len(item) != 2:
+        raise InputError(f"images: got a sample of {len(item)}, expected a picture, or a picture and a label")
+    picture, label = item if labelled else (item, None)
+    if isinstance(picture, np.ndarray):
+        picture = torch.from_numpy(picture)
+    if not isinstance(picture, Tensor):
+        kind = type(picture).__name__
+        raise InputError(f"images: got a sample of {kind}, expected a tensor (3, H, W) of uint8 or floats")
+    known = picture.dtype == torch.uint8 or picture.is_floating_point()
+    if picture.ndim != 3 or picture.shape[0] != 3 or not known:
+        kind = str(picture.dtype).removeprefix("torch.")
+        raise InputError(f"images: got {tuple(picture.shape)} {kind}, expected (3, H, W) of uint8 or floats")
+    picture = picture.detach()
+    if picture.is_floating_point():
+        picture = picture.float()
+        low, high = (float(v) for v in picture.aminmax())
+        if not -0.01 <= low <= high <= 1.01:  # resampling may overshoot
+            raise InputError(
+                f"images: got values from {low:g} to {high:g}, expected floats in [0, 1] or uint8"
+            )
+    return picture, label
+
+
+def _collate(samples: list[Any]) -> Batch | FeatcodecError:
+    """Pictures (B, 3, H, W) and labels: as tensors where they can be stacked, else a list of them."""
+    wrong = next((sample for sample in samples if isinstance(sample, FeatcodecError)), None)
+    if wrong:
+        return wrong
+    pictures, labels = ([sample[k] for sample in samples] for k in range(2))
+    other = next((p.shape for p in pictures if p.shape != pictures[0].shape), None)
+    if other is not None:
+        return _unlike(pictures[0].shape, other)
+    if len({picture.dtype for picture in pictures}) > 1:
+        return InputError("images: got uint8 and floats in one batch, expected one of them")
+    try:
+        return torch.stack(pictures), None if all(v is None for v in labels) else default_collate(labels)
+    except (TypeError, RuntimeError):  # boxes, for one: not as many in each picture
+        return torch.stack(pictures), labels
+
+
+def _unlike(one: Sequence[int], other: Sequence[int]) -> InputError:
+    return InputError(
+        f"images: got pictures of {tuple(one)} and {tuple(other)}, expected one size: crop or pad them"
+    )

@@ -39,7 +39,7 @@ def export(
     tensors = _tensors(model)
     if embed is not None:
         state = embed.state_dict().items()
-        tensors |= {f"network.{k}": v.half() if v.is_floating_point() else v for k, v in state}
+        tensors |= {f"network.{k}": v.float().half() if v.is_floating_point() else v for k, v in state}
     size, stride = cut.canvas.size, cut.canvas.stride
     config = CodecConfig(name, description, cut.config, model.widths, size, stride, latent_stride)
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -10,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from featcodec import zoo
 from featcodec.codec.codec_file import CodecFile
@@ -22,11 +22,13 @@ from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError, InputError
 from featcodec.files import make_folder, write_atomic
 from featcodec.fitting.data import Batch, Images, batches, data_set
-from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.fitting.processes import Processes, start_processes
-from featcodec.fitting.settings import Normalise, Settings, channels_of
+from featcodec.fitting.settings import Normalise, Settings, channels_of, shown
+from featcodec.fitting.tasks import Loss
 from featcodec.networks.cut_network import CutNetwork
-from featcodec.networks.families import NetworkWish, cut_network, describe
+from featcodec.networks.families import NetworkWish, cut_network, describe, family_of
+from featcodec.networks.modules import plain_module
+from featcodec.networks.torch_state import training
 
 __all__ = ["fit"]
 
@@ -40,38 +42,62 @@ def fit(
     at: str | int,
     images: Images,
     coco: str | os.PathLike[str] | None = None,
-    task: Any = "outputs",
-    normalise: Normalise = None,
-    privacy: float = 0.0,
-    steps: int = 2000,
+    task: Literal["outputs", "features"] | Loss = "outputs",
+    normalise: Normalise = Settings.normalise,
+    privacy: float = Settings.privacy,
+    steps: int = Settings.steps,
     minutes: float | None = None,
-    size: int = 256,
-    batch: int = 8,
-    quality_weights: tuple[float, float] = QUALITY_WEIGHTS,
-    seed: int = 1,
-    name: str = "mine",
-    description: str = "",
+    size: int = Settings.size,
+    batch: int = Settings.batch,
+    quality_weights: tuple[float, float] = Settings.quality_weights,
+    seed: int = Settings.seed,
+    name: str = Settings.name,
+    description: str = Settings.description,
     model: str | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     devices: int = 1,
-    **more: Any,
+    start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = Settings.start,
+    crop: int | None = Settings.crop,
+    hold_out: int = Settings.hold_out,
+    workers: int = Settings.workers,
+    lr: float = Settings.lr,
+    optimizer: Literal["muon", "adamw"] = Settings.optimizer,
+    bf16: bool = Settings.bf16,
+    warm_up: float | None = None,
+    feature_weight: float = Settings.feature_weight,
+    output_weight: float = Settings.output_weight,
+    linear_privacy: float = Settings.linear_privacy,
+    adversaries: int = Settings.adversaries,
+    adversary_loss: Literal["edges", "squared"] = Settings.adversary_loss,
+    beta: float = Settings.beta,
+    adversary_lr: float = Settings.adversary_lr,
+    adversary_head_start: int = Settings.adversary_head_start,
+    adversary_steps: int = Settings.adversary_steps,
+    adversary_restart: int = Settings.adversary_restart,
+    latents: int = Settings.latents,
+    analysis: int = Settings.analysis,
+    synthesis: int = Settings.synthesis,
+    classes: Sequence[str] | None = Settings.classes,
+    confidence: float | None = Settings.confidence,
+    embed_network: bool = Settings.embed_network,
 ) -> FeatureCodec:
     """Fits a codec to a network, whose weights stay as they are; see docs/fitting.md for what is minimised.
 
     Args:
         network: takes pictures (B, 3, H, W) of any size that is a multiple of 32 (64 for a cut at stride 32).
+            The fit works with a copy in float32 and evaluation mode.
         at: the layer that it is cut after, as `featcodec.split` takes it; one tensor (B, C, h, w) has to
             cross, at stride 2, 4, 8, 16 or 32.
-        images: folder of photographs, their paths, or a data set of pictures (3, H, W), or of those with
-            labels.
+        images: folder of photographs, their paths, or a data set of pictures (3, H, W) of one size, uint8 or
+            floats in [0, 1], or of those with labels.
         coco: COCO json; of the folder only the pictures that it names are taken.
         task: what decoded features must not spoil: ``"outputs"`` of the network, by distillation, so that no
             labels are needed; ``"features"`` alone; or a function of what the network returns and of what it
             returns from uncoded features (of the labels, if there are any) to a loss (B,).
         normalise: of pictures in [0, 1]: ``"imagenet"``, or mean and deviation of the three channels.
         privacy: weight of the adversary's failure to rebuild the picture; 0 fits without adversary.
-        steps: how long.
+        steps: optimizer steps of the codec.
         minutes: instead of steps: as many as are done in about so many minutes here.
         size: longest side in pixels that pictures are scaled down to, in fitting and in use.
         batch: pictures a step (of each process).
@@ -84,7 +110,34 @@ def fit(
             after an interruption, to the same codec bit for bit on a CPU. Without it nothing is written.
         device: that the fit runs on, such as ``"cuda"``.
         devices: processes, each with a device of its own; see docs/fitting.md.
-        more: the other settings that `featcodec.fitting.settings.Settings` lists.
+        start: codec, by name or path, whose weights and widths the fit starts from; or several of the same
+            widths, from the mean of whose weights.
+        crop: side of the training canvas in pixels, for pictures from files; about `size` unless given. A
+            smaller one takes less time a step.
+        hold_out: of the pictures of a folder, by name, every so many one is left out, to choose by; 0: none.
+        workers: processes that prepare pictures; 0: the one that fits.
+        lr: peak learning rate of the codec; warm-up over 2 % of the steps, then a cosine to 2 % of it.
+        optimizer: ``"muon"`` for the inner convolutions (it needs torch 2.9), or ``"adamw"`` for all.
+        bf16: whether networks run in bfloat16 where autocast says that it does no harm.
+        warm_up: share of the steps, at the start, in which the features are the whole task; half of them
+            unless given, none for a fit with a `start`.
+        feature_weight: weight of the features' own error in the distortion.
+        output_weight: weight of a YOLOv5's raw outputs in the distortion.
+        linear_privacy: weight of what the best linear attacker explains of the picture.
+        adversaries: how many there are; the one that rebuilds a picture best counts.
+        adversary_loss: ``"edges"`` (L1, and `beta` times that of the luma's gradients) or ``"squared"``.
+        beta: weight of the edges in the adversary's loss.
+        adversary_lr: the adversaries' learning rate, constant.
+        adversary_head_start: steps that the adversaries train alone before the codec moves.
+        adversary_steps: steps of the adversaries for each step of the codec.
+        adversary_restart: every so many steps an adversary, each in turn, starts from nothing; 0: never.
+        latents: channels of what is coded.
+        analysis, synthesis: channels inside the encoder and inside the decoder.
+        classes: names of a YOLOv5's classes, by number; COCO's unless given, for one with 80.
+        confidence: of a YOLOv5: score in (0, 1) from which a box is worth showing; 0.25 unless given.
+        embed_network: whether the codec file holds the network's weights, too, as float16; of a YOLOv5 only.
+            Whoever has the file has the network then: it is for one that you may give away under your terms,
+            and whose `classes` you name.
 
     Returns:
         The codec, with the network; on the CPU.
@@ -94,6 +147,7 @@ def fit(
         SplitError: the network cannot be cut there.
         InputError: pictures or settings that cannot be used.
         MissingExtraError: the extra featcodec[fit] is not installed.
+        KeyboardInterrupt: it was interrupted; what was done up to there is in `out`.
 
     Example:
         >>> import featcodec
@@ -105,27 +159,58 @@ def fit(
         >>> tuple(features.shape), tuple(codec.tail(features).shape)
         ((1, 8, 16, 16), (1, 4, 8, 8))
     """
-    if more.get("start"):
-        more = {"warm_up": 0.0, **more}  # it is warm
-    settings = _settings(
-        at=at, normalise=normalise, privacy=privacy, steps=steps, size=size, batch=batch, seed=seed,
-        quality_weights=tuple(quality_weights), name=name, description=description,
-        model=model or type(network).__name__, **more,
-    )  # fmt: skip
+    given = dict(locals())
+    given["network"] = plain_module(network)
+    if warm_up is None:
+        given["warm_up"] = 0.0 if start else Settings.warm_up  # what starts from a codec is warm
+    if model is None:
+        given["model"] = type(given["network"]).__name__
+    with training():
+        return _fit_from(given)
+
+
+def _fit_from(given: dict[str, Any]) -> FeatureCodec:
+    """Of everything that `fit` takes, by name."""
+    _check_arguments(given)
+    settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
+    network, images, coco, task, out = (given[n] for n in ("network", "images", "coco", "task", "out"))
     folder = Path(out) if out is not None else None
-    processes, where = start_processes(devices, device)
+    processes, where = start_processes(given["devices"], given["device"])
     cut = _cut(network, settings, where)
     starts = [zoo.decoder(codec).file for codec in settings.starts]
     subject = _Subject(network, cut, settings, processes, task, _told(images, coco, task), starts)
     samples = data_set(
-        images, side=subject.side, seed=seed, size=settings.size, hold_out=settings.hold_out, coco=coco
+        images,
+        side=subject.side,
+        seed=settings.seed,
+        size=settings.size,
+        hold_out=settings.hold_out,
+        coco=coco,
     )
     if folder and processes.rank == 0:
         make_folder(str(folder), parents=True)
-    file = _fit(subject, samples, folder, minutes, where)
+    file = _fit(subject, samples, folder, given["minutes"], where)
     if folder and processes.rank == 0:
         file.save(folder / "codec.safetensors")
-    return zoo.remember(file, copy.deepcopy(network).cpu())
+    return zoo.remember(file, network)
+
+
+def _check_arguments(given: dict[str, Any]) -> None:
+    """Types of what is no setting; raises InputError."""
+    path = (str, os.PathLike)
+    kinds: dict[str, tuple[str, tuple[type, ...]]] = {
+        "coco": ("a path or None", (*path, type(None))),
+        "out": ("a path or None", (*path, type(None))),
+        "images": ("a folder, a list of paths or a data set", (*path, list, tuple, Dataset)),
+        "minutes": ("a number above 0 or None", (int, float, type(None))),
+        "device": ("text such as cpu or cuda", (str, torch.device)),
+        "devices": ("an integer of at least 1", (int,)),
+    }
+    for name, (expected, types) in kinds.items():
+        value = given[name]
+        positive = name not in ("minutes", "devices") or value is None or 0 < value < float("inf")
+        if not isinstance(value, types) or isinstance(value, bool) or not positive:
+            raise InputError(f"{name}: got {shown(value)}, expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +265,18 @@ class _Subject:
         return first.widths
 
 
-def _settings(**values: Any) -> Settings:
-    known = {field.name for field in fields(Settings)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"fit: got {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
-    return Settings(**values)
-
-
 def _cut(network: nn.Module, settings: Settings, where: torch.device) -> CutNetwork:
+    if not family_of(network).embeds:
+        for detail in ("confidence", "embed_network", "classes"):
+            if getattr(settings, detail):
+                raise InputError(
+                    f"{detail}: got it for a {type(network).__name__}, expected a YOLOv5 with it"
+                )
     mean, deviation = channels_of(settings.normalise)
-    wish = NetworkWish(settings.at, settings.model, settings.classes, mean=mean, deviation=deviation)
-    return cut_network(copy.deepcopy(network).to(where), describe(network, wish), size=settings.size)
+    classes = None if settings.classes is None else tuple(settings.classes)
+    details = {} if settings.confidence is None else {"confidence": float(settings.confidence)}
+    wish = NetworkWish(settings.at, settings.model, classes, mean=mean, deviation=deviation, **details)
+    return cut_network(network, describe(network, wish), size=settings.size, device=where)
 
 
 def _told(images: Images, coco: object, task: object) -> str:
@@ -214,6 +299,7 @@ def _fit(
     from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
     from featcodec.fitting.tasks import find_task
     from featcodec.training.hyperprior import CodecModel
+    from featcodec.training.stopping import StopSignals
 
     s, processes = subject.settings, subject.processes
     first = list(islice(batches(samples, s.batch)(0), -(-ENOUGH // s.batch)))
@@ -239,8 +325,8 @@ def _fit(
     checkpoint = folder / "checkpoint.pt" if folder else None
     if checkpoint:
         run.resume(checkpoint)
-    with Journal(folder if processes.rank == 0 else None, run) as journal:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=journal)
+    with StopSignals() as stop, Journal(folder if processes.rank == 0 else None, run) as journal:
+        fit_codec(fitting, run, checkpoint=checkpoint, report=journal, stop=stop)
     return _exported(run.model.cpu(), subject)
 
 
@@ -285,4 +371,7 @@ def _exported(model: Any, subject: _Subject) -> CodecFile:
 
     s = subject.settings
     about = s.description or f"{s.model} cut after layer {s.at}"
-    return export(model, subject.cut, name=s.name, description=about, latent_stride=subject.latent_stride)
+    embed = subject.network if s.embed_network else None
+    return export(
+        model, subject.cut, name=s.name, description=about, latent_stride=subject.latent_stride, embed=embed
+    )

@@ -23,6 +23,7 @@ from featcodec.networks.cut_network import CutNetwork
 from featcodec.training.hyperprior import QUALITIES, Coded
 from featcodec.training.invnet import halve, mean_colours
 from featcodec.training.optimizer import learning_rate
+from featcodec.training.stopping import StopSignals
 
 __all__ = ["Figures", "Fitting", "fit_codec", "seconds_a_step"]
 
@@ -86,6 +87,7 @@ def fit_codec(
     checkpoint: Path | None,
     report: Callable[[Run, Figures], None] | None = None,
     save_every: float = 180.0,
+    stop: StopSignals | None = None,
 ) -> None:
     """Fits ``run.model``, from where the run stands to its last step; a batch is a step.
 
@@ -95,6 +97,7 @@ def fit_codec(
         checkpoint: where the state goes, every now and then and at the end.
         report: called after each step of the codec.
         save_every: seconds between checkpoints.
+        stop: has been entered; a signal that comes ends the loop after a step, with a checkpoint.
 
     Raises:
         FitError: the loss is not finite, at the start or for some steps; the last good checkpoint is kept.
@@ -102,7 +105,8 @@ def fit_codec(
     writes = checkpoint if fitting.processes.rank == 0 else None
     saved, bad = time.monotonic(), 0
     with _own_random_numbers(run):
-        for batch in islice(fitting.source(run.taken), run.options.steps - run.step):
+        batches = islice(fitting.source(run.taken), run.options.steps - run.step)
+        for batch in stop.until_signal(batches, agree=fitting.processes.agree) if stop else batches:
             figures = _step(fitting, run, batch)
             bad = 0 if figures is None or _finite(figures) else bad + 1
             if bad >= PATIENCE or (bad and run.step == 1):
@@ -119,8 +123,17 @@ def fit_codec(
                 saved = time.monotonic()
         if writes and not bad:
             run.save(writes)
+    if stop and stop.received and fitting.processes.rank == 0:
+        stop.message = _how_to_go_on(run, checkpoint)
     fitting.processes.wait()
     run.model.eval()
+
+
+def _how_to_go_on(run: Run, checkpoint: Path | None) -> str:
+    stopped = f"fit: stopped at step {max(run.step, 0)} of {run.options.steps}"
+    if checkpoint is None or not checkpoint.exists():
+        return f"{stopped}; nothing is kept without a folder for the checkpoint"
+    return f"{stopped}; started again with the same settings, it goes on from {checkpoint}"
 
 
 def seconds_a_step(fitting: Fitting, run: Run) -> float:
@@ -185,7 +198,10 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
 
 
 def _autocast(run: Run) -> torch.autocast:
-    return torch.autocast(run.model.log_gain.device.type, torch.bfloat16, enabled=run.options.bf16)
+    # no cache: torch empties it where the outermost autocast ends, and the caller may be inside of one, which
+    # would leave this loop with the weights of its first step
+    where = run.model.log_gain.device.type
+    return torch.autocast(where, torch.bfloat16, enabled=run.options.bf16, cache_enabled=False)
 
 
 def _adversary_step(fitting: Fitting, run: Run, y_hat: Tensor, picture: Tensor) -> None:

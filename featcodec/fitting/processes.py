@@ -6,7 +6,7 @@ Lightning Fabric starts the processes, or joins those that ``torchrun`` has star
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,11 @@ class Processes:
             return values
         averaged: Tensor = self.fabric.all_reduce(values.to(self.fabric.device), reduce_op="mean")
         return averaged
+
+    @property
+    def agree(self) -> Callable[[bool], bool] | None:
+        """Whether something is so in any process; None for a process alone."""
+        return None if self.fabric is None else lambda here: float(self.mean(torch.tensor(float(here)))) > 0
 
     def wait(self) -> None:
         """Until all processes are here."""

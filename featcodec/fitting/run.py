@@ -1,101 +1,23 @@
-"""A fit under way: its options, models and optimizers, and the checkpoint that holds all of it."""
+"""A fit under way: its models and optimizers, and the checkpoint that holds all of it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from featcodec.errors import FitError
-from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.fitting.ridge import Ridge
+from featcodec.fitting.settings import Options
 from featcodec.training.hyperprior import CodecModel
-from featcodec.training.invnet import InvNet, reconstruction_loss, squared_loss
+from featcodec.training.invnet import InvNet
 from featcodec.training.optimizer import Optimizer
 from featcodec.training.states import load_state, save_state
 
-__all__ = ["Options", "Run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a codec is fitted.
-
-    Attributes:
-        steps: optimizer steps of the codec.
-        lr: peak learning rate of the codec; see `featcodec.training.optimizer.learning_rate`.
-        optimizer: ``"muon"`` (for the inner convolutions; it needs torch 2.9) or ``"adamw"`` for all.
-        quality_weights: lambda at quality 1 and 8.
-        feature_weight: share of the features' own error in the distortion.
-        output_weight: share of a YOLOv5's raw outputs in the distortion.
-        warm_up: share of the steps, at the start, in which the features are the whole task.
-        privacy: weight of the adversary's failure; 0 fits without adversary.
-        linear_privacy: weight of what the best linear attacker explains; see `featcodec.fitting.ridge`.
-        adversary_loss: ``"edges"``, or ``"squared"`` error; see `featcodec.training.invnet`.
-        beta: weight of the edges in the adversary's loss.
-        adversaries: how many there are; the one that rebuilds a picture best counts.
-        adversary_lr: the adversaries' learning rate, constant.
-        adversary_head_start: steps that the adversaries train alone before the codec moves.
-        adversary_steps: steps of the adversaries for each step of the codec.
-        adversary_restart: every so many steps an adversary, each in turn, starts from nothing; 0: never.
-        bf16: whether networks run in bfloat16 where autocast says that it does no harm.
-        seed: of weights, qualities and noise.
-    """
-
-    steps: int = 2000
-    lr: float = 1e-3
-    optimizer: str = "muon" if hasattr(torch.optim, "Muon") else "adamw"
-    quality_weights: tuple[float, float] = QUALITY_WEIGHTS
-    feature_weight: float = 1.0
-    output_weight: float = 0.0
-    warm_up: float = 0.5
-    privacy: float = 0.0
-    linear_privacy: float = 0.0
-    adversary_loss: str = "edges"
-    beta: float = 5.0
-    adversaries: int = 1
-    adversary_lr: float = 1e-3
-    adversary_head_start: int = 200
-    adversary_steps: int = 1
-    adversary_restart: int = 0
-    bf16: bool = True
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        least = {
-            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
-            "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
-            "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
-        }  # fmt: skip
-        for name, value in least.items():
-            if not value <= getattr(self, name) < float("inf"):
-                raise FitError(f"{name}: got {getattr(self, name)!r}, expected a number of at least {value}")
-        if self.optimizer not in ("muon", "adamw"):
-            raise FitError(f"optimizer: got {self.optimizer!r}, expected muon or adamw")
-        if self.adversary_loss not in ("edges", "squared"):
-            raise FitError(f"adversary_loss: got {self.adversary_loss!r}, expected edges or squared")
-        if len(self.quality_weights) != 2 or not 0 < self.quality_weights[0] <= self.quality_weights[1]:
-            raise FitError(
-                f"quality_weights: got {self.quality_weights!r}, expected two rising numbers above 0"
-            )
-
-    def rebuilt(self, got: Tensor, picture: Tensor) -> Tensor:
-        """The adversaries' loss (B,) of pictures (B, 3, H, W) that were rebuilt."""
-        if self.adversary_loss == "squared":
-            return squared_loss(got, picture)
-        return reconstruction_loss(got, picture, self.beta)
-
-    def warming_up(self, step: int) -> bool:
-        """Whether a step is one of those in which the features are the whole task."""
-        return step < self.warm_up * self.steps
-
-    @property
-    def head_start(self) -> int:
-        """Steps before the codec moves."""
-        return self.adversary_head_start if self.privacy > 0 else 0
+__all__ = ["Run"]
 
 
 class Run:

@@ -1,19 +1,30 @@
-"""Everything that makes a fit what it is, in a file that reproduces it."""
+"""Everything that makes a fit what it is: the settings, their defaults and their ranges.
+
+What each of them means stands in one place, the help of `featcodec.fit`.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import types
+import typing
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from featcodec.codec.config import check_texts
-from featcodec.errors import InputError, MissingExtraError
+from featcodec.errors import FitError, InputError, MissingExtraError
 from featcodec.files import read_file
-from featcodec.fitting.run import Options
+from featcodec.fitting.losses import QUALITY_WEIGHTS
+from featcodec.training.invnet import reconstruction_loss, squared_loss
 
-__all__ = ["IMAGENET", "Normalise", "Settings", "channels_of", "read_settings"]
+__all__ = ["IMAGENET", "Normalise", "Options", "Settings", "channels_of", "read_settings", "shown"]
 
 Channels = tuple[float, float, float]
 Normalise = str | tuple[Channels, Channels] | None
@@ -23,27 +34,65 @@ IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 LARGEST_FILE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(Options):
-    """Options of the loop, and what is fitted to what.
+# no slots, here and below: the defaults are read from the classes, by the signature of `fit`
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the loop needs to know; the names are those of `featcodec.fit`."""
 
-    Attributes:
-        at: the layer that the network is cut after.
-        model: what the network is called.
-        normalise: ``"imagenet"``, mean and deviation of three channels, or None for pictures in [0, 1].
-        name: of the codec, as its files carry it.
-        description: one line for people.
-        size: longest side that pictures are scaled down to in use; they are fitted to at about this scale.
-        crop: side of the training canvas; about `size` unless given. A smaller one takes less time a step.
-        hold_out: every so many pictures of a folder, by name, one is left out, to choose by; 0: none.
-        batch: pictures a step, in each process.
-        latents: channels of what is coded.
-        analysis, synthesis: channels inside g_a and g_s.
-        workers: processes that prepare pictures; 0: the one that fits.
-        start: codec, by name or path, whose weights and widths the fit starts from, or several of the same
-            widths, from the mean of whose weights; it is warm then: `warm_up` is 0 unless given.
-        classes: of a YOLOv5, by number; of one with 80 those of COCO unless given.
-    """
+    steps: int = 2000
+    lr: float = 1e-3
+    optimizer: Literal["muon", "adamw"] = "muon" if hasattr(torch.optim, "Muon") else "adamw"
+    quality_weights: tuple[float, float] = QUALITY_WEIGHTS
+    feature_weight: float = 1.0
+    output_weight: float = 0.0
+    warm_up: float = 0.5
+    privacy: float = 0.0
+    linear_privacy: float = 0.0
+    adversary_loss: Literal["edges", "squared"] = "edges"
+    beta: float = 5.0
+    adversaries: int = 1
+    adversary_lr: float = 1e-3
+    adversary_head_start: int = 200
+    adversary_steps: int = 1
+    adversary_restart: int = 0
+    bf16: bool = True
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        least = {
+            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
+            "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
+            "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
+        }  # fmt: skip
+        for name, value in least.items():
+            if not value <= getattr(self, name) < float("inf"):
+                raise FitError(f"{name}: got {getattr(self, name)!r}, expected a number of at least {value}")
+        low, high = self.quality_weights
+        if not 0 < low <= high < float("inf"):
+            raise FitError(
+                f"quality_weights: got {self.quality_weights!r}, expected two rising numbers above 0"
+            )
+
+    def rebuilt(self, got: Tensor, picture: Tensor) -> Tensor:
+        """The adversaries' loss (B,) of pictures (B, 3, H, W) that were rebuilt."""
+        if self.adversary_loss == "squared":
+            return squared_loss(got, picture)
+        return reconstruction_loss(got, picture, self.beta)
+
+    def warming_up(self, step: int) -> bool:
+        """Whether a step is one of those in which the features are the whole task."""
+        return step < self.warm_up * self.steps
+
+    @property
+    def head_start(self) -> int:
+        """Steps before the codec moves."""
+        return self.adversary_head_start if self.privacy > 0 else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Options):
+    """Options of the loop, and what is fitted to what; the names are those of `featcodec.fit`."""
 
     at: str | int
     model: str
@@ -58,8 +107,10 @@ class Settings(Options):
     analysis: int = 64
     synthesis: int = 80
     workers: int = 0
-    start: str | Sequence[str] | None = None
-    classes: tuple[str, ...] | None = None
+    start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None
+    classes: Sequence[str] | None = None
+    confidence: float | None = None
+    embed_network: bool = False
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
@@ -69,12 +120,14 @@ class Settings(Options):
         }  # fmt: skip
         for name, low in least.items():
             value = getattr(self, name)
-            if (type(value) is not int or value < low) and (name, value) != ("crop", None):
+            if value is not None and value < low:
                 raise InputError(f"{name}: got {value!r}, expected an integer of at least {low}")
-        if self.start is not None and not _names(self.starts):
-            raise InputError(f"start: got {self.start!r}, expected a codec or a list of them")
-        if self.classes is not None and not _names(self.classes):
-            raise InputError(f"classes: got {self.classes!r}, expected a list of names")
+        if self.confidence is not None and not 0 < self.confidence < 1:
+            raise InputError(f"confidence: got {self.confidence!r}, expected a number between 0 and 1")
+        if self.embed_network and self.classes is None:
+            raise InputError(
+                "embed_network: got no classes, expected the names of the network's classes, too"
+            )
         try:  # before a long fit, not when its codec is written
             check_texts(self.name, classes=self.classes or (), description=self.description, model=self.model)
         except ValueError as error:
@@ -82,22 +135,74 @@ class Settings(Options):
         channels_of(self.normalise)
 
     @property
-    def starts(self) -> Sequence[str]:
+    def starts(self) -> Sequence[str | os.PathLike[str]]:
         """The codecs to start from; none: afresh."""
-        return (self.start,) if isinstance(self.start, str) else self.start or ()
+        return (self.start,) if isinstance(self.start, str | os.PathLike) else self.start or ()
 
     @property
     def options(self) -> Options:
         """What the loop needs to know."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
 
-    def to_json(self) -> dict[str, Any]:
-        """By the names that `featcodec.fitting.fit.fit` takes."""
-        return asdict(self)
+
+# ---- types
 
 
-def _names(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+def _check_types(settings: Options) -> None:
+    """Raises InputError for a value of another type than its annotation says."""
+    kinds = _kinds(type(settings))
+    for name, kind in kinds.items():
+        value = getattr(settings, name)
+        if name != "normalise" and not _fits(value, kind):  # that is checked as a whole
+            raise InputError(f"{name}: got {shown(value)}, expected {_WORDS.get(name) or _said(kind)}")
+
+
+_WORDS = {"start": "a codec or a list of them", "classes": "a list of names"}
+
+
+def _kinds(settings: type) -> dict[str, Any]:
+    return typing.get_type_hints(settings)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, list | tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if origin is Sequence:
+        return isinstance(value, list | tuple) and all(_fits(one, inner[0]) for one in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or kind)
+
+
+def _said(kind: Any) -> str:
+    """A type in words."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(dict.fromkeys(_said(one) for one in inner))
+    if origin is Literal:
+        return " or ".join(inner)
+    if origin is tuple:
+        return f"{len(inner)} numbers"
+    if origin is Sequence:
+        return f"a list of {_said(inner[0])}"
+    words = {int: "an integer", float: "a number", bool: "True or False", str: "text", types.NoneType: "None"}
+    return words.get(kind, "a path")
+
+
+def shown(value: object) -> str:
+    """A value in a message; of what is large, its type."""
+    if value is None or isinstance(value, bool | int | float | str | tuple | list):
+        text = repr(value)
+        if len(text) <= 80:
+            return text
+    return type(value).__name__
 
 
 def channels_of(normalise: Normalise) -> tuple[Channels, Channels]:
@@ -116,11 +221,13 @@ def channels_of(normalise: Normalise) -> tuple[Channels, Channels]:
         return IMAGENET
     try:
         mean, deviation = (tuple(float(v) for v in channels) for channels in normalise)
-        if len(mean) == len(deviation) == 3 and min(deviation) > 0:
+        finite = all(map(math.isfinite, (*mean, *deviation)))
+        if len(mean) == len(deviation) == 3 and min(deviation) > 0 and finite:
             return mean, deviation
     except (TypeError, ValueError):
         pass
-    raise InputError(f"normalise: got {normalise!r}, expected imagenet, None or three means and deviations")
+    got = shown(normalise)
+    raise InputError(f"normalise: got {got}, expected imagenet, None or three means and deviations")
 
 
 def read_settings(path: str | Path, known: set[str]) -> dict[str, Any]:

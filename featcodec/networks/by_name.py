@@ -20,7 +20,7 @@ from featcodec.networks.families import FAMILIES
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.weight_files import load_weights, read_state_dict, refusal
 
-__all__ = ["FORMS", "network_by_name"]
+__all__ = ["FORMS", "network_by_name", "network_from_file"]
 
 FORMS = "yolov5n to yolov5x, a weights file of YOLOv5, torchvision:NAME, timm:NAME or MODULE:CALLABLE"
 _WEIGHTS = (".pt", ".pth", ".safetensors")
@@ -66,7 +66,7 @@ def _network(name: str) -> nn.Module:
         if name in family.members:
             return family.make(name)
     if Path(name).suffix.lower() in _WEIGHTS:
-        return _from_file(name)
+        return network_from_file(name)
     if not (kind and rest):
         near = difflib.get_close_matches(name, [m for family in FAMILIES for m in family.members], n=1)
         raise InputError(f"model: got {name!r}, expected {', '.join(near) or FORMS}")
@@ -75,8 +75,12 @@ def _network(name: str) -> nn.Module:
     return _timm(rest) if kind == "timm" else _own(kind, rest)
 
 
-def _from_file(path: str) -> nn.Module:
-    """A network of the family whose weights a file holds; the first family says what is wrong with others."""
+def network_from_file(path: str | os.PathLike[str]) -> nn.Module:
+    """The network whose weights a file holds; of those of no known family, the first says what is wrong.
+
+    Raises:
+        CodecFileError: the file cannot be used; one line that begins with its path.
+    """
     tensors = read_state_dict(path)
     family = next((f for f in FAMILIES if f.recognises(tensors)), FAMILIES[0])
     try:

@@ -9,21 +9,19 @@ in `featcodec.networks.families`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from featcodec.errors import InputError
 from featcodec.networks.identity import ModuleConfig, NetworkConfig
+from featcodec.networks.torch_state import inference
 from featcodec.pictures.boxes import Boxes, suppress
 from featcodec.pictures.canvas import Canvas
 from featcodec.pictures.geometry import Geometry
 
-__all__ = ["CrossingTensor", "CutNetwork", "DetectorHead", "detector_of", "find_boxes", "inference"]
+__all__ = ["CrossingTensor", "CutNetwork", "DetectorHead", "detector_of", "find_boxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +107,6 @@ class CutNetwork(Protocol):
     def with_canvas(self, canvas: Canvas) -> CutNetwork:
         """The same network for pictures on another canvas."""
         ...
-
-
-@contextmanager
-def inference() -> Iterator[None]:
-    """No gradients, no reduced precision; whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        yield
 
 
 def detector_of(cut: CutNetwork) -> DetectorHead:

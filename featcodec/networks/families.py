@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from featcodec.errors import CodecFileError
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.identity import ModuleConfig, NetworkConfig
 from featcodec.networks.module_family import ModuleFamily
+from featcodec.networks.modules import frozen_copy
 from featcodec.networks.yolov5_family import YOLOv5Family
 from featcodec.pictures.canvas import Canvas
 
@@ -129,9 +130,14 @@ def describe(network: nn.Module, wish: NetworkWish) -> NetworkConfig | ModuleCon
 
 
 def cut_network(
-    network: nn.Module, config: NetworkConfig | ModuleConfig, *, size: int, stride: int | None = None
+    network: nn.Module,
+    config: NetworkConfig | ModuleConfig,
+    *,
+    size: int,
+    stride: int | None = None,
+    device: torch.device | str = "cpu",
 ) -> CutNetwork:
-    """A frozen copy of a network, cut.
+    """A frozen copy of a network in float32, cut.
 
     Args:
         network: as it is; it is not changed.
@@ -139,6 +145,7 @@ def cut_network(
         size: longest side in pixels that pictures are scaled down to.
         stride: pixels that both sides of a canvas are multiples of; unless given, 32, or more where latents
             of twice the crossing tensor's stride want it.
+        device: that the copy is for.
 
     Raises:
         CodecFileError: a network of another family than `config` says.
@@ -147,7 +154,7 @@ def cut_network(
     family = family_of(network)
     if family.name != config.family:
         raise CodecFileError(f"got {type(network).__name__}, expected a {config}")
-    own = copy.deepcopy(network).eval().requires_grad_(False)
+    own = frozen_copy(network, device=device)
     cut = family.cut(own, config, Canvas(size, stride or LEAST_STRIDE))
     if stride is None:
         cut = cut.with_canvas(Canvas(size, max(LEAST_STRIDE, 2 * cut.crossing[0].stride)))

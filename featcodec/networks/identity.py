@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from featcodec.errors import InputError
+
 __all__ = ["ModuleConfig", "NetworkConfig", "check_text", "network_digest", "update_digest"]
 
 LONGEST_TEXT = 1024  # characters of a description, a model, a layer
@@ -93,11 +95,20 @@ def check_text(name: str, text: object, longest: int = LONGEST_TEXT) -> None:
 
 
 def network_digest(network: nn.Module) -> str:
-    """SHA-256 over a network's weights as float16, hexadecimal; the same for fp16 and fp32 copies."""
+    """SHA-256 over a network's weights, in float32 and then as float16, hexadecimal.
+
+    The same for a network and its float16 copy. Of one in float64 or bfloat16 it is that of its float32 copy,
+    which is what a codec works with. A float32 network's copy in bfloat16 has other weights, another digest.
+
+    Raises:
+        InputError: the network is on the meta device, and has no weights.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
-        if value.is_floating_point():
-            update_digest(digest, name, value.half())
+        if isinstance(value, Tensor) and value.is_floating_point():
+            if value.is_meta:
+                raise InputError(f"network: got {name} on the meta device, expected weights")
+            update_digest(digest, name, value.float().half())
     return digest.hexdigest()
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from featcodec.errors import InputError, SplitError
+from featcodec.networks.modules import plain_module
 from featcodec.networks.survey import Layer, called, distinct, survey, tensors_in, watch
 from featcodec.networks.void import Passage, Void
 
@@ -65,6 +66,9 @@ class Cut:
     layers: tuple[Layer, ...]
     example: tuple[Any, ...]
     _memory: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_memory": {}}  # shapes, which are worked out again where they are needed
 
     @property
     def at(self) -> str:
@@ -131,7 +135,7 @@ class Cut:
             for i, name in enumerate(self.crossing):
                 _put(passage, found[i], features[i], name)
             passage.past = True
-            return tree_map(passage.real, what)
+            return tree_map(passage.crossed, what)
 
         inputs = tree_map(lambda leaf: passage.void(leaf) if isinstance(leaf, Tensor) else leaf, sizes)
         with watch(self.network, self._watched(), visit):
@@ -193,7 +197,8 @@ def split(model: nn.Module, *, at: str | int, example: Any = None) -> Cut:
     what the whole gives. What the halves compute is the network's own code, at any size.
 
     Args:
-        model: in evaluation mode; it is not changed.
+        model: in evaluation mode; it is not changed. What `torch.compile` or `nn.DataParallel` made of one is
+            cut as the module inside.
         at: the layer's name, as `nn.Module.named_modules` gives it; ``"name#2"`` is its second call, where it
             is called several times. A number n is layer ``model.n`` of a YOLOv5 network.
         example: what the model is called with (a tuple: several arguments); one picture of noise,
@@ -205,7 +210,8 @@ def split(model: nn.Module, *, at: str | int, example: Any = None) -> Cut:
     Raises:
         SplitError: no such layer (says which have similar names), or one after which the network cannot be
             cut (says what crosses and where it can be cut).
-        InputError: the model is in training mode, or fails on the example.
+        InputError: the model is in training mode, fails on the example, or is no module whose layers can be
+            seen.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 4, 3, 2, 1)).eval()
@@ -217,6 +223,9 @@ def split(model: nn.Module, *, at: str | int, example: Any = None) -> Cut:
         >>> torch.equal(cut.tail(features), network(x))
         True
     """
+    model = plain_module(model, name="model")
+    if not isinstance(at, str | int) or isinstance(at, bool):
+        raise InputError(f"at: got {type(at).__name__}, expected the name of a layer, or its number")
     inputs = (example_picture(model),) if example is None else _arguments(example)
     seen = survey(model, inputs)
     layer = _find(model, f"model.{at}" if isinstance(at, int) else at, seen.layers)
@@ -230,7 +239,8 @@ def split(model: nn.Module, *, at: str | int, example: Any = None) -> Cut:
 
 def example_picture(model: nn.Module, size: int = 224) -> Tensor:
     """Noise (1, 3, size, size) in [0, 1], always the same; type and device are the model's."""
-    picture = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    random = torch.Generator("cpu").manual_seed(0)
+    picture = torch.rand(1, 3, size, size, generator=random, dtype=torch.float32, device="cpu")
     first = next((p for p in model.parameters() if p.is_floating_point()), picture)
     return picture.to(first.device, first.dtype)
 

@@ -6,7 +6,8 @@ The network is run once, as it is. A dispatch mode sees every operation, hooks s
     value     ╺━━━━━━━━━━━━╸                      born by an operation, read by later ones
 
 A value crosses a cut if it was born before it and is read, or returned, after it. Values are told apart by
-their storage, so that views and operations in place need no further thought. Nothing is traced symbolically:
+their storage, so that operations in place need no further thought; a view stands for a value where everything
+that is read after the cut lies within it (`featcodec.networks.extent`). Nothing is traced symbolically:
 whatever control flow is around the layers, it has already happened.
 """
 
@@ -26,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from featcodec.errors import InputError
+from featcodec.networks.extent import Extent, covers
 
 __all__ = [
     "FACTORIES",
@@ -84,7 +86,8 @@ class Layer:
         step: operations before the cut; layers with the same number are the same cut.
         crossing: names of the tensors that cross, in the order in which they are computed.
         shapes: their shapes, for the example.
-        places: where they can be taken hold of; None for one that no layer reads or returns as a whole.
+        places: where they can be taken hold of; None for one of which no layer reads or returns all that is
+            needed after the cut.
         flops: floating-point operations before the cut (a multiplication and an addition are two).
         stride: pixels of the input for each row of the one tensor (B, C, h, w) that crosses; None where
             several cross, or one whose last two dimensions are not those of the picture made smaller.
@@ -190,16 +193,32 @@ class _Value:
     born: int
     shape: tuple[int, ...]
     maker: str
-    last: float = 0
-    places: list[tuple[int, Place, tuple[int, ...]]] = field(default_factory=list)
+    reads: dict[Extent, float] = field(default_factory=dict)  # when each part of it was last read
+    places: list[tuple[int, Place, Extent]] = field(default_factory=list)
 
-    def place(self, time: int) -> tuple[Place | None, tuple[int, ...]]:
-        """Where to take hold of it before `time`: what the outermost layer returned, the latest of those."""
-        known = [(t, place, shape) for t, place, shape in self.places if t <= time]
-        if not known:
-            return None, self.shape
-        _, place, shape = min(known, key=lambda k: (not k[1].output, k[1].path.count("."), -k[0]))
-        return place, shape
+    def read(self, tensor: Tensor, time: float) -> None:
+        self.reads[Extent.of(tensor)] = time
+
+    def crosses(self, time: int) -> bool:
+        """Whether it is there at `time`, and read after it."""
+        return self.born <= time and any(time < last for last in self.reads.values())
+
+    def taken(self, time: int) -> list[tuple[Place | None, tuple[int, ...]]]:
+        """Where to take hold of what is read of it after `time`, and the shapes there.
+
+        What the layer returned that ends then comes first. Else it is what the outermost layer returned, the
+        latest of those, the whole value before a part of it; else all parts that the layer returned.
+        """
+        needed = [extent for extent, last in self.reads.items() if time < last]
+        known = [(t, place, extent) for t, place, extent in self.places if t <= time]
+        known.sort(key=lambda k: (k[0] != time, not k[2].whole, not k[1].output, k[1].path.count("."), -k[0]))
+        for _, place, extent in known:
+            if covers([extent], needed):
+                return [(place, extent.size)]
+        parts = [(place, extent) for t, place, extent in known if t == time]
+        if covers([extent for _, extent in parts], needed):
+            return [(place, extent.size) for place, extent in parts]
+        return [(None, self.shape)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +254,19 @@ class _Recorder(TorchDispatchMode):
         if not read:
             return out
         if func not in FACTORIES:
-            for value in read:
-                value.last = self.time
+            self._reads((args, kwargs), self.time)
         if reads_numbers(func, args):
             self._impossible(f"what happens in {self._here} depends on numbers in the picture ({packet})")
         for _, tensor in tensors_in(out):
             if self._see(tensor) and storage_key(tensor) in keys:
                 self._impossible(f"{self._here} writes into a tensor of its own ({packet})")
         return out
+
+    def _reads(self, tree: Any, time: float) -> None:
+        for _, tensor in tensors_in(tree):
+            value = self.values.get(storage_key(tensor))
+            if value:
+                value.read(tensor, time)
 
     @property
     def _here(self) -> str:
@@ -267,9 +291,10 @@ class _Recorder(TorchDispatchMode):
                 self._see(tensor)
         for leaf, tensor in found:
             value = self.values.get(storage_key(tensor))
-            if value and tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes():
+            extent = Extent.of(tensor)
+            if value and extent.distinct:
                 place = Place(path, call, output, leaf, len(found) == 1)
-                value.places.append((self.time, place, tuple(tensor.shape)))
+                value.places.append((self.time, place, extent))
         if not output:
             self.open.append(path)
         else:
@@ -279,15 +304,13 @@ class _Recorder(TorchDispatchMode):
     def _returned(self, path: str, call: int, found: list[tuple[int, Tensor]]) -> None:
         if path:
             self.returns.append(_Return(called(path, call), self.time, self.step, self.flops))
-            return
-        for _, tensor in found:
-            value = self.values.get(storage_key(tensor))
-            if value:
-                value.last = math.inf
+        else:
+            self._reads([tensor for _, tensor in found], math.inf)
 
     def layer(self, returned: _Return, sides: tuple[int, ...]) -> Layer:
-        crossing = [v for v in self.values.values() if v.born <= returned.time < v.last]
-        found = [(v, *v.place(returned.time)) for v in sorted(crossing, key=lambda v: v.born)]
+        crossing = [v for v in self.values.values() if v.crosses(returned.time)]
+        crossing.sort(key=lambda v: v.born)
+        found = [(v, place, shape) for v in crossing for place, shape in v.taken(returned.time)]
         names = tuple(str(place) if place else f"a tensor inside {v.maker}" for v, place, _ in found)
         shapes = tuple(shape for _, _, shape in found)
         obstacle = None

@@ -18,9 +18,42 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from featcodec.errors import SplitError
+from featcodec.networks.extent import Extent, covers
 from featcodec.networks.survey import FACTORIES, reads_numbers, storage_key
 
 __all__ = ["Passage", "Void"]
+
+
+@dataclass(slots=True)
+class _Held:
+    """What crosses of one piece of memory.
+
+    Attributes:
+        meta: of the tensor that was put in its place, without numbers.
+        real: that tensor, where it is all of the memory.
+        memory: (elements,) all of the memory; made when a view of it is needed.
+        parts: what of the memory is defined.
+    """
+
+    meta: Tensor
+    real: Tensor
+    memory: Tensor | None
+    parts: list[Extent]
+
+    def view(self, extent: Extent) -> Tensor:
+        """The tensor that lies there."""
+        if self.memory is None:
+            (whole,) = self.parts
+            if extent == whole:
+                return self.real
+            if self.real.stride() == self.meta.stride():
+                self.memory = self.real.as_strided((whole.elements,), (1,), 0)
+            else:
+                self.memory = self.real.new_empty(whole.elements)
+                whole.part_of(self.memory).copy_(self.real)
+        if not covers(self.parts, [extent]):
+            raise SplitError(f"the tail reads more than {tuple(self.meta.shape)} of a tensor that crosses")
+        return extent.part_of(self.memory)
 
 
 @dataclass(slots=True)
@@ -36,7 +69,7 @@ class Passage:
     device: torch.device
     memory: dict[Any, Any]
     past: bool = False
-    _known: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _known: dict[int, _Held] = field(default_factory=dict)
 
     def void(self, meta: Tensor) -> Void:
         """A tensor of the shape and type of `meta`."""
@@ -45,23 +78,36 @@ class Passage:
     def put(self, void: Void, real: Tensor) -> None:
         """From now on `real` is what the void tensor, and all that shares its memory, holds."""
         # a copy: layers that work in place must not change what belongs to the caller
-        self._known[storage_key(void.meta)] = void.meta, real.clone()
+        key, extent = storage_key(void.meta), Extent.of(void.meta)
+        held = self._known.get(key)
+        if held is None and extent.whole:
+            self._known[key] = _Held(void.meta, real.clone(), None, [extent])
+            return
+        if held is None:  # a part of the memory; what is not put there is not read either
+            held = self._known[key] = _Held(void.meta, real, real.new_empty(extent.elements), [])
+        if held.memory is not None:
+            extent.part_of(held.memory).copy_(real)
+            held.parts.append(extent)
+
+    def crossed(self, leaf: Any) -> Any:
+        """As `real`; a tensor of which too little crosses stays void, as nothing may read it any more."""
+        try:
+            return self.real(leaf)
+        except SplitError:
+            return leaf
 
     def real(self, leaf: Any) -> Any:
-        """The real tensor in the place of a void one, if there is one; anything else as it is."""
-        if not isinstance(leaf, Void) or storage_key(leaf.meta) not in self._known:
+        """The real tensor in the place of a void one, if there is one; anything else as it is.
+
+        Raises:
+            SplitError: of a tensor of which a part crosses, more is needed.
+        """
+        held = self._known.get(storage_key(leaf.meta)) if isinstance(leaf, Void) else None
+        if held is None:
             return leaf
-        key = storage_key(leaf.meta)
-        meta, real = self._known[key]
-        shape, stride, offset = leaf.meta.size(), leaf.meta.stride(), leaf.meta.storage_offset()
-        if (shape, stride, offset) == (meta.size(), meta.stride(), meta.storage_offset()):
-            return real
-        if real.stride() != meta.stride():
-            real = torch.empty_strided(
-                meta.size(), meta.stride(), dtype=real.dtype, device=real.device
-            ).copy_(real)
-            self._known[key] = meta, real
-        return real.as_strided(shape, stride, offset)
+        if leaf.meta.dtype != held.meta.dtype:
+            raise SplitError(f"the tail reads a tensor {tuple(held.meta.shape)} as {leaf.meta.dtype}")
+        return held.view(Extent.of(leaf.meta))
 
 
 class Void(Tensor):

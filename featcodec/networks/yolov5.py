@@ -239,7 +239,7 @@ class YOLOv5(nn.Module):
         for m in self.modules():
             if isinstance(m, Conv) and isinstance(m.bn, nn.BatchNorm2d):
                 m.conv = fuse_conv_bn_eval(m.conv, m.bn)
-                m.bn = nn.Identity()
+                m.bn = nn.Identity().train(m.training)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cache
 from pathlib import Path
@@ -43,15 +44,18 @@ def path(name: str) -> Path:
     return _FOLDER / f"{name}.safetensors"
 
 
-def load(codec: str | Path = DEFAULT, *, network: nn.Module | None = None) -> FeatureCodec:
+def load(
+    codec: str | os.PathLike[str] = DEFAULT, *, network: nn.Module | str | os.PathLike[str] | None = None
+) -> FeatureCodec:
     """A codec by name or path.
 
     Args:
         codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
-        network: for a codec file without its network: the network it was fitted to.
+        network: for a codec file without its network: the network it was fitted to, which stays as it is; the
+            codec works with a copy in float32. For a YOLOv5 also a file of its weights.
 
     Raises:
-        InputError: no such codec; the message lists the names there are.
+        InputError: no such codec, the message lists the names there are; or what is given is no network.
         CodecFileError: not a codec file, or the network is missing or another one.
 
     Example:
@@ -64,13 +68,15 @@ def load(codec: str | Path = DEFAULT, *, network: nn.Module | None = None) -> Fe
     return remember(_read(codec), network)
 
 
-def _read(codec: str | Path) -> CodecFile:
+def _read(codec: object) -> CodecFile:
     """A codec's file, by name or path; errors as `load`."""
+    if not isinstance(codec, str | os.PathLike):
+        raise InputError(f"codec: got {type(codec).__name__}, expected a path or one of {', '.join(names())}")
     if isinstance(codec, str) and codec in names():
         return _embedded_file(codec)
     if isinstance(codec, str) and not Path(codec).suffix and not is_file(codec):
         raise InputError(f"codec: got {codec!r:.80}, expected a path or one of {', '.join(names())}")
-    return CodecFile.load(codec)
+    return CodecFile.load(Path(codec))
 
 
 @cache
@@ -83,7 +89,7 @@ def _embedded(name: str) -> FeatureCodec:
     return remember(_embedded_file(name), None)
 
 
-def remember(file: CodecFile, network: nn.Module | None) -> FeatureCodec:
+def remember(file: CodecFile, network: object) -> FeatureCodec:
     """The codec of a file, that `featcodec.decode` then finds by its fingerprint; errors as `load`."""
     codec = FeatureCodec(file, network_of(file, network))
     with _lock:
@@ -107,7 +113,7 @@ def for_header(header: Header, *, network: nn.Module | None = None) -> FeatureCo
     return load(name, network=network) if network or _embedded_file(name).has_network else decoder(name)
 
 
-def decoder(codec: str | Path) -> FeatureCodec:
+def decoder(codec: str | os.PathLike[str]) -> FeatureCodec:
     """A codec by name or path, without its network: it decodes, but neither encodes nor detects.
 
     Raises:

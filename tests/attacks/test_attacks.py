@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,6 +192,35 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(kind, seen
     assert parts.curve == whole.curve
     assert [step for step, _ in whole.curve] == [2, 4]
     assert load_trained(tmp_path / "parts.pt").curve == whole.curve
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_training_that_is_told_to_stop_goes_on_to_the_same_attacker(
+    seen, tmp_path, monkeypatch, capsys, number, error
+):
+    whole = train("invnet", seen, QUICK, checkpoint=tmp_path / "whole.pt")
+    steps = []
+
+    def told(*_):
+        steps.append(1)
+        if len(steps) == 2:
+            signal.raise_signal(number)
+        return "steps"
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with monkeypatch.context() as patch:
+        patch.setattr("featcodec.attacks.training._said", told)
+        with pytest.raises(error):
+            train("invnet", seen, QUICK, checkpoint=tmp_path / "parts.pt")
+    signal.signal(signal.SIGINT, before)
+    assert torch.load(tmp_path / "parts.pt", weights_only=True)["step"] == 2
+    assert "attack: stopped at step 2 of 4 of a training; started again" in capsys.readouterr().err
+    parts = train("invnet", seen, QUICK, checkpoint=tmp_path / "parts.pt")
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, parts.network.state_dict()[name]), name
+    assert parts.curve == whole.curve
 
 
 def test_training_learns_what_can_be_known(codec, photographs, work, tmp_path):

@@ -28,7 +28,7 @@ from featcodec.codec import feature_codec as codec_module
 from featcodec.codec.feature_codec import FeatureCodec, Symbols
 from featcodec.codec.transforms import Prediction, integer_hyper_synthesis
 from featcodec.errors import FeatcodecError
-from featcodec.networks.cut_network import inference
+from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.bitstream import Bitstream, parse
 

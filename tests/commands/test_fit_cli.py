@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import os
 import subprocess
@@ -18,6 +20,7 @@ import featcodec
 from featcodec.codec.codec_file import CodecFile
 from featcodec.commands.main import main
 from featcodec.errors import FitError, InputError
+from featcodec.fitting.settings import Settings
 from featcodec.networks.yolov5 import YOLOv5
 
 ASTRONAUT = str(Path(data_dir, "astronaut.png"))
@@ -46,6 +49,11 @@ class Noise(Dataset):
 
     def __getitem__(self, i):
         return torch.rand(3, self.side, self.side, generator=torch.Generator().manual_seed(i)), i
+
+
+class Uneven(Noise):
+    def __getitem__(self, i):
+        return torch.rand(3, 64 + 32 * (i % 2), 64)
 
 
 @pytest.fixture
@@ -149,6 +157,24 @@ class TestFunction:
         with pytest.raises(InputError, match="classes: got 1 names, expected 3"):
             featcodec.fit(three, at=4, classes=("cat",), **how)
 
+    def test_a_codec_of_a_detector_may_hold_its_network_and_confidence(self, tmp_path):
+        how = {**SMALL, "images": Noise(), "at": 4, "classes": ["cat", "dog"], "out": tmp_path}
+        codec = featcodec.fit(
+            YOLOv5("n", classes=2), confidence=0.5, embed_network=True, description="two", **how
+        )
+        again = featcodec.load(tmp_path / "codec.safetensors")  # without the network
+        assert again.confidence == 0.5
+        assert again.encode(ASTRONAUT) == codec.encode(ASTRONAUT)
+        assert again.detector.classes == ("cat", "dog")
+
+    def test_every_setting_is_an_argument_with_its_default(self):
+        given = inspect.signature(featcodec.fit).parameters
+        assert not any(p.kind is p.VAR_KEYWORD for p in given.values())
+        for field in dataclasses.fields(Settings):
+            if field.name not in ("at", "model", "warm_up"):
+                assert given[field.name].default == field.default, field.name
+            assert f"{field.name}:" in featcodec.fit.__doc__ or f"{field.name}," in featcodec.fit.__doc__
+
     def test_the_network_is_left_as_it_was(self, network):
         network.train()
         before = {k: v.clone() for k, v in network.state_dict().items()}
@@ -172,10 +198,19 @@ class TestFunction:
         ("change", "error", "said"),
         [
             ({"images": Noise(48)}, InputError, r"got a batch \(2, 3, 48, 48\), expected .* multiples of 32"),
+            ({"images": Uneven()}, InputError, r"pictures of \(3, 64, 64\) and \(3, 96, 64\), expected one"),
+            ({"images": Uneven(), "workers": 1}, InputError, "expected one size: crop or pad them"),
+            ({"images": 3}, InputError, "images: got 3, expected a folder, a list of paths or a data set"),
+            ({"adversaries": [nn.ReLU()]}, InputError, r"adversaries: got .*, expected an integer"),
+            ({"privacy": "much"}, InputError, "privacy: got 'much', expected a number"),
+            ({"minutes": 0}, InputError, "minutes: got 0, expected a number above 0"),
+            ({"at": 2.5}, InputError, "at: got 2.5, expected text or an integer"),
+            ({"embed_network": True}, InputError, "embed_network: got no classes"),
+            ({"confidence": 0.5}, InputError, "confidence: got it for a Sequential, expected a YOLOv5"),
             ({"at": "9"}, featcodec.SplitError, "no such layer"),
             ({"size": 8}, InputError, "size: got 8, expected an integer of at least 32"),
             ({"normalise": "zebra"}, InputError, "normalise: got 'zebra'"),
-            ({"speed": 3}, InputError, "fit: got speed, expected some of"),
+            ({"speed": 3}, TypeError, "unexpected keyword argument 'speed'"),
             ({"privacy": -1.0}, FitError, "privacy: got -1.0"),
             ({"device": "nowhere"}, InputError, "device: got 'nowhere'"),
             ({"classes": "cat"}, InputError, "classes: got 'cat', expected a list of names"),

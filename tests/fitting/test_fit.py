@@ -14,14 +14,15 @@ from torch import nn
 
 from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.transforms import Widths
-from featcodec.errors import FitError
+from featcodec.errors import FitError, InputError
 from featcodec.fitting import loop
 from featcodec.fitting.export import export
 from featcodec.fitting.log import Journal
 from featcodec.fitting.loop import Figures, Fitting, fit_codec, seconds_a_step
 from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
-from featcodec.fitting.run import Options, Run
+from featcodec.fitting.run import Run
+from featcodec.fitting.settings import Options
 from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
 from featcodec.fitting.tasks import Detection, Features, find_task
 from featcodec.networks.families import NetworkWish, cut_network, describe
@@ -367,5 +368,5 @@ class TestCheckpoint:
         ],
     )
     def test_options_that_make_no_sense_are_refused(self, change, said):
-        with pytest.raises(FitError, match=said):
+        with pytest.raises((FitError, InputError), match=said):
             Options(**change)

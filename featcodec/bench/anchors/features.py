@@ -28,7 +28,7 @@ from featcodec.bench.anchors.ffmpeg import Intra, coded_side
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CoderError, InputError
 from featcodec.evaluation.coders import Shot
-from featcodec.networks.cut_network import inference
+from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
 
 __all__ = [
