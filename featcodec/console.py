@@ -21,9 +21,11 @@ from featcodec.errors import FeatcodecError, InputError
 from featcodec.files import check_target, printable, read_file, write_atomic
 
 __all__ = [
+    "MAX_INPUT",
     "STANDARD",
     "Progress",
     "about",
+    "aligned",
     "check_output",
     "complain",
     "identities",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 STANDARD = "-"  # as a path: standard input or output
+MAX_INPUT = 2**30  # bytes of a picture
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:
@@ -127,6 +130,32 @@ def show_json(found: Sequence[Mapping[str, object]], *, several: bool = False) -
         show(json.dumps(found, indent=2))
     elif found:
         show(json.dumps(found[0], indent=2))
+
+
+def aligned(
+    rows: Iterable[Sequence[str]], kinds: str, *, least: Sequence[int] = (), gap: str = "  "
+) -> list[str]:
+    """Lay out a table: a line for each row, cells below each other.
+
+    Args:
+        rows: their cells, as many in each as `kinds` has characters.
+        kinds: of each column ``<``, to the left, or ``>``, to the right.
+        least: widths of the columns in characters, at the least.
+        gap: between the columns.
+
+    Returns:
+        The lines, without spaces at their ends.
+
+    Example:
+        >>> print("\\n".join(aligned([("layer", "bytes"), ("conv1", "802,816")], "<>")))
+        layer    bytes
+        conv1  802,816
+    """
+    table = [tuple(row) for row in rows]
+    start = least or [0] * len(kinds)
+    widths = [max([start[i], *(len(row[i]) for row in table)]) for i in range(len(kinds))]
+    cells = [[f"{c:{k}{w}}" for c, k, w in zip(row, kinds, widths, strict=True)] for row in table]
+    return [gap.join(row).rstrip() for row in cells]
 
 
 def read_input(path: str, max_bytes: int) -> bytes:

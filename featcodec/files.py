@@ -6,6 +6,7 @@ Files are written whole or not at all, and whatever the operating system objects
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import stat
@@ -14,14 +15,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from featcodec.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "PICTURE_ENDINGS",
     "check_target",
     "list_pictures",
     "make_folder",
+    "npy",
     "printable",
     "read_file",
     "remove_stale",
@@ -195,6 +201,15 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
                 file.write(data)
         else:
             _replace(Path(path).resolve(), data, mode)
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """An array of numbers as the content of a NumPy file (``.npy``), without pickles."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def remove_stale(folder: str | os.PathLike[str]) -> None:

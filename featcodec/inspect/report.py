@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featcodec.console import about, read_input
-from featcodec.plf.bitstream import MAGIC, Bitstream, Limits, Section, parse, sections
+from featcodec.plf.bitstream import MAGIC, VERSION, Bitstream, Limits, Section, parse, sections
 
-__all__ = ["NAMES", "PREAMBLE", "Report", "check", "load"]
+__all__ = ["NAMES", "PREAMBLE", "Report", "as_json", "check", "load"]
 
 NAMES = {"H": "header", "m": "metadata", "D": "payload"}
 PREAMBLE = len(MAGIC) + 1  # bytes of magic and version
@@ -54,3 +54,29 @@ def load(path: str, limits: Limits) -> Report:
     """
     with about(path):
         return check(path, read_input(path, limits.max_file), limits)
+
+
+def as_json(report: Report) -> dict[str, object]:
+    """Return what ``plf info --json`` shows; names and units here are an interface."""
+    header = report.stream.header
+    return {
+        "file": report.path,
+        "bytes": report.size,
+        "format_version": VERSION,
+        "codec": header.codec,
+        "fingerprint": header.fingerprint.hex(),
+        "quality": header.quality,
+        "width": header.width,
+        "height": header.height,
+        "size": header.size,
+        "latent_height": header.latent_height,
+        "latent_width": header.latent_width,
+        "symbol_hash": header.symbol_hash.hex(),
+        "payload_bytes": len(report.stream.payload),
+        "bpp": report.bpp,
+        "sections": [
+            {"tag": s.tag, "offset": s.offset, "length": s.length, "bytes": s.size, "crc32": f"{s.crc:08x}"}
+            for s in report.sections
+        ],
+        "metadata": report.stream.metadata,
+    }

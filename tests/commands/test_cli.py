@@ -22,8 +22,7 @@ from skimage.data import astronaut
 import featcodec
 from featcodec import console as terminal
 from featcodec.commands import bench as bench_cli
-from featcodec.commands import codec_commands as commands
-from featcodec.commands import folders as batch
+from featcodec.commands import decode, detect, encode
 from featcodec.commands.main import main
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.drawing import CANVAS_PIXELS, canvas, draw_boxes
@@ -438,9 +437,10 @@ class TestBadOutput:
         [["encode", "photo.jpg", "-o"], ["decode", "photo.plf", "-o"], ["detect", "photo.plf", "--draw"]],
     )
     def test_it_is_found_before_the_work(self, listing, command, capsys, monkeypatch):
-        for module in (batch, commands):
-            monkeypatch.setattr(module, "load_codec", None)
-        monkeypatch.setattr(commands, "_codec_for", None)
+        monkeypatch.setattr(encode, "codec_of", None)
+        monkeypatch.setattr(decode, "decoder_for", None)
+        for name in ("codec_of", "codec_for"):
+            monkeypatch.setattr(detect, name, None)
         before = listing()
         assert fails(capsys, *command, "no/such.png") == "no/such.png: No such file or directory"
         assert fails(capsys, *command, "photo.jpg/a.png") == "photo.jpg/a.png: Not a directory"
@@ -533,7 +533,7 @@ class TestExitCodes:
         def broken(*_, **__):
             raise OSError("from inside a library")
 
-        monkeypatch.setattr(commands, "parse", broken)
+        monkeypatch.setattr(decode, "parse", broken)
         with pytest.raises(OSError, match="from inside a library"):
             main(["decode", "photo.plf", "-o", "photo.npy"])
 

@@ -11,6 +11,7 @@ folders do no harm; each skips what the other has finished by the time it gets t
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -19,14 +20,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featcodec.commands.codec_commands import MAX_INPUT, load_codec
+from featcodec.commands.options import (
+    Subparsers,
+    add_codec,
+    add_command,
+    add_json,
+    add_max_pixels,
+    add_network,
+    codec_of,
+    path,
+    quality,
+)
 from featcodec.console import (
+    MAX_INPUT,
     STANDARD,
     Progress,
     about,
     check_output,
     complain,
     identities,
+    positive,
     read_input,
     show,
     show_json,
@@ -36,11 +49,12 @@ from featcodec.errors import FeatcodecError, InputError
 from featcodec.files import list_pictures, make_folder, printable, read_file, remove_stale
 from featcodec.plf.bitstream import Bitstream, Limits, parse
 from featcodec.plf.header import quality_to_step
+from featcodec.plf.metadata import serialize_metadata
 
 if TYPE_CHECKING:
     from featcodec.codec.feature_codec import FeatureCodec
 
-__all__ = ["encode"]
+__all__ = ["add_parser", "run"]
 
 # Files of a codec for large pictures are sound, too, even where a reader's defaults would refuse them.
 _OWN = Limits(max_pixels=2**64, max_latents=2**64, max_payload=MAX_INPUT, max_file=MAX_INPUT)
@@ -107,7 +121,67 @@ def _done(job: _Job, data: bytes, status: str) -> _Done:
 # ---- the command
 
 
-def encode(arguments: argparse.Namespace) -> int:
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``encode`` to the command line."""
+    command = add_command(
+        subparsers,
+        "encode",
+        run,
+        help="pictures to .plf files",
+        description="Encodes pictures, and folders of them. A run into a folder that was interrupted goes on "
+        "when it is started again: a file that is there is kept if it is sound, not older than its picture, "
+        "and of the codec, quality, metadata and picture size that it would get.",
+    )
+    command.add_argument(
+        "images",
+        nargs="+",
+        type=path,
+        metavar="IMAGE",
+        help="a picture, or a folder with pictures; - is standard input",
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=path,
+        metavar="OUT",
+        help="the .plf file; - is standard output. Several pictures, a folder of them, or one where OUT is a "
+        "folder or ends with a slash, go to OUT/NAME.plf each; a missing folder is made",
+    )
+    command.add_argument(
+        "-r", "--recursive", action="store_true", help="subfolders, too; they are the same below OUT"
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="encode again what a run before has finished"
+    )
+    size = command.add_mutually_exclusive_group()
+    size.add_argument(
+        "-q", "--quality", type=quality, metavar="Q", help="1 (smallest) to 8 (largest); default 4"
+    )
+    size.add_argument(
+        "--target-bytes", type=positive, metavar="N", help="the best quality of at most N bytes a file"
+    )
+    add_codec(command, "default: street")
+    add_network(command)
+    command.add_argument(
+        "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'
+    )
+    add_max_pixels(command)
+    add_json(command, "one JSON object; a list for several pictures or a folder")
+
+
+def _metadata(text: str) -> dict[str, object]:
+    try:
+        metadata = json.loads(text)
+        if not isinstance(metadata, dict):
+            raise argparse.ArgumentTypeError(f"got {type(metadata).__name__}, expected a JSON object")
+        serialize_metadata(metadata)  # for the format to say whether a .plf can hold it
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return metadata
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Encode each picture; a bad one does not keep the others. The bad ones are listed at the end."""
     several = len(arguments.images) > 1 or _is_dir(arguments.images[0])
     into_folder = several or _means_folder(arguments.output)
@@ -120,7 +194,7 @@ def encode(arguments: argparse.Namespace) -> int:
     pictures = identities(job.picture for job in jobs)
     for job in jobs:
         check_output(job.target, pictures)
-    codec = load_codec(arguments.codec, network=arguments.network, weights=arguments.weights)
+    codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
     results: list[_Done | _Failed] = []
     try:
         for result in _run(codec, jobs, arguments, keep=into_folder and not arguments.overwrite):
