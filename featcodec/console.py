@@ -76,25 +76,26 @@ def complain(program: str, error: Exception | str) -> None:
 
 @contextmanager
 def about(path: str) -> Iterator[None]:
-    """Make every `FeatcodecError` inside begin with the file it is about.
-
-    Raises:
-        InputError: instead of any `FeatcodecError`.
+    """Let every `FeatcodecError` inside that does not know its file be about this one.
 
     Example:
         >>> with about("street.plf"):
         ...     raise FeatcodecError("the file is empty")
         Traceback (most recent call last):
-        featcodec.errors.InputError: street.plf: the file is empty
+        featcodec.errors.FeatcodecError: street.plf: the file is empty
     """
     try:
         yield
     except FeatcodecError as error:
-        reason, name = str(error), _name(path)
-        for start in (path, repr(path), name, "<bytes>"):  # how the libraries below may have begun it
-            if start:
-                reason = reason.removeprefix(f"{start}: ")
-        raise InputError(f"{name}: {reason}") from error
+        if error.path is None:
+            name = _name(path)
+            # how a library that was given the path, or its content, has begun its message
+            starts = tuple(f"{start}: " for start in (path, repr(path), name, "<bytes>") if start)
+            message = Exception.__str__(error)
+            for start in starts:
+                message = message.removeprefix(start)
+            error.args, error.path = (message,), name
+        raise
 
 
 def positive(text: str) -> int:
@@ -167,13 +168,14 @@ def read_input(path: str, max_bytes: int) -> bytes:
     if path != STANDARD:
         return read_file(path, max_bytes)
     if sys.stdin is None:
-        raise InputError("standard input: closed")
+        raise InputError("closed", path=_name(STANDARD))
     try:
         data = sys.stdin.buffer.read(max_bytes + 1)
     except OSError as error:  # a directory, for one
-        raise InputError(f"standard input: {error.strerror}") from error
+        raise InputError(error.strerror, path=_name(STANDARD)) from error
     if len(data) > max_bytes:
-        raise InputError(f"standard input: got a longer stream, expected at most {max_bytes:,} bytes")
+        got = f"got a longer stream, expected at most {max_bytes:,} bytes"
+        raise InputError(got, path=_name(STANDARD))
     return data
 
 
@@ -214,7 +216,7 @@ def check_output(path: str, inputs: AbstractSet[tuple[int, int]] = frozenset()) 
         InputError: it could not, or it would replace one of the inputs.
     """
     if identities([path]) & inputs:
-        raise InputError(f"{path}: got one of the inputs, expected another output")
+        raise InputError("got one of the inputs, expected another output", path=_name(path))
     if path != STANDARD:
         check_target(path)
     elif sys.stdout is None:

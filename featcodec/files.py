@@ -88,7 +88,7 @@ def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
             total += len(part)
     if max(size, total) > max_bytes:
         got = f"{size:,} bytes" if size > max_bytes else "a longer stream"
-        raise InputError(f"{_shown(path)}: got {got}, expected at most {max_bytes:,} bytes")
+        raise InputError(f"got {got}, expected at most {max_bytes:,} bytes", path=_shown(path))
     return b"".join(parts)
 
 
@@ -130,7 +130,7 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
         Path(folder).mkdir(exist_ok=True, parents=parents)
     except (OSError, ValueError) as error:  # FileExistsError: it is a file
         reason = getattr(error, "strerror", error)
-        raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
+        raise InputError(f"{reason}, expected a folder", path=_shown(folder)) from error
 
 
 def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
@@ -162,12 +162,13 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
         ]
     if not found:
         hint = "" if recursive else "; --recursive looks into subfolders"
-        raise InputError(f"{folder}: got no pictures, expected some with endings such as .jpg or .png{hint}")
+        got = f"got no pictures, expected some with endings such as .jpg or .png{hint}"
+        raise InputError(got, path=_shown(folder))
     return found
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: {error.strerror}") from error
+    raise InputError(error.strerror, path=_shown(error.filename)) from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -286,7 +287,7 @@ def _complaints(path: str | os.PathLike[str]) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) else None
         if "\0" in os.fspath(path):  # Python's words for it depend on its version
             reason = "null byte in the path"
-        raise InputError(f"{_shown(path)}: {reason or printable(str(error))}") from error
+        raise InputError(reason or printable(str(error)), path=_shown(path)) from error
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -314,7 +314,7 @@ def _plan(inputs: list[str], output: str, *, recursive: bool) -> list[_Job]:
         key = os.path.normcase(job.target)
         if key in taken:
             got = f"{taken[key]} and {job.picture}"
-            raise InputError(f"{job.target}: got {got}, expected one picture for each name")
+            raise InputError(f"got {got}, expected one picture for each name", path=job.target)
         taken[key] = job.picture
     make_folder(output)
     for folder in sorted({str(Path(job.target).parent) for job in jobs}):

@@ -43,8 +43,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(
-            f"{printable(path)}: no such file, expected the folder of the conformance streams: "
-            "plf conformance FOLDER (bitstreams/ of featcodec's repository)"
+            "no such file, expected the folder of the conformance streams: plf conformance FOLDER "
+            "(bitstreams/ of featcodec's repository)",
+            path=printable(path),
         )
     try:
         manifest = json.loads(read_file(path, _LARGEST))
@@ -55,7 +56,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("no streams")
     except (ValueError, KeyError, TypeError) as error:
         what = f"{type(error).__name__}: {printable(str(error))}"
-        raise InputError(f"{printable(path)}: got {what}, expected a manifest of streams") from error
+        raise InputError(f"got {what}, expected a manifest of streams", path=printable(path)) from error
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from featcodec.errors import InputError, ModelMismatchError
+from featcodec.errors import ModelMismatchError
 from featcodec.inspect.report import Report, as_json
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def _compare_symbols(a: Report, b: Report, codec: str | None) -> tuple[dict[str,
 
     try:
         one, other = (decode_checked(report, codec).symbols for report in (a, b))
-    except InputError as error:
-        if codec is None and isinstance(error.__cause__, ModelMismatchError):
+    except ModelMismatchError:
+        if codec is None:
             return None, f"no codec with fingerprint {ours.fingerprint.hex()} at hand: give --codec FILE"
         raise
     return {"z": _compare_part(one.z, other.z), "y": _compare_part(one.y, other.y)}, None

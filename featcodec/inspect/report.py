@@ -50,7 +50,7 @@ def load(path: str, limits: Limits) -> Report:
     """Read and check one file; ``-`` is standard input.
 
     Raises:
-        InputError: what is wrong with it, in one line that begins with the path.
+        FeatcodecError: what is wrong with it; it knows the path.
     """
     with about(path):
         return check(path, read_input(path, limits.max_file), limits)

@@ -32,7 +32,7 @@ def verify(path: str, limits: Limits, *, codec: str | None = None, decode: bool 
             decode_checked(report, codec)
             result["symbols"] = True
     except FeatcodecError as error:
-        kind = type(error.__cause__ or error).__name__
+        kind = type(error).__name__
         result |= {"kind": kind, "error": str(error)}
         if kind == "ChecksumError":
             result["checksums"] = False

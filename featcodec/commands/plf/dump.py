@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     for target in targets.values():
         check_output(target, identities([arguments.file]))
         if list(targets.values()).count(target) > 1:
-            raise InputError(f"{target}: got it for two arrays, expected a file for each")
+            raise InputError("got it for two arrays, expected a file for each", path=target)
     report = load(arguments.file, limits_of(arguments))
     written = _write_sections(report, arguments.output) if arguments.output is not None else {}
     if targets:
