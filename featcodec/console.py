@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -28,7 +29,9 @@ __all__ = [
     "aligned",
     "check_output",
     "complain",
+    "duration",
     "identities",
+    "note",
     "positive",
     "read_input",
     "run_command",
@@ -72,6 +75,11 @@ def complain(program: str, error: Exception | str) -> None:
     if sys.stderr is not None:  # None when the process was started with it closed
         with suppress(OSError):  # there is no better place to say that this place is gone
             print(f"{program}: {printable(str(error))}", file=sys.stderr, flush=True)
+
+
+def note(program: str, text: str) -> None:
+    """Say on standard error, in one line, what is worth knowing; of an input nothing is wrong with."""
+    complain(program, text)
 
 
 @contextmanager
@@ -252,11 +260,34 @@ def _discard_output() -> None:
 # ---- progress
 
 
+_FIRST = 5.0  # seconds of work, after which the time left can be told
+_LINE_EVERY = 60.0  # seconds, where there is no terminal
+
+
+def duration(seconds: float) -> str:
+    """A length of time, in two units at the most.
+
+    Example:
+        >>> [duration(s) for s in (5, 65, 1000, 7300)]
+        ['5 s', '1:05 min', '17 min', '2 h 2 min']
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 10:
+        return f"{round(seconds / 60)} min"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
+
+
 class Progress:
-    """One line on standard error that says how far the work is; nothing where that is no terminal.
+    """How far the work is, what is left and when it will end, on standard error.
+
+    On a terminal a line that is replaced; elsewhere, in a log file, a line a minute.
 
     Args:
         total: pieces of work; a single one needs no such line.
+        done: pieces that an earlier run has done.
+        quiet: say nothing.
 
     Example:
         >>> with Progress(2) as progress:
@@ -264,9 +295,11 @@ class Progress:
         ...         progress.show(number, name)
     """
 
-    def __init__(self, total: int):
-        self._total = total
-        self._live = total > 1 and sys.stderr is not None and sys.stderr.isatty()
+    def __init__(self, total: int, *, done: int = 0, quiet: bool = False):
+        self._total, self._start = total, done
+        self._began = self._written = time.monotonic()
+        self._used = total > 1 and not quiet and sys.stderr is not None
+        self._live = self._used and sys.stderr.isatty()
 
     def __enter__(self) -> Progress:
         return self
@@ -277,20 +310,36 @@ class Progress:
         self.clear()
 
     def show(self, done: int, what: str) -> None:
-        """Replace the line.
+        """Say it anew.
 
         Args:
             done: pieces that are done.
             what: what is being worked on.
         """
-        columns = shutil.get_terminal_size().columns
-        self._write(f"{done}/{self._total} {printable(what)}"[: columns - 1])
+        now = time.monotonic()
+        if not self._live and (not self._used or now - self._written < _LINE_EVERY):
+            return
+        text = f"{done}/{self._total} {printable(what)}{self._left(done, now)}"
+        if self._live:
+            self._write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="")
+        else:
+            self._written = now
+            self._write(text, end="\n")
+
+    def _left(self, done: int, now: float) -> str:
+        """How long it will take, at the pace so far."""
+        fresh, spent = done - self._start, now - self._began
+        if fresh <= 0 or spent < _FIRST or done >= self._total:
+            return ""
+        left = spent / fresh * (self._total - done)
+        form = "%H:%M" if left < 43_200 else "%Y-%m-%d %H:%M"
+        return f"; {duration(left)} left, until {time.strftime(form, time.localtime(time.time() + left))}"
 
     def clear(self) -> None:
         """Make room for other output."""
-        self._write("")
-
-    def _write(self, text: str) -> None:
         if self._live:
-            with suppress(OSError):
-                print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self._write("\r\x1b[K", end="")
+
+    def _write(self, text: str, *, end: str) -> None:
+        with suppress(OSError):
+            print(text, end=end, file=sys.stderr, flush=True)

@@ -133,18 +133,21 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
         raise InputError(f"{reason}, expected a folder", path=_shown(folder)) from error
 
 
-def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
+def list_pictures(
+    folder: str | os.PathLike[str], *, recursive: bool = False, may_be_empty: bool = False
+) -> list[tuple[str, str]]:
     """Pictures in a folder, known by their endings, by name; hidden ones are left out.
 
     Args:
         folder: where to look.
         recursive: in its subfolders, too.
+        may_be_empty: return an empty list where there are none.
 
     Returns:
         The path of each, and the folder that it lies in, relative to ``folder``.
 
     Raises:
-        InputError: there are none, or a folder cannot be read.
+        InputError: there are none and there have to be some, or a folder cannot be read.
 
     Example:
         >>> list_pictures("no/such/folder")
@@ -160,7 +163,7 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
             for name in sorted(names)
             if Path(name).suffix.lower() in PICTURE_ENDINGS and not name.startswith(".")
         ]
-    if not found:
+    if not found and not may_be_empty:
         hint = "" if recursive else "; --recursive looks into subfolders"
         got = f"got no pictures, expected some with endings such as .jpg or .png{hint}"
         raise InputError(got, path=_shown(folder))

@@ -1,25 +1,17 @@
-"""``featcodec encode``: pictures and whole folders of them to ``.plf`` files.
-
-    pictures ──plan──▶ (picture, target) … ──each──▶ finished? ──no──▶ encode ──▶ temporary file ──▶ target
-                                                         └──yes──▶ kept
-
-A run into a folder may be killed at any moment and started again: there is never a broken file, and what is
-finished is kept. A file counts as finished when this run would make it: see `_finished`. Two runs on the same
-folders do no harm; each skips what the other has finished by the time it gets there.
-"""
+"""``featcodec encode``: pictures and whole folders of them to ``.plf`` files; `batch` does the work."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+from featcodec.commands.batch.plan import Job, clashes, is_dir, means_folder, plan, prepare
+from featcodec.commands.batch.pool import Alone, SideBySide
+from featcodec.commands.batch.watch import arrivals
+from featcodec.commands.batch.work import Done, Failed, Request
 from featcodec.commands.options import (
     Subparsers,
     add_codec,
@@ -27,98 +19,27 @@ from featcodec.commands.options import (
     add_json,
     add_max_pixels,
     add_network,
+    add_saying,
     codec_of,
     path,
     quality,
 )
 from featcodec.console import (
-    MAX_INPUT,
     STANDARD,
     Progress,
-    about,
     check_output,
     complain,
     identities,
+    note,
     positive,
-    read_input,
     show,
     show_json,
-    write_output,
 )
-from featcodec.errors import FeatcodecError, InputError
-from featcodec.files import list_pictures, make_folder, printable, read_file, remove_stale
-from featcodec.plf.bitstream import Bitstream, Limits, parse
-from featcodec.plf.header import quality_to_step
+from featcodec.errors import InputError
+from featcodec.files import printable
 from featcodec.plf.metadata import serialize_metadata
 
-if TYPE_CHECKING:
-    from featcodec.codec.feature_codec import FeatureCodec
-
 __all__ = ["add_parser", "run"]
-
-# Files of a codec for large pictures are sound, too, even where a reader's defaults would refuse them.
-_OWN = Limits(max_pixels=2**64, max_latents=2**64, max_payload=MAX_INPUT, max_file=MAX_INPUT)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One picture and where its file goes."""
-
-    picture: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What ``encode --json`` shows of one picture; names and units here are an interface."""
-
-    file: str
-    output: str
-    status: str  # "encoded", or "kept": an earlier run made it
-    bytes: int
-    bpp: float
-    quality: float
-    codec: str
-    fingerprint: str
-    width: int
-    height: int
-
-    def __str__(self) -> str:
-        rate = f"{self.bpp:.2f}" if self.bpp >= 0.1 else f"{self.bpp:.2g}"
-        kept = " (kept)" if self.status == "kept" else ""
-        return (
-            f"{printable(self.output)}: {self.bytes:,} bytes, {rate} bpp, "
-            f"quality {self.quality:g}, codec {self.codec}{kept}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """What ``encode --json`` shows of a picture that could not be encoded; likewise."""
-
-    file: str
-    output: str
-    status: str  # "failed"
-    error: str
-
-
-def _done(job: _Job, data: bytes, status: str) -> _Done:
-    header = parse(data, limits=_OWN).header
-    return _Done(
-        file=job.picture,
-        output=job.target,
-        status=status,
-        bytes=len(data),
-        bpp=8 * len(data) / (header.width * header.height),
-        quality=header.quality,
-        codec=header.codec,
-        fingerprint=header.fingerprint.hex(),
-        width=header.width,
-        height=header.height,
-    )
-
-
-# ---- the command
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -129,8 +50,9 @@ def add_parser(subparsers: Subparsers) -> None:
         run,
         help="pictures to .plf files",
         description="Encodes pictures, and folders of them. A run into a folder that was interrupted goes on "
-        "when it is started again: a file that is there is kept if it is sound, not older than its picture, "
-        "and of the codec, quality, metadata and picture size that it would get.",
+        "when it is started again, and several at once share the work: a file is kept if a run has made it "
+        "of a picture of the same content, with the same codec, quality and metadata. What was made of "
+        "which picture is in OUT/.featcodec-encode.jsonl; without that, all pictures are encoded again.",
     )
     command.add_argument(
         "images",
@@ -148,12 +70,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="the .plf file; - is standard output. Several pictures, a folder of them, or one where OUT is a "
         "folder or ends with a slash, go to OUT/NAME.plf each; a missing folder is made",
     )
-    command.add_argument(
-        "-r", "--recursive", action="store_true", help="subfolders, too; they are the same below OUT"
-    )
-    command.add_argument(
-        "--overwrite", action="store_true", help="encode again what a run before has finished"
-    )
+    _add_batch(command)
     size = command.add_mutually_exclusive_group()
     size.add_argument(
         "-q", "--quality", type=quality, metavar="Q", help="1 (smallest) to 8 (largest); default 4"
@@ -168,6 +85,29 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_max_pixels(command)
     add_json(command, "one JSON object; a list for several pictures or a folder")
+    add_saying(command)
+
+
+def _add_batch(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-r", "--recursive", action="store_true", help="subfolders, too; they are the same below OUT"
+    )
+    command.add_argument(
+        "--keep-suffix",
+        action="store_true",
+        help="IMG_1.jpg goes to IMG_1.jpg.plf, so that IMG_1.png may lie beside it",
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="encode again what a run before has finished"
+    )
+    command.add_argument(
+        "-j", "--jobs", type=positive, default=1, metavar="N", help="processes; default: 1. The same files"
+    )
+    command.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on looking for new pictures until interrupted; each is waited for until it is whole",
+    )
 
 
 def _metadata(text: str) -> dict[str, object]:
@@ -181,153 +121,163 @@ def _metadata(text: str) -> dict[str, object]:
     return metadata
 
 
+@dataclass(slots=True)
+class _Summary:
+    """What came out, for the end."""
+
+    began: float = field(default_factory=time.monotonic)
+    outcomes: dict[Job, Done | Failed] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[Failed]:
+        return [outcome for outcome in self.outcomes.values() if isinstance(outcome, Failed)]
+
+    def __str__(self) -> str:
+        done = [outcome for outcome in self.outcomes.values() if isinstance(outcome, Done)]
+        kept = sum(1 for one in done if one.status == "kept")
+        counts = [f"{len(done) - kept:,} encoded", f"{kept:,} kept", f"{len(self.failed):,} failed"]
+        read, written = sum(one.read for one in done), sum(len(one.data) for one in done)
+        sizes = f"{read:,} bytes of pictures, {written:,} bytes of .plf files"
+        return f"{', '.join(counts)}; {sizes}; {time.monotonic() - self.began:.1f} s"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Encode each picture; a bad one does not keep the others. The bad ones are listed at the end."""
-    several = len(arguments.images) > 1 or _is_dir(arguments.images[0])
-    into_folder = several or _means_folder(arguments.output)
+    several = len(arguments.images) > 1 or is_dir(arguments.images[0])
+    into_folder = several or means_folder(arguments.output)
+    if arguments.watch and (not any(is_dir(image) for image in arguments.images) or arguments.json):
+        arguments.refuse("argument --watch: expected a folder to look for pictures in, and no --json")
+    jobs = _plan(arguments) if into_folder else [Job(arguments.images[0], arguments.output)]
     if into_folder:
-        jobs = _plan(arguments.images, arguments.output, recursive=arguments.recursive)
-    else:
-        jobs = [_Job(arguments.images[0], arguments.output)]
+        _prepare([] if arguments.watch else jobs, arguments)
     if arguments.json and any(job.target == STANDARD for job in jobs):
         raise InputError("standard output: got --json and -o -, expected one of them")
+    _check_outputs(jobs)
+    codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
+    _ = codec.network  # its absence is one error, not one of each picture
+    request = _request(arguments, into_folder=into_folder)
+    summary = _Summary()
+    count = arguments.jobs if arguments.watch else min(arguments.jobs, len(jobs))
+    pool = Alone(codec, request) if count == 1 else SideBySide(request, count)
+    try:
+        with pool:
+            if arguments.watch:
+                _watch(pool, arguments, summary)
+            else:
+                _all(pool, jobs, arguments, summary)
+    finally:  # after an interruption, too
+        _sum_up(summary, arguments, len(jobs), several=several)
+    if arguments.json:
+        found = [summary.outcomes[job] for job in jobs if job in summary.outcomes]
+        shown = found if several else [one for one in found if isinstance(one, Done)]
+        show_json([one.as_json() for one in shown], several=several)
+    return 1 if summary.failed else 0
+
+
+def _plan(arguments: argparse.Namespace) -> list[Job]:
+    """The jobs of a run into a folder."""
+    return plan(
+        arguments.images,
+        arguments.output,
+        recursive=arguments.recursive,
+        keep_suffix=arguments.keep_suffix,
+        may_be_empty=arguments.watch,
+    )
+
+
+def _prepare(jobs: Sequence[Job], arguments: argparse.Namespace) -> None:
+    """Find what would go wrong with the outputs, now; make the folders."""
+    for job, clash in clashes(jobs, keep_suffix=arguments.keep_suffix).items():
+        raise InputError(clash, path=job.target)
+    prepare(arguments.output, jobs)
+
+
+def _check_outputs(jobs: Sequence[Job]) -> None:
     pictures = identities(job.picture for job in jobs)
     for job in jobs:
         check_output(job.target, pictures)
-    codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
-    results: list[_Done | _Failed] = []
+
+
+def _request(arguments: argparse.Namespace, *, into_folder: bool) -> Request:
+    return Request(
+        codec=arguments.codec,
+        network=arguments.network,
+        weights=arguments.weights,
+        quality=arguments.quality,
+        target_bytes=arguments.target_bytes,
+        metadata=arguments.metadata,
+        max_pixels=arguments.max_pixels,
+        folder=arguments.output if into_folder else None,
+        keep=not arguments.overwrite,
+    )
+
+
+def _all(
+    pool: Alone | SideBySide, jobs: Sequence[Job], arguments: argparse.Namespace, summary: _Summary
+) -> None:
+    """Do all jobs, showing each outcome and how far the work is."""
+    with Progress(len(jobs), quiet=arguments.quiet) as progress:
+        progress.show(0, jobs[0].picture)
+        for done, outcome in enumerate(pool.run(jobs), 1):
+            _tell(outcome, arguments, summary, progress)
+            if done < len(jobs):
+                failed = len(summary.failed)
+                after = jobs[done].picture
+                progress.show(done, f"({failed:,} failed) {after}" if failed else after)
+
+
+def _watch(pool: Alone | SideBySide, arguments: argparse.Namespace, summary: _Summary) -> None:
+    """Do what comes until an interrupt, which ends it as it should."""
+    silent = Progress(0)
+    if not arguments.quiet:
+        note("featcodec", f"watching for pictures for {printable(arguments.output)}; Ctrl-C ends it")
     try:
-        for result in _run(codec, jobs, arguments, keep=into_folder and not arguments.overwrite):
-            results.append(result)
-    finally:  # after an interruption, too
-        failed = [result for result in results if isinstance(result, _Failed)]
+        for jobs in arrivals(lambda: _plan(arguments)):
+            for outcome in _arrived(pool, jobs, arguments, summary):
+                _tell(outcome, arguments, summary, silent)
+                if isinstance(outcome, Failed):
+                    complain("featcodec", outcome.error)
+    except KeyboardInterrupt:
+        pass
+
+
+def _arrived(
+    pool: Alone | SideBySide, jobs: Sequence[Job], arguments: argparse.Namespace, summary: _Summary
+) -> Iterator[Done | Failed]:
+    """Outcomes of pictures that have come, and of those that may not take the place of earlier ones."""
+    earlier = [job for job, outcome in summary.outcomes.items() if isinstance(outcome, Done)]
+    order = list(dict.fromkeys([*earlier, *jobs]))
+    clashing = clashes(order, keep_suffix=arguments.keep_suffix) if jobs else {}
+    good = [job for job in jobs if job not in clashing]
+    for job in jobs:
+        if job in clashing:
+            yield Failed(job, f"{job.target}: {clashing[job]}")
+    if good:
+        prepare(arguments.output, good)
+        _check_outputs(good)
+        yield from pool.run(good)
+
+
+def _tell(
+    outcome: Done | Failed, arguments: argparse.Namespace, summary: _Summary, progress: Progress
+) -> None:
+    summary.outcomes[outcome.job] = outcome
+    if isinstance(outcome, Failed):
+        return
+    progress.clear()
+    if outcome.job.target != STANDARD and not arguments.json and not arguments.quiet:
+        show(str(outcome))
+    if arguments.verbose:
+        what = f"{printable(outcome.job.picture)}: {outcome.status}, {outcome.why}; {outcome.read:,} bytes"
+        note("featcodec", f"{what}, {outcome.seconds:.2f} s")
+
+
+def _sum_up(summary: _Summary, arguments: argparse.Namespace, count: int, *, several: bool) -> None:
+    failed = summary.failed
+    if not arguments.watch:  # else each was said when it came
         if failed and several:
-            complain("featcodec", f"{len(failed):,} of {len(jobs):,} pictures failed:")
+            complain("featcodec", f"{len(failed):,} of {count:,} pictures failed:")
         for one in failed:
             complain("featcodec", one.error)
-    if arguments.json and several:
-        show_json([asdict(result) for result in results], several=True)
-    elif arguments.json:
-        show_json([asdict(result) for result in results if isinstance(result, _Done)])
-    return 1 if failed else 0
-
-
-def _run(
-    codec: FeatureCodec, jobs: list[_Job], arguments: argparse.Namespace, *, keep: bool
-) -> Iterator[_Done | _Failed]:
-    """Do one job after the other, showing each and how far the work is."""
-    failed = 0
-    with Progress(len(jobs)) as progress:
-        for number, job in enumerate(jobs):
-            progress.show(number, f"({failed:,} failed) {job.picture}" if failed else job.picture)
-            try:
-                result = _do(codec, job, arguments, keep=keep)
-            except FeatcodecError as error:
-                failed += 1
-                yield _Failed(job.picture, job.target, "failed", str(error))
-                continue
-            if job.target != STANDARD and not arguments.json:
-                progress.clear()
-                show(str(result))
-            yield result
-
-
-def _do(codec: FeatureCodec, job: _Job, arguments: argparse.Namespace, *, keep: bool) -> _Done:
-    """Keep the file of a picture if it is finished, else make it."""
-    if keep and (data := _finished(codec, job, arguments)):
-        return _done(job, data, "kept")
-    with about(job.picture):
-        data = codec.encode(
-            read_input(job.picture, MAX_INPUT) if job.picture == STANDARD else job.picture,
-            quality=arguments.quality,
-            target_bytes=arguments.target_bytes,
-            metadata=arguments.metadata,
-            max_pixels=arguments.max_pixels,
-        )
-    write_output(job.target, data)
-    return _done(job, data, "encoded")
-
-
-# ---- what counts as finished
-
-
-def _finished(codec: FeatureCodec, job: _Job, arguments: argparse.Namespace) -> bytes | None:
-    """The file that an earlier run made of a picture, if this run would make the same.
-
-    It is whole, with right checksums; not older than its picture; of the same codec, metadata and size of the
-    picture; and of the quality asked for. Whether a file has the best quality of at most N bytes is not
-    told without encoding again, so with ``--target-bytes N`` one of nine tenths of N to N bytes is taken for
-    that, and one of the highest quality.
-    """
-    from featcodec.pictures.loading import stored_size
-
-    try:
-        there = Path(job.target).stat()
-        if not stat.S_ISREG(there.st_mode) or there.st_mtime_ns < Path(job.picture).stat().st_mtime_ns:
-            return None  # a pipe is no file that could be finished
-        data = read_file(job.target, MAX_INPUT)
-        stream = parse(data, limits=_OWN)
-        size = stored_size(job.picture)
-    except (OSError, ValueError, FeatcodecError):  # whoever encodes the picture says what is wrong with it
-        return None
-    header = stream.header
-    same = (
-        header.fingerprint == codec.fingerprint
-        and stream.metadata == arguments.metadata
-        and sorted((header.width, header.height)) == sorted(size)  # upright, and as stored
-        and _same_rate(stream, len(data), arguments)
-    )
-    return data if same else None
-
-
-def _same_rate(stream: Bitstream, size: int, arguments: argparse.Namespace) -> bool:
-    from featcodec.codec.feature_codec import DEFAULT_QUALITY, HIGHEST_STEP
-
-    step = stream.header.quality_step
-    if arguments.target_bytes is None:
-        quality = DEFAULT_QUALITY if arguments.quality is None else arguments.quality
-        return step == quality_to_step(quality)
-    target: int = arguments.target_bytes
-    return size <= target and (10 * size >= 9 * target or step == HIGHEST_STEP)
-
-
-# ---- where each file goes
-
-
-def _plan(inputs: list[str], output: str, *, recursive: bool) -> list[_Job]:
-    """The pictures and their targets in a folder, which is made; what would go wrong there is found now.
-
-    Raises:
-        InputError: two files would go to the same place, a folder has no pictures or cannot be had.
-    """
-    if output == STANDARD:
-        raise InputError(f"standard output: got {len(inputs)} pictures, expected one; or give -o FOLDER/")
-    if STANDARD in inputs:
-        raise InputError(f"standard input: has no name to go by in {output}; give a file: -o OUT.plf")
-    jobs = [
-        _Job(picture, str(Path(output, within, f"{Path(picture).stem}.plf")))
-        for one in inputs
-        for picture, within in (list_pictures(one, recursive=recursive) if _is_dir(one) else [(one, "")])
-    ]
-    taken: dict[str, str] = {}
-    for job in jobs:
-        key = os.path.normcase(job.target)
-        if key in taken:
-            got = f"{taken[key]} and {job.picture}"
-            raise InputError(f"got {got}, expected one picture for each name", path=job.target)
-        taken[key] = job.picture
-    make_folder(output)
-    for folder in sorted({str(Path(job.target).parent) for job in jobs}):
-        make_folder(folder, parents=True)
-        remove_stale(folder)
-    return jobs
-
-
-def _means_folder(output: str) -> bool:
-    return output.endswith(tuple(s for s in (os.sep, os.altsep) if s)) or _is_dir(output)
-
-
-def _is_dir(path: str) -> bool:
-    with suppress(OSError, ValueError):  # closed to us, or too long a name: whoever opens it says so
-        return path != STANDARD and Path(path).is_dir()
-    return False
+    if not arguments.quiet and (several or arguments.verbose):
+        note("featcodec", str(summary))

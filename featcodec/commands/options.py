@@ -28,6 +28,7 @@ __all__ = [
     "add_limits",
     "add_max_pixels",
     "add_network",
+    "add_saying",
     "codec_for",
     "codec_of",
     "decoder_for",
@@ -81,6 +82,13 @@ def add_command(
 def add_json(command: argparse.ArgumentParser, what: str = "one JSON object") -> None:
     """Add ``--json``."""
     command.add_argument("--json", action="store_true", help=what)
+
+
+def add_saying(command: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--verbose``."""
+    saying = command.add_mutually_exclusive_group()
+    saying.add_argument("--quiet", action="store_true", help="say nothing but what went wrong")
+    saying.add_argument("-v", "--verbose", action="store_true", help="say more, on standard error")
 
 
 def add_codec(command: argparse.ArgumentParser, default: str) -> None:
