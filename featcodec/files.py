@@ -13,6 +13,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,11 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
 
 
 def list_pictures(
-    folder: str | os.PathLike[str], *, recursive: bool = False, may_be_empty: bool = False
+    folder: str | os.PathLike[str],
+    *,
+    recursive: bool = False,
+    may_be_empty: bool = False,
+    others: AbstractSet[str] = frozenset(),
 ) -> list[tuple[str, str]]:
     """Pictures in a folder, known by their endings, by name; hidden ones are left out.
 
@@ -142,6 +147,7 @@ def list_pictures(
         folder: where to look.
         recursive: in its subfolders, too.
         may_be_empty: return an empty list where there are none.
+        others: endings of files that are listed, too.
 
     Returns:
         The path of each, and the folder that it lies in, relative to ``folder``.
@@ -161,7 +167,7 @@ def list_pictures(
         found += [
             (str(Path(where, name)), within)
             for name in sorted(names)
-            if Path(name).suffix.lower() in PICTURE_ENDINGS and not name.startswith(".")
+            if Path(name).suffix.lower() in PICTURE_ENDINGS | others and not name.startswith(".")
         ]
     if not found and not may_be_empty:
         hint = "" if recursive else "; --recursive looks into subfolders"

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import io
+import json
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from featcodec.commands.batch.plan import is_dir
+from featcodec.commands.detections import (
+    Detected,
+    as_coco,
+    as_csv,
+    as_lines,
+    as_yolo,
+    image_ids,
+    label_files,
+)
+from featcodec.commands.drawings import drawing_name, drawn, ground
 from featcodec.commands.options import (
     Subparsers,
     add_codec,
@@ -16,6 +28,7 @@ from featcodec.commands.options import (
     add_json,
     add_limits,
     add_network,
+    add_saying,
     codec_for,
     codec_of,
     fraction,
@@ -25,29 +38,30 @@ from featcodec.commands.options import (
 from featcodec.console import (
     MAX_INPUT,
     STANDARD,
+    Progress,
     about,
-    aligned,
     check_output,
+    complain,
     identities,
+    note,
     read_input,
     show,
-    show_json,
     write_output,
 )
-from featcodec.errors import InputError
-from featcodec.files import printable
-from featcodec.plf.bitstream import Limits, parse
+from featcodec.errors import FeatcodecError
+from featcodec.files import list_pictures, make_folder, printable
+from featcodec.plf.bitstream import parse
 from featcodec.plf.header import Header
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from featcodec.codec.feature_codec import FeatureCodec
-    from featcodec.pictures.boxes import Boxes
 
 __all__ = ["add_parser", "run"]
 
-DRAWINGS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+FORMATS = ("text", "json", "coco", "yolo", "csv")
+_TOGETHER = 16  # files whose features lie in memory at a time
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -56,44 +70,78 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "detect",
         run,
-        help="a .plf file to boxes",
+        help=".plf files to boxes",
         description="Prints label, score and the corners x1 y1 x2 y2 in pixels of the original photograph, "
         "one line a box, best first.",
     )
     command.add_argument(
-        "file",
+        "files",
+        nargs="+",
         type=path,
         metavar="FILE",
-        help="a .plf file, or a picture, which is first encoded in memory; - is standard input",
+        help="a .plf file, a picture, which is first encoded in memory, or a folder with both; - is standard "
+        "input",
     )
+    command.add_argument("-r", "--recursive", action="store_true", help="subfolders, too")
     command.add_argument(
         "--confidence", type=fraction, metavar="S", help="least score; default: the codec's own"
     )
+    _add_output(command)
     command.add_argument(
         "--draw",
-        type=_drawing_name,
+        type=drawing_name,
         metavar="OUT",
-        help="draw the boxes: OUT.png, .jpg or .webp. A .plf holds no picture, which is the point of it: "
-        "they are drawn on plain grey unless --on gives the photograph. Scaled down to 4 megapixels",
+        help="draw the boxes of a single file: OUT.png, .jpg or .webp. A .plf holds no picture, which is the "
+        "point of it: they are drawn on plain grey unless --on gives the photograph. Scaled down to 4 "
+        "megapixels",
     )
     command.add_argument("--on", type=path, metavar="PHOTO", help="the photograph that --draw draws on")
     add_codec(command, "default: found by the fingerprint in the file; street for a picture")
     add_network(command)
     add_limits(command)
-    add_json(command)
+    add_saying(command)
 
 
-def _drawing_name(text: str) -> str:
-    suffix = Path(text).suffix.lower()
-    if suffix not in DRAWINGS:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a name in {', '.join(DRAWINGS)}")
-    return text
+def _add_output(command: argparse.ArgumentParser) -> None:
+    form = command.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="text",
+        help="coco: results as pycocotools loads them; image_id is the file's name if all names are numbers, "
+        "else its place in the list from 1; category_id is COCO's own if all classes are COCO's, else the "
+        "class's number from 1. yolo: a file OUT/NAME.txt each, with class, cx, cy, w, h from 0 to 1. csv: "
+        "file, label, score and corners",
+    )
+    add_json(form, "the same as --format json: one JSON object; a list for several files")
+    command.add_argument(
+        "-o", "--output", type=path, metavar="OUT", help="where that goes; default: standard output"
+    )
+    command.add_argument("--scores", action="store_true", help="in --format yolo, as a sixth column")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if arguments.json:
+        arguments.format = "json"
+    if arguments.on is not None and arguments.draw is None:
+        arguments.refuse("argument --on: expected --draw with it")
+    if arguments.draw is not None and len(arguments.files) > 1:
+        arguments.refuse("argument --draw: got several files, expected a single one")
+    if arguments.format == "yolo" and arguments.output in (None, STANDARD):
+        arguments.refuse("argument --format: expected -o FOLDER with yolo, for a file for each picture")
+    if arguments.scores and arguments.format != "yolo":
+        arguments.refuse("argument --scores: expected --format yolo with it")
+
+
+# ---- the command
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
     """What boxes are looked for in: a ``.plf`` and, where one was given, the photograph it is made of."""
 
+    file: str
     codec: FeatureCodec
     data: bytes
     header: Header
@@ -101,96 +149,188 @@ class _Source:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Find boxes; show them, and draw them if asked to."""
-    if arguments.on is not None and arguments.draw is None:
-        arguments.refuse("argument --on: expected --draw with it")
+    """Find boxes; show them, and draw them if asked to. A bad file does not keep the others."""
+    _check(arguments)
+    several = len(arguments.files) > 1 or (is_dir(arguments.files[0]) and arguments.draw is None)
+    files = list(_files(arguments))
+    targets = _targets(files, arguments)
+    began, errors = time.monotonic(), dict[str, FeatcodecError]()
+    found: list[Detected] = []
+    finder = _Finder(arguments)
+    with Progress(len(files), quiet=arguments.quiet) as progress:
+        for start in range(0, len(files), _TOGETHER):
+            group = files[start : start + _TOGETHER]
+            progress.show(start, group[0])
+            done = finder.find(group, errors if several else None)
+            progress.clear()
+            found += done
+            if arguments.format == "text" and arguments.output is None:
+                for one in done:
+                    _show(one, arguments, several=several)
+    _write(found, files, targets, errors, arguments, several=several)
+    if errors:
+        complain("featcodec", f"{len(errors):,} of {len(files):,} files failed:")
+        for error in errors.values():
+            complain("featcodec", error)
+    if several and not arguments.quiet:
+        boxes = sum(len(one.boxes) for one in found)
+        counts = f"{len(found):,} files, {len(errors):,} failed, {boxes:,} boxes"
+        sizes = f"{sum(one.size for one in found):,} bytes of .plf files"
+        note("featcodec", f"{counts}; {sizes}; {time.monotonic() - began:.1f} s")
+    return 1 if errors else 0
+
+
+def _files(arguments: argparse.Namespace) -> Iterator[str]:
+    for one in arguments.files:
+        if is_dir(one) and arguments.draw is None:
+            there = list_pictures(one, recursive=arguments.recursive, others={".plf"})
+            yield from (file for file, _ in there)
+        else:
+            yield one
+
+
+def _targets(files: Sequence[str], arguments: argparse.Namespace) -> list[str]:
+    """Where labels go, each; find out about all outputs before the work."""
+    inputs = identities([*files, arguments.on or STANDARD])
     if arguments.draw is not None:
-        check_output(arguments.draw, identities([arguments.file, arguments.on or STANDARD]))
-    limits = limits_of(arguments)
-    source = _source(arguments, limits)
-    ground = _ground(arguments, source, limits) if arguments.draw is not None else None
-    with about(arguments.file):
-        features = source.codec.decode(source.data, limits=limits)
-        if arguments.confidence is None:
-            arguments.confidence = source.codec.confidence
-        boxes = source.codec.detect(features, confidence=arguments.confidence)
-    if ground is not None:
-        _draw(arguments.draw, ground, boxes, source.header)
-    if arguments.json:
-        show_json([_detected(arguments, source, boxes)])
+        check_output(arguments.draw, inputs)
+    if arguments.format == "yolo":
+        targets = label_files(files, arguments.output)
+        make_folder(arguments.output)
+        for target in targets:
+            check_output(target, inputs)
+        return targets
+    if arguments.output not in (None, STANDARD):
+        check_output(arguments.output, inputs)
+    return []
+
+
+class _Finder:
+    """Finds boxes in files, several at a time, each with the codec that it wants."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self._arguments, self._limits = arguments, limits_of(arguments)
+        self._codecs: dict[bytes, FeatureCodec] = {}  # by fingerprint; b"" is that of pictures
+
+    def find(self, files: Sequence[str], errors: dict[str, FeatcodecError] | None) -> list[Detected]:
+        """Boxes of some files; errors go to `errors`, by file, or are raised."""
+        sources = []
+        for file in files:
+            try:
+                sources.append(self._source(file))
+            except FeatcodecError as error:
+                if errors is None:
+                    raise
+                errors[file] = error
+        found: dict[str, Detected] = {}
+        for codec in {id(source.codec): source.codec for source in sources}.values():
+            same = [source for source in sources if source.codec is codec]
+            try:
+                found |= self._detect(codec, same)
+            except FeatcodecError:  # of one of them: which one shows when each is done alone
+                for source in same:
+                    try:
+                        found |= self._detect(codec, [source])
+                    except FeatcodecError as error:
+                        if errors is None:
+                            raise
+                        errors[source.file] = error
+        return [found[source.file] for source in sources if source.file in found]
+
+    def _source(self, file: str) -> _Source:
+        """Read a ``.plf`` file, or make one of a picture."""
+        arguments = self._arguments
+        data = read_input(file, MAX_INPUT)
+        if b"PLF" in data[:6]:  # sound, or with one of the damages that the parser can name
+            with about(file):
+                header = parse(data, limits=self._limits).header  # before torch is imported: takes seconds
+            key = b"" if arguments.codec is not None else header.fingerprint
+            if key not in self._codecs:
+                self._codecs[key] = codec_for(header, file, arguments)
+            return _Source(file, self._codecs[key], data, header, None)
+        if b"" not in self._codecs:
+            given = {"network": arguments.network, "weights": arguments.weights}
+            self._codecs[b""] = codec_of(arguments.codec, **given)
+        codec = self._codecs[b""]
+        with about(file):
+            coded = codec.encode(data, max_pixels=self._limits.max_pixels)
+            header = parse(coded, limits=self._limits).header
+        return _Source(file, codec, coded, header, data)
+
+    def _ground(self, source: _Source) -> Image.Image:
+        name, photo, on = source.file, source.photo, self._arguments.on
+        if on is not None:
+            name, photo = on, read_input(on, MAX_INPUT)
+        with about(name):
+            return ground(photo, source.header, self._limits)
+
+    def _detect(self, codec: FeatureCodec, sources: Sequence[_Source]) -> dict[str, Detected]:
+        arguments = self._arguments
+        first = sources[0]
+        canvas = self._ground(first) if arguments.draw is not None else None
+        with about(first.file):
+            features = codec.decode_batch([source.data for source in sources], limits=self._limits)
+            least = codec.confidence if arguments.confidence is None else arguments.confidence
+            boxes = codec.detect_batch(features, confidence=least)
+        if canvas is not None:
+            write_output(arguments.draw, drawn(arguments.draw, canvas, boxes[0], first.header))
+        return {
+            source.file: Detected(source.file, len(source.data), source.header, least, found, arguments.draw)
+            for source, found in zip(sources, boxes, strict=True)
+        }
+
+
+# ---- what is shown
+
+
+def _show(found: Detected, arguments: argparse.Namespace, *, several: bool) -> None:
+    """One file's boxes as text."""
+    indent = ""
+    if several:
+        indent = "  "
+        show(f"{printable(found.file)}: {len(found.boxes)} box{'' if len(found.boxes) == 1 else 'es'}")
+    for line in as_lines(found):
+        show(indent + line)
+    if not found.boxes and not several and not arguments.quiet and sys.stderr is not None:
+        # nothing at all would leave it open whether it worked
+        print(f"no box with a score of {found.confidence:g} or more", file=sys.stderr)
+    if arguments.verbose:
+        about_it = f"codec {found.header.codec}, quality {found.header.quality:g}, {found.size:,} bytes"
+        note("featcodec", f"{printable(found.file)}: {about_it}, scores from {found.confidence:g}")
+
+
+def _write(
+    found: Sequence[Detected],
+    files: Sequence[str],
+    targets: Sequence[str],
+    errors: dict[str, FeatcodecError],
+    arguments: argparse.Namespace,
+    *,
+    several: bool,
+) -> None:
+    """What is shown when all is done."""
+    by_file = {one.file: one for one in found}
+    if arguments.format == "yolo":
+        for file, target in zip(files, targets, strict=True):
+            if file in by_file:
+                write_output(target, as_yolo(by_file[file], scores=arguments.scores).encode())
+        return
+    if arguments.format == "text":
+        if arguments.output is None:
+            return
+        text = "".join(f"{printable(one.file)}: {line}\n" for one in found for line in as_lines(one))
+    elif arguments.format == "json":
+        rows: list[dict[str, object]] = [
+            by_file[file].as_json() if file in by_file else {"file": file, "error": str(errors[file])}
+            for file in files
+        ]
+        text = json.dumps(rows if several else rows[0], indent=2) + "\n"
+    elif arguments.format == "coco":
+        ids = dict(zip(files, image_ids(files), strict=True))
+        text = as_coco(found, [ids[one.file] for one in found]) + "\n"
     else:
-        _show_boxes(arguments, boxes)
-    return 0
-
-
-def _source(arguments: argparse.Namespace, limits: Limits) -> _Source:
-    """Read a ``.plf`` file, or make one of a picture."""
-    data = read_input(arguments.file, MAX_INPUT)
-    if b"PLF" in data[:6]:  # sound, or with one of the damages that the parser can name
-        with about(arguments.file):
-            header = parse(data, limits=limits).header  # before torch is imported, which takes seconds
-        return _Source(codec_for(header, arguments.file, arguments), data, header, None)
-    codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
-    with about(arguments.file):
-        coded = codec.encode(data, max_pixels=limits.max_pixels)
-        return _Source(codec, coded, parse(coded, limits=limits).header, data)
-
-
-def _ground(arguments: argparse.Namespace, source: _Source, limits: Limits) -> Image.Image:
-    """What to draw on: the photograph, if there is one, or plain grey.
-
-    Raises:
-        InputError: the photograph is not the one that was encoded.
-    """
-    from featcodec.pictures.drawing import canvas
-    from featcodec.pictures.loading import open_picture
-
-    size = source.header.width, source.header.height
-    name, photo = arguments.file, source.photo
-    if arguments.on is not None:
-        name, photo = arguments.on, read_input(arguments.on, MAX_INPUT)
-    if photo is None:
-        return canvas(*size)
-    with about(name):
-        picture = open_picture(photo, max_pixels=limits.max_pixels)
-        if picture.size != size:
-            got, expected = (f"{width} x {height}" for width, height in (picture.size, size))
-            raise InputError(f"got {got} pixels, expected {expected}, the size of the picture encoded")
-    return canvas(*size, picture)
-
-
-def _draw(path: str, ground: Image.Image, boxes: Boxes, header: Header) -> None:
-    from featcodec.pictures.drawing import draw_boxes
-
-    drawn = draw_boxes(ground, boxes, photograph=(header.width, header.height))
-    buffer = io.BytesIO()
-    drawn.save(buffer, DRAWINGS[Path(path).suffix.lower()], quality=90)
-    write_output(path, buffer.getvalue())
-
-
-def _detected(arguments: argparse.Namespace, source: _Source, boxes: Boxes) -> dict[str, object]:
-    """What ``detect --json`` shows; names and units here are an interface."""
-    header = source.header
-    return {
-        "file": arguments.file,
-        "bytes": len(source.data),
-        "codec": header.codec,
-        "fingerprint": header.fingerprint.hex(),
-        "quality": header.quality,
-        "width": header.width,
-        "height": header.height,
-        "confidence": arguments.confidence,
-        "boxes": [asdict(box) for box in boxes],
-        "drawing": arguments.draw,
-    }
-
-
-def _show_boxes(arguments: argparse.Namespace, boxes: Boxes) -> None:
-    rows = []
-    for box in boxes:
-        corners = " ".join(f"{corner:8.1f}" for corner in (box.x1, box.y1, box.x2, box.y2))
-        rows.append((printable(box.label), f"{box.score:.2f}", corners))
-    for line in aligned(rows, "<>>"):
-        show(line)
-    if not boxes and sys.stderr is not None:  # nothing at all would leave it open whether it worked
-        print(f"no box with a score of {arguments.confidence:g} or more", file=sys.stderr)
+        text = as_csv(found)
+    if arguments.output is None:
+        show(text.removesuffix("\n"))
+    else:
+        write_output(arguments.output, text.encode("utf-8", "backslashreplace"))

@@ -79,7 +79,7 @@ def add_command(
     return command
 
 
-def add_json(command: argparse.ArgumentParser, what: str = "one JSON object") -> None:
+def add_json(command: argparse._ActionsContainer, what: str = "one JSON object") -> None:
     """Add ``--json``."""
     command.add_argument("--json", action="store_true", help=what)
 

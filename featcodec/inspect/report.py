@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from featcodec.console import about, read_input
 from featcodec.plf.bitstream import MAGIC, VERSION, Bitstream, Limits, Section, parse, sections
+from featcodec.plf.header import Header
 
-__all__ = ["NAMES", "PREAMBLE", "Report", "as_json", "check", "load"]
+__all__ = ["NAMES", "PREAMBLE", "Report", "as_json", "check", "header_as_json", "load"]
 
 NAMES = {"H": "header", "m": "metadata", "D": "payload"}
 PREAMBLE = len(MAGIC) + 1  # bytes of magic and version
@@ -56,13 +57,9 @@ def load(path: str, limits: Limits) -> Report:
         return check(path, read_input(path, limits.max_file), limits)
 
 
-def as_json(report: Report) -> dict[str, object]:
-    """Return what ``plf info --json`` shows; names and units here are an interface."""
-    header = report.stream.header
+def header_as_json(header: Header) -> dict[str, object]:
+    """Return the fields of a header as ``--json`` shows them; likewise an interface."""
     return {
-        "file": report.path,
-        "bytes": report.size,
-        "format_version": VERSION,
         "codec": header.codec,
         "fingerprint": header.fingerprint.hex(),
         "quality": header.quality,
@@ -72,6 +69,16 @@ def as_json(report: Report) -> dict[str, object]:
         "latent_height": header.latent_height,
         "latent_width": header.latent_width,
         "symbol_hash": header.symbol_hash.hex(),
+    }
+
+
+def as_json(report: Report) -> dict[str, object]:
+    """Return what ``plf info --json`` shows; names and units here are an interface."""
+    return {
+        "file": report.path,
+        "bytes": report.size,
+        "format_version": VERSION,
+        **header_as_json(report.stream.header),
         "payload_bytes": len(report.stream.payload),
         "bpp": report.bpp,
         "sections": [
