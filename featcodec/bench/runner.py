@@ -95,13 +95,11 @@ def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list
     """Outcomes of the tasks as they come."""
     if not tasks:
         return
-    began = time.monotonic()
     results = _alone(plan, tasks) if workers == 1 else _side_by_side(plan, tasks, min(workers, len(tasks)))
     with Progress(len(tasks)) as progress:
         for done, outcome in enumerate(results, 1):
             yield outcome
-            left = (time.monotonic() - began) / done * (len(tasks) - done)
-            progress.show(done, f"pictures, about {left / 60:.0f} min left")
+            progress.show(done, "pictures")
 
 
 def _alone(plan: Plan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
