@@ -102,8 +102,9 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
     paths = [p.path for p in data.pictures]
     ranges = {}
     if needs_ranges(anchors):
+        calibration = _calibration(settings)
         say("measuring value ranges")
-        ranges = measure_ranges(subject, _calibration(settings), paths)
+        ranges = measure_ranges(subject, calibration, paths)
     plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)
