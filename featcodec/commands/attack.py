@@ -36,6 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "attack",
         run,
+        check=_check,
         help="what a thief of the files could rebuild of the pictures",
         description="Attacks codecs: networks trained from scratch rebuild pictures from latents, and a "
         "search looks for the picture with the codec's own weights. The strongest attacker counts. It takes "
@@ -93,10 +94,13 @@ def _attackers(text: str) -> tuple[str, ...]:
     return names
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Attack codecs; show what was reached, the strongest attacker of each quality marked."""
+def _check(arguments: argparse.Namespace) -> None:
     if (arguments.faces is None) != (arguments.face_model is None):
         arguments.refuse("arguments --faces and --face-model: got one of them, expected both or none")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Attack codecs; show what was reached, the strongest attacker of each quality marked."""
     if arguments.gallery is not None:
         check_target(arguments.gallery)
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]

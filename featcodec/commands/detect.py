@@ -7,8 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from featcodec.commands.batch.plan import is_dir
 from featcodec.commands.detections import (
@@ -20,7 +18,8 @@ from featcodec.commands.detections import (
     image_ids,
     label_files,
 )
-from featcodec.commands.drawings import drawing_name, drawn, ground
+from featcodec.commands.drawings import drawing_name
+from featcodec.commands.finder import Finder
 from featcodec.commands.options import (
     Subparsers,
     add_codec,
@@ -29,34 +28,21 @@ from featcodec.commands.options import (
     add_limits,
     add_network,
     add_saying,
-    codec_for,
-    codec_of,
     fraction,
-    limits_of,
     path,
 )
 from featcodec.console import (
-    MAX_INPUT,
     STANDARD,
     Progress,
-    about,
     check_output,
     complain,
     identities,
     note,
-    read_input,
     show,
     write_output,
 )
 from featcodec.errors import FeatcodecError
 from featcodec.files import list_pictures, make_folder, printable
-from featcodec.plf.bitstream import parse
-from featcodec.plf.header import Header
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from featcodec.codec.feature_codec import FeatureCodec
 
 __all__ = ["add_parser", "run"]
 
@@ -70,6 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "detect",
         run,
+        check=_check,
         help=".plf files to boxes",
         description="Prints label, score and the corners x1 y1 x2 y2 in pixels of the original photograph, "
         "one line a box, best first.",
@@ -137,26 +124,14 @@ def _check(arguments: argparse.Namespace) -> None:
 # ---- the command
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What boxes are looked for in: a ``.plf`` and, where one was given, the photograph it is made of."""
-
-    file: str
-    codec: FeatureCodec
-    data: bytes
-    header: Header
-    photo: bytes | None
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Find boxes; show them, and draw them if asked to. A bad file does not keep the others."""
-    _check(arguments)
     several = len(arguments.files) > 1 or (is_dir(arguments.files[0]) and arguments.draw is None)
     files = list(_files(arguments))
     targets = _targets(files, arguments)
     began, errors = time.monotonic(), dict[str, FeatcodecError]()
     found: list[Detected] = []
-    finder = _Finder(arguments)
+    finder = Finder(arguments)
     with Progress(len(files), quiet=arguments.quiet) as progress:
         for start in range(0, len(files), _TOGETHER):
             group = files[start : start + _TOGETHER]
@@ -203,81 +178,6 @@ def _targets(files: Sequence[str], arguments: argparse.Namespace) -> list[str]:
     if arguments.output not in (None, STANDARD):
         check_output(arguments.output, inputs)
     return []
-
-
-class _Finder:
-    """Finds boxes in files, several at a time, each with the codec that it wants."""
-
-    def __init__(self, arguments: argparse.Namespace):
-        self._arguments, self._limits = arguments, limits_of(arguments)
-        self._codecs: dict[bytes, FeatureCodec] = {}  # by fingerprint; b"" is that of pictures
-
-    def find(self, files: Sequence[str], errors: dict[str, FeatcodecError] | None) -> list[Detected]:
-        """Boxes of some files; errors go to `errors`, by file, or are raised."""
-        sources = []
-        for file in files:
-            try:
-                sources.append(self._source(file))
-            except FeatcodecError as error:
-                if errors is None:
-                    raise
-                errors[file] = error
-        found: dict[str, Detected] = {}
-        for codec in {id(source.codec): source.codec for source in sources}.values():
-            same = [source for source in sources if source.codec is codec]
-            try:
-                found |= self._detect(codec, same)
-            except FeatcodecError:  # of one of them: which one shows when each is done alone
-                for source in same:
-                    try:
-                        found |= self._detect(codec, [source])
-                    except FeatcodecError as error:
-                        if errors is None:
-                            raise
-                        errors[source.file] = error
-        return [found[source.file] for source in sources if source.file in found]
-
-    def _source(self, file: str) -> _Source:
-        """Read a ``.plf`` file, or make one of a picture."""
-        arguments = self._arguments
-        data = read_input(file, MAX_INPUT)
-        if b"PLF" in data[:6]:  # sound, or with one of the damages that the parser can name
-            with about(file):
-                header = parse(data, limits=self._limits).header  # before torch is imported: takes seconds
-            key = b"" if arguments.codec is not None else header.fingerprint
-            if key not in self._codecs:
-                self._codecs[key] = codec_for(header, file, arguments)
-            return _Source(file, self._codecs[key], data, header, None)
-        if b"" not in self._codecs:
-            given = {"network": arguments.network, "weights": arguments.weights}
-            self._codecs[b""] = codec_of(arguments.codec, **given)
-        codec = self._codecs[b""]
-        with about(file):
-            coded = codec.encode(data, max_pixels=self._limits.max_pixels)
-            header = parse(coded, limits=self._limits).header
-        return _Source(file, codec, coded, header, data)
-
-    def _ground(self, source: _Source) -> Image.Image:
-        name, photo, on = source.file, source.photo, self._arguments.on
-        if on is not None:
-            name, photo = on, read_input(on, MAX_INPUT)
-        with about(name):
-            return ground(photo, source.header, self._limits)
-
-    def _detect(self, codec: FeatureCodec, sources: Sequence[_Source]) -> dict[str, Detected]:
-        arguments = self._arguments
-        first = sources[0]
-        canvas = self._ground(first) if arguments.draw is not None else None
-        with about(first.file):
-            features = codec.decode_batch([source.data for source in sources], limits=self._limits)
-            least = codec.confidence if arguments.confidence is None else arguments.confidence
-            boxes = codec.detect_batch(features, confidence=least)
-        if canvas is not None:
-            write_output(arguments.draw, drawn(arguments.draw, canvas, boxes[0], first.header))
-        return {
-            source.file: Detected(source.file, len(source.data), source.header, least, found, arguments.draw)
-            for source, found in zip(sources, boxes, strict=True)
-        }
 
 
 # ---- what is shown

@@ -48,6 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "encode",
         run,
+        check=_check,
         help="pictures to .plf files",
         description="Encodes pictures, and folders of them. A run into a folder that was interrupted goes on "
         "when it is started again, and several at once share the work: a file is kept if a run has made it "
@@ -141,12 +142,15 @@ class _Summary:
         return f"{', '.join(counts)}; {sizes}; {time.monotonic() - self.began:.1f} s"
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.watch and (not any(is_dir(image) for image in arguments.images) or arguments.json):
+        arguments.refuse("argument --watch: expected a folder to look for pictures in, and no --json")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Encode each picture; a bad one does not keep the others. The bad ones are listed at the end."""
     several = len(arguments.images) > 1 or is_dir(arguments.images[0])
     into_folder = several or means_folder(arguments.output)
-    if arguments.watch and (not any(is_dir(image) for image in arguments.images) or arguments.json):
-        arguments.refuse("argument --watch: expected a folder to look for pictures in, and no --json")
     jobs = _plan(arguments) if into_folder else [Job(arguments.images[0], arguments.output)]
     if into_folder:
         _prepare([] if arguments.watch else jobs, arguments)

@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.run is None:
         parser.print_help(sys.stderr)
         return 2
+    arguments.check(arguments)
     with warnings.catch_warnings():
         # A sound picture needs no comment, and about one that is not there is to be one line.
         warnings.filterwarnings("ignore", module="PIL")

@@ -64,18 +64,25 @@ _HELP = {
 
 
 def add_command(
-    subparsers: Subparsers, name: str, run: Callable[[argparse.Namespace], int], **options: Any
+    subparsers: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    check: Callable[[argparse.Namespace], None] | None = None,
+    **options: Any,
 ) -> argparse.ArgumentParser:
     """Add a command to a program.
 
     Args:
         subparsers: of the program.
         name: of the command.
-        run: does the work; `arguments.refuse` ends it with a message, as the parser does.
+        run: does the work.
+        check: finds options that do not go together, before; `arguments.refuse` ends with a message, as
+            the parser does.
         options: of the parser, as `argparse` has them.
     """
     command = subparsers.add_parser(name, allow_abbrev=False, **options)
-    command.set_defaults(run=run, refuse=command.error)
+    command.set_defaults(run=run, check=check or (lambda _: None), refuse=command.error)
     return command
 
 

@@ -22,7 +22,7 @@ from skimage.data import astronaut
 import featcodec
 from featcodec import console as terminal
 from featcodec.commands import bench as bench_cli
-from featcodec.commands import decode, detect, encode
+from featcodec.commands import decode, encode, finder
 from featcodec.commands.main import main
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.drawing import CANVAS_PIXELS, canvas, draw_boxes
@@ -440,7 +440,7 @@ class TestBadOutput:
         monkeypatch.setattr(encode, "codec_of", None)
         monkeypatch.setattr(decode, "decoder_for", None)
         for name in ("codec_of", "codec_for"):
-            monkeypatch.setattr(detect, name, None)
+            monkeypatch.setattr(finder, name, None)
         before = listing()
         assert fails(capsys, *command, "no/such.png") == "no/such.png: No such file or directory"
         assert fails(capsys, *command, "photo.jpg/a.png") == "photo.jpg/a.png: Not a directory"

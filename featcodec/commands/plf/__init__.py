@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         1
     """
     arguments = _parser().parse_args(argv)
+    arguments.check(arguments)
     return run_command("plf", lambda: int(arguments.run(arguments)))
 
 

@@ -31,6 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "the bits of each channel. The bits of side information are spread over the positions that it speaks "
         "for.",
         "plf map street.plf -o bits.png",
+        check=_check,
     )
     add_file(command)
     command.add_argument("-o", "--output", metavar="OUT.png", help="the drawing; - is standard output")
@@ -38,10 +39,13 @@ def add_parser(subparsers: Subparsers) -> None:
     add_codec(command)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Decode one file and draw where its bits went."""
+def _check(arguments: argparse.Namespace) -> None:
     if arguments.output is None and not arguments.json:
         arguments.refuse("expected -o OUT.png, --json or both")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decode one file and draw where its bits went."""
     if arguments.output == STANDARD and arguments.json:
         raise InputError("standard output: got --json and -o -, expected one of them")
     if arguments.output is not None:

@@ -23,12 +23,15 @@ def add_command(
     description: str,
     example: str,
     exit_codes: str = EXIT_CODES,
+    *,
+    check: Callable[[argparse.Namespace], None] | None = None,
 ) -> argparse.ArgumentParser:
     """Add a command whose help ends with an example and what its exit codes mean."""
     return options.add_command(
         subparsers,
         name,
         run,
+        check=check,
         help=brief,
         description=textwrap.fill(description, _COLUMNS),
         epilog=f"example:\n  {example}\n\n{textwrap.fill(exit_codes, _COLUMNS)}",
