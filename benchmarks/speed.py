@@ -122,7 +122,7 @@ def measure(rounds: int, quality: float) -> dict[str, object]:
         plf = Path(folder) / "a.plf"
         plf.write_bytes(codec.encode(buffer.getvalue(), quality=quality))
         big = big_jpeg(Path(folder))
-        info = whole_process([sys.executable, "-m", "featcodec.inspect", "info", str(plf)], 10)
+        info = whole_process([sys.executable, "-m", "featcodec.commands.plf", "info", str(plf)], 10)
         memory = peak_memory("encode", big) - peak_memory("import", big)
     return {
         "stages_ms": {k: round(v, 2) for k, v in medians.items()},

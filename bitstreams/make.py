@@ -21,9 +21,8 @@ from writing import ROOT, Codec, Stream, reference
 
 import featcodec
 from featcodec.inspect.conformance import MANIFEST
-from featcodec.inspect.info import as_json
 from featcodec.inspect.rate import rate
-from featcodec.inspect.report import check
+from featcodec.inspect.report import as_json, check
 from featcodec.inspect.symbols import decode
 from featcodec.plf.bitstream import VERSION, Limits
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,12 +23,16 @@ from featcodec.errors import FeatcodecError, InputError
 from featcodec.files import check_target, printable, read_file, write_atomic
 
 __all__ = [
+    "MAX_INPUT",
     "STANDARD",
     "Progress",
     "about",
+    "aligned",
     "check_output",
     "complain",
+    "duration",
     "identities",
+    "note",
     "positive",
     "read_input",
     "run_command",
@@ -37,6 +42,7 @@ __all__ = [
 ]
 
 STANDARD = "-"  # as a path: standard input or output
+MAX_INPUT = 2**30  # bytes of a picture
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:
@@ -76,27 +82,33 @@ def complain(program: str, error: Exception | str) -> None:
             print(f"{program}: {printable(str(error))}", file=sys.stderr, flush=True)
 
 
+def note(program: str, text: str) -> None:
+    """Say on standard error, in one line, what is worth knowing; of an input nothing is wrong with."""
+    complain(program, text)
+
+
 @contextmanager
 def about(path: str) -> Iterator[None]:
-    """Make every `FeatcodecError` inside begin with the file it is about.
-
-    Raises:
-        InputError: instead of any `FeatcodecError`.
+    """Let every `FeatcodecError` inside that does not know its file be about this one.
 
     Example:
         >>> with about("street.plf"):
         ...     raise FeatcodecError("the file is empty")
         Traceback (most recent call last):
-        featcodec.errors.InputError: street.plf: the file is empty
+        featcodec.errors.FeatcodecError: street.plf: the file is empty
     """
     try:
         yield
     except FeatcodecError as error:
-        reason, name = str(error), _name(path)
-        for start in (path, repr(path), name, "<bytes>"):  # how the libraries below may have begun it
-            if start:
-                reason = reason.removeprefix(f"{start}: ")
-        raise InputError(f"{name}: {reason}") from error
+        if error.path is None:
+            name = _name(path)
+            # how a library that was given the path, or its content, has begun its message
+            starts = tuple(f"{start}: " for start in (path, repr(path), name, "<bytes>") if start)
+            message = Exception.__str__(error)
+            for start in starts:
+                message = message.removeprefix(start)
+            error.args, error.path = (message,), name
+        raise
 
 
 def positive(text: str) -> int:
@@ -134,6 +146,32 @@ def show_json(found: Sequence[Mapping[str, object]], *, several: bool = False) -
         show(json.dumps(found[0], indent=2))
 
 
+def aligned(
+    rows: Iterable[Sequence[str]], kinds: str, *, least: Sequence[int] = (), gap: str = "  "
+) -> list[str]:
+    """Lay out a table: a line for each row, cells below each other.
+
+    Args:
+        rows: their cells, as many in each as `kinds` has characters.
+        kinds: of each column ``<``, to the left, or ``>``, to the right.
+        least: widths of the columns in characters, at the least.
+        gap: between the columns.
+
+    Returns:
+        The lines, without spaces at their ends.
+
+    Example:
+        >>> print("\\n".join(aligned([("layer", "bytes"), ("conv1", "802,816")], "<>")))
+        layer    bytes
+        conv1  802,816
+    """
+    table = [tuple(row) for row in rows]
+    start = least or [0] * len(kinds)
+    widths = [max([start[i], *(len(row[i]) for row in table)]) for i in range(len(kinds))]
+    cells = [[f"{c:{k}{w}}" for c, k, w in zip(row, kinds, widths, strict=True)] for row in table]
+    return [gap.join(row).rstrip() for row in cells]
+
+
 def read_input(path: str, max_bytes: int) -> bytes:
     """Read a file, or standard input for ``-``.
 
@@ -143,13 +181,14 @@ def read_input(path: str, max_bytes: int) -> bytes:
     if path != STANDARD:
         return read_file(path, max_bytes)
     if sys.stdin is None:
-        raise InputError("standard input: closed")
+        raise InputError("closed", path=_name(STANDARD))
     try:
         data = sys.stdin.buffer.read(max_bytes + 1)
     except OSError as error:  # a directory, for one
-        raise InputError(f"standard input: {error.strerror}") from error
+        raise InputError(error.strerror, path=_name(STANDARD)) from error
     if len(data) > max_bytes:
-        raise InputError(f"standard input: got a longer stream, expected at most {max_bytes:,} bytes")
+        got = f"got a longer stream, expected at most {max_bytes:,} bytes"
+        raise InputError(got, path=_name(STANDARD))
     return data
 
 
@@ -190,7 +229,7 @@ def check_output(path: str, inputs: AbstractSet[tuple[int, int]] = frozenset()) 
         InputError: it could not, or it would replace one of the inputs.
     """
     if identities([path]) & inputs:
-        raise InputError(f"{path}: got one of the inputs, expected another output")
+        raise InputError("got one of the inputs, expected another output", path=_name(path))
     if path != STANDARD:
         check_target(path)
     elif sys.stdout is None:
@@ -226,11 +265,34 @@ def _discard_output() -> None:
 # ---- progress
 
 
+_FIRST = 5.0  # seconds of work, after which the time left can be told
+_LINE_EVERY = 60.0  # seconds, where there is no terminal
+
+
+def duration(seconds: float) -> str:
+    """A length of time, in two units at the most.
+
+    Example:
+        >>> [duration(s) for s in (5, 65, 1000, 7300)]
+        ['5 s', '1:05 min', '17 min', '2 h 2 min']
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 10:
+        return f"{round(seconds / 60)} min"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
+
+
 class Progress:
-    """One line on standard error that says how far the work is; nothing where that is no terminal.
+    """How far the work is, what is left and when it will end, on standard error.
+
+    On a terminal a line that is replaced; elsewhere, in a log file, a line a minute.
 
     Args:
         total: pieces of work; a single one needs no such line.
+        done: pieces that an earlier run has done.
+        quiet: say nothing.
 
     Example:
         >>> with Progress(2) as progress:
@@ -238,9 +300,11 @@ class Progress:
         ...         progress.show(number, name)
     """
 
-    def __init__(self, total: int):
-        self._total = total
-        self._live = total > 1 and sys.stderr is not None and sys.stderr.isatty()
+    def __init__(self, total: int, *, done: int = 0, quiet: bool = False):
+        self._total, self._start = total, done
+        self._began = self._written = time.monotonic()
+        self._used = total > 1 and not quiet and sys.stderr is not None
+        self._live = self._used and sys.stderr.isatty()
 
     def __enter__(self) -> Progress:
         return self
@@ -251,20 +315,36 @@ class Progress:
         self.clear()
 
     def show(self, done: int, what: str) -> None:
-        """Replace the line.
+        """Say it anew.
 
         Args:
             done: pieces that are done.
             what: what is being worked on.
         """
-        columns = shutil.get_terminal_size().columns
-        self._write(f"{done}/{self._total} {printable(what)}"[: columns - 1])
+        now = time.monotonic()
+        if not self._live and (not self._used or now - self._written < _LINE_EVERY):
+            return
+        text = f"{done}/{self._total} {printable(what)}{self._left(done, now)}"
+        if self._live:
+            self._write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="")
+        else:
+            self._written = now
+            self._write(text, end="\n")
+
+    def _left(self, done: int, now: float) -> str:
+        """How long it will take, at the pace so far."""
+        fresh, spent = done - self._start, now - self._began
+        if fresh <= 0 or spent < _FIRST or done >= self._total:
+            return ""
+        left = spent / fresh * (self._total - done)
+        form = "%H:%M" if left < 43_200 else "%Y-%m-%d %H:%M"
+        return f"; {duration(left)} left, until {time.strftime(form, time.localtime(time.time() + left))}"
 
     def clear(self) -> None:
         """Make room for other output."""
-        self._write("")
-
-    def _write(self, text: str) -> None:
         if self._live:
-            with suppress(OSError):
-                print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self._write("\r\x1b[K", end="")
+
+    def _write(self, text: str, *, end: str) -> None:
+        with suppress(OSError):
+            print(text, end=end, file=sys.stderr, flush=True)

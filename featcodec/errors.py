@@ -19,6 +19,9 @@
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
 Reading untrusted bytes raises ``BitstreamError`` kinds or ``ModelMismatchError``, nothing else.
+
+An error knows the file that it is about, where one is known: `FeatcodecError.path`. Whoever reads the file
+sets it, and the message gets its beginning when it is shown, so that no error is wrapped to say more.
 """
 
 from __future__ import annotations
@@ -45,7 +48,30 @@ __all__ = [
 
 
 class FeatcodecError(Exception):
-    """Base of every error raised by featcodec."""
+    """Base of every error raised by featcodec.
+
+    Args:
+        message: what is wrong, in one line: what, got, expected.
+        path: the file that it is about, as it is to be shown.
+
+    Example:
+        >>> error = FeatcodecError("got 0 bytes, expected an image")
+        >>> str(error), error.path
+        ('got 0 bytes, expected an image', None)
+        >>> error.path = "street.jpg"
+        >>> str(error)
+        'street.jpg: got 0 bytes, expected an image'
+    """
+
+    path: str | None = None
+
+    def __init__(self, *message: object, path: str | None = None):
+        super().__init__(*message)
+        self.path = path
+
+    def __str__(self) -> str:
+        message = Exception.__str__(self)  # of MissingExtraError, not ImportError's
+        return message if self.path is None else f"{self.path}: {message}"
 
 
 class InputError(FeatcodecError, ValueError):

@@ -6,17 +6,23 @@ Files are written whole or not at all, and whatever the operating system objects
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import stat
 import sys
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from featcodec.errors import InputError
 from featcodec.unreadable import is_passed_over, summary
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -24,6 +30,7 @@ __all__ = [
     "is_file",
     "list_pictures",
     "make_folder",
+    "npy",
     "passed_over",
     "printable",
     "read_file",
@@ -85,7 +92,7 @@ def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
             total += len(part)
     if max(size, total) > max_bytes:
         got = f"{size:,} bytes" if size > max_bytes else "a longer stream"
-        raise InputError(f"{_shown(path)}: got {got}, expected at most {max_bytes:,} bytes")
+        raise InputError(f"got {got}, expected at most {max_bytes:,} bytes", path=_shown(path))
     return b"".join(parts)
 
 
@@ -139,21 +146,29 @@ def make_folder(folder: str, *, parents: bool = False) -> None:
         Path(folder).mkdir(exist_ok=True, parents=parents)
     except (OSError, ValueError) as error:  # FileExistsError: it is a file
         reason = getattr(error, "strerror", error)
-        raise InputError(f"{printable(folder)}: {reason}, expected a folder") from error
+        raise InputError(f"{reason}, expected a folder", path=_shown(folder)) from error
 
 
-def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[tuple[str, str]]:
+def list_pictures(
+    folder: str | os.PathLike[str],
+    *,
+    recursive: bool = False,
+    may_be_empty: bool = False,
+    others: AbstractSet[str] = frozenset(),
+) -> list[tuple[str, str]]:
     """Pictures in a folder, known by their endings, by name; hidden ones are left out.
 
     Args:
         folder: where to look.
         recursive: in its subfolders, too.
+        may_be_empty: return an empty list where there are none.
+        others: endings of files that are listed, too.
 
     Returns:
         The path of each, and the folder that it lies in, relative to ``folder``.
 
     Raises:
-        InputError: there are none, or a folder cannot be read.
+        InputError: there are none and there have to be some, or a folder cannot be read.
 
     Example:
         >>> list_pictures("no/such/folder")
@@ -163,15 +178,14 @@ def list_pictures(folder: str | os.PathLike[str], *, recursive: bool = False) ->
     found = [
         (path, within)
         for path, within in _walk(folder, recursive=recursive)
-        if Path(path).suffix.lower() in PICTURE_ENDINGS
+        if Path(path).suffix.lower() in PICTURE_ENDINGS | others
     ]
-    if not found:
+    if not found and not may_be_empty:
         hint = "" if recursive else "; --recursive looks into subfolders"
         passed = passed_over(folder, recursive=recursive)
         hint = f"; {summary(passed)}{hint}" if passed else hint
-        raise InputError(
-            f"{_shown(folder)}: got no pictures, expected some with endings such as .jpg or .png{hint}"
-        )
+        got = f"got no pictures, expected some with endings such as .jpg or .png{hint}"
+        raise InputError(got, path=_shown(folder))
     return found
 
 
@@ -210,7 +224,7 @@ def _walk(folder: str | os.PathLike[str], *, recursive: bool) -> Iterator[tuple[
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(f"{_shown(error.filename)}: {error.strerror}") from error
+    raise InputError(error.strerror, path=_shown(error.filename)) from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -244,6 +258,15 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
                 file.write(data)
         else:
             _replace(Path(path).resolve(), data, mode)
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """An array of numbers as the content of a NumPy file (``.npy``), without pickles."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def remove_stale(folder: str | os.PathLike[str]) -> None:
@@ -320,7 +343,7 @@ def _complaints(path: str | os.PathLike[str]) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) else None
         if "\0" in os.fspath(path):  # Python's words for it depend on its version
             reason = "null byte in the path"
-        raise InputError(f"{_shown(path)}: {reason or printable(str(error))}") from error
+        raise InputError(reason or printable(str(error)), path=_shown(path)) from error
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -205,10 +205,10 @@ def _loop(
     run: _Run, seen: Observations, learned: Sequence[int], held: Sequence[int], recipe: Recipe,
     checkpoint: Path, save_every: float,
 ) -> None:  # fmt: skip
-    began = saved = time.monotonic()
+    saved = time.monotonic()
     first, recent = run.step, 0.0
     readings = {round(recipe.steps * (k + 1) / recipe.curve) for k in range(recipe.curve)}
-    with StopSignals() as stop, Progress(recipe.steps) as progress:
+    with StopSignals() as stop, Progress(recipe.steps, done=run.step) as progress:
         for _ in stop.until_signal(range(run.step, recipe.steps)):
             loss = _step(run, *_batch(seen, learned, recipe.batch, recipe, step=run.step), recipe)
             if not math.isfinite(loss):
@@ -216,8 +216,7 @@ def _loop(
             recent = loss if run.step == first + 1 else 0.98 * recent + 0.02 * loss
             if run.step in readings:
                 run.curve.append((run.step, _held_out(run.average, seen, held, recipe)))
-            left = (time.monotonic() - began) / (run.step - first) * (recipe.steps - run.step)
-            progress.show(run.step, _said(recent, run.curve, left))
+            progress.show(run.step, _said(recent, run.curve))
             if time.monotonic() - saved > save_every:
                 _save(run, seen, recipe, checkpoint)
                 saved = time.monotonic()
@@ -228,9 +227,9 @@ def _loop(
         )
 
 
-def _said(mse: float, curve: Sequence[tuple[int, float]], left: float) -> str:
+def _said(mse: float, curve: Sequence[tuple[int, float]]) -> str:
     held = f", held out {curve[-1][1]:.2f} dB" if curve else ""
-    return f"steps, {-10 * math.log10(mse + 1e-12):.2f} dB{held}, {left / 60:.0f} min left"
+    return f"steps, {-10 * math.log10(mse + 1e-12):.2f} dB{held}"
 
 
 def _step(run: _Run, crops: Tensor, points: Tensor, pictures: Tensor, recipe: Recipe) -> float:

@@ -113,9 +113,11 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
     for note in data.notes:
         warn(note)
     paths = [p.path for p in data.pictures]
-    if needs := needs_ranges(anchors):
+    ranges = {}
+    if needs_ranges(anchors):
+        calibration = _calibration(settings)
         say("measuring value ranges")
-    ranges = measure_ranges(subject, _calibration(settings), paths) if needs else {}
+        ranges = measure_ranges(subject, calibration, paths)
     plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +28,8 @@ from featcodec.evaluation.coders import Coder, Shot
 from featcodec.evaluation.journal import Journal, Record, picture_key
 from featcodec.networks.cut_network import find_boxes
 from featcodec.networks.torch_state import inference
+from featcodec.pictures.boxes import Boxes
+from featcodec.pictures.geometry import Geometry
 
 __all__ = ["PROTOCOL", "UNCODED", "Finished", "run"]
 
@@ -101,13 +102,11 @@ def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list
     """Outcomes of the tasks as they come."""
     if not tasks:
         return
-    began = time.monotonic()
     results = _alone(plan, tasks) if workers == 1 else _side_by_side(plan, tasks, min(workers, len(tasks)))
     with Progress(len(tasks)) as progress:
         for done, outcome in enumerate(results, 1):
             yield outcome
-            left = (time.monotonic() - began) / done * (len(tasks) - done)
-            progress.show(done, f"pictures, about {left / 60:.0f} min left")
+            progress.show(done, "pictures")
 
 
 def _alone(plan: Plan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
@@ -159,11 +158,14 @@ class _Worker:
         with inference():
             return self.network.head(x)[0]
 
+    def _boxes(self, f: Tensor, geometry: Geometry) -> Boxes:
+        return find_boxes(self.network, f, [geometry], **PROTOCOL)[0]  # type: ignore[arg-type]
+
     def _step(self, key: str, shot: Shot, step: Step, head: Seconds) -> Record | str:
         name, point = step
         if step == UNCODED:
             began = seconds()
-            found = find_boxes(self.network, shot.f, shot.geometry, **PROTOCOL)  # type: ignore[arg-type]
+            found = self._boxes(shot.f, shot.geometry)
             tail = seconds().since(began)
             return Record.of(key, 0, head.wall, tail.wall, head.cpu + tail.cpu, found)
         coder = self.coders[name]
@@ -176,7 +178,7 @@ class _Worker:
             return f"{shot.path.name}: {error}"
         if coder.gives == "canvas":
             f = self._features(f)
-        found = find_boxes(self.network, f, geometry, **PROTOCOL)  # type: ignore[arg-type]
+        found = self._boxes(f, geometry)
         done = seconds()
         before = head if coder.gives == "features" else Seconds(0.0, 0.0)
         encode_s, decode_s = encoded.since(began).wall + before.wall, done.since(encoded).wall

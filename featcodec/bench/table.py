@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from featcodec.bench.rows import Column, Group, Table, facts, tables
+from featcodec.bench.rows import Group, Table, facts, tables
+from featcodec.console import aligned
 from featcodec.evaluation.results import Result
 from featcodec.files import printable
 
@@ -34,22 +35,18 @@ def _hanging(start: str, text: str, indent: int) -> str:
 def _text_table(table: Table) -> str:
     groups = [Group(g.name, g.note, tuple(_printable(r) for r in g.rows)) for g in table.groups]
     rows = [tuple(c.head for c in table.columns), *(row for g in groups for row in g.rows)]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    laid_out = [f"  {line}" for line in aligned(rows, "".join("<" if c.left else ">" for c in table.columns))]
     lines = [table.title, *([_hanging("", table.lead, 0)] if table.lead else [])]
-    lines += ["", _line(rows[0], table.columns, widths), "-" * (2 + sum(widths) + 2 * (len(widths) - 1))]
+    rule = "-" * max(len(line) for line in laid_out)
+    lines += ["", laid_out.pop(0), rule]
     for group in groups:
         lines.append(_hanging("", f"{group.name} ({group.note})" if group.note else group.name, 2))
-        lines += [_line(row, table.columns, widths) for row in group.rows]
+        lines += [laid_out.pop(0) for _ in group.rows]
     return "\n".join([*lines, *(_hanging("", note, 4) for note in table.footnotes)])
 
 
 def _printable(row: Iterable[str]) -> tuple[str, ...]:
     return tuple(printable(cell) for cell in row)
-
-
-def _line(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
-    cells = (f"{c:{'<' if k.left else '>'}{w}}" for c, k, w in zip(row, columns, widths, strict=True))
-    return ("  " + "  ".join(cells)).rstrip()
 
 
 def to_markdown(result: Result, *, level: int = 3) -> str:

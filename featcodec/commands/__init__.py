@@ -1,1 +1,1 @@
-"""The programs `featcodec`, `featcodec-bench` and `plf`: command lines, and the work behind them."""
+"""The programs `featcodec` (main), `featcodec-bench` (bench) and `plf` (plf): one module a command."""

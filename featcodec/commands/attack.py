@@ -1,4 +1,4 @@
-"""What ``featcodec attack`` does: from parsed arguments to a table."""
+"""``featcodec attack``: what a thief of the files could rebuild of the pictures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,94 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featcodec.console import show, show_json, write_output
-from featcodec.evaluation.datasets import spread
+from featcodec.attacks import ATTACKERS
+from featcodec.commands.options import (
+    Subparsers,
+    add_command,
+    add_json,
+    add_network,
+    codec_of,
+    minutes,
+    path,
+    qualities,
+)
+from featcodec.console import aligned, positive, show, show_json, write_output
 from featcodec.files import check_target, list_pictures, make_folder, printable
 
 if TYPE_CHECKING:
     from featcodec.attacks.attack import Plan, Report
     from featcodec.attacks.targets import CodecTarget
 
-__all__ = ["run"]
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``attack`` to the command line."""
+    command = add_command(
+        subparsers,
+        "attack",
+        run,
+        check=_check,
+        help="what a thief of the files could rebuild of the pictures",
+        description="Attacks codecs: networks trained from scratch rebuild pictures from latents, and a "
+        "search looks for the picture with the codec's own weights. The strongest attacker counts. It takes "
+        "long, and goes on where it was interrupted. It needs the extra featcodec[bench].",
+    )
+    command.add_argument(
+        "codecs", nargs="+", metavar="CODEC", help="name of an embedded codec or path of a codec file"
+    )
+    add_network(command)
+    command.add_argument(
+        "--train", required=True, action="append", type=path, metavar="FOLDER",
+        help="photographs that the attackers train on; several times for several folders",
+    )  # fmt: skip
+    command.add_argument(
+        "--eval", required=True, type=path, metavar="FOLDER", help="other photographs, that are measured"
+    )
+    command.add_argument(
+        "--quality", type=qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
+    )
+    command.add_argument(
+        "--attackers", type=_attackers, default=ATTACKERS, metavar="A,A",
+        help=f"default: {','.join(ATTACKERS)}",
+    )  # fmt: skip
+    command.add_argument(
+        "--photographs", type=positive, default=2000, metavar="N",
+        help="train on so many of them at most (default: %(default)s)",
+    )  # fmt: skip
+    budget = command.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
+    budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, about")
+    command.add_argument(
+        "--faces",
+        type=path,
+        metavar="FOLDER",
+        help="LFW pairs, to recognise faces; with --face-model",
+    )
+    command.add_argument(
+        "--face-model", type=path, metavar="ONNX", help="the network that recognises; with --faces"
+    )
+    command.add_argument(
+        "--work", type=path, default="featcodec-attack", metavar="FOLDER",
+        help="what is collected and learned goes here, and is used again (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--gallery", type=path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
+    )
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
+    add_json(command)
+
+
+def _attackers(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= set(ATTACKERS):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
+    return names
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if (arguments.faces is None) != (arguments.face_model is None):
+        arguments.refuse("arguments --faces and --face-model: got one of them, expected both or none")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,15 +104,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.gallery is not None:
         check_target(arguments.gallery)
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
-    training = spread(training, arguments.photographs)
     evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)]
     make_folder(arguments.work)
     from featcodec.attacks.attack import attack  # takes seconds
     from featcodec.attacks.targets import CodecTarget
-    from featcodec.commands.codec_commands import load_codec
+    from featcodec.evaluation.datasets import spread
 
+    training = spread(training, arguments.photographs)
     brought = {"network": arguments.network, "weights": arguments.weights}
-    targets = [CodecTarget(load_codec(name, **brought), arguments.quality) for name in arguments.codecs]
+    targets = [CodecTarget(codec_of(name, **brought), arguments.quality) for name in arguments.codecs]
     plan = _plan(arguments)
     work = Path(arguments.work)
     if arguments.minutes is not None:
@@ -102,9 +181,8 @@ def _show(report: Report) -> None:
         what = (printable(r.target), f"{r.point:g}", f"{r.bytes:,.0f}", r.attacker, f"{r.budget}")
         counts = "strongest" if r.strongest else ""
         table.append((*what, f"{r.pictures}", *numbers, *near, *faces, counts))
-    widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
-    for row in table:
-        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned(table, "<" * len(table[0])):
+        show(line)
     show(f"a blind attacker, who knows each picture's mean colour: {report.outcomes[0].blind:.2f} dB")
     for curve in report.curves:
         read = ", ".join(f"{step}: {psnr:.2f}" for step, psnr in curve.readings)

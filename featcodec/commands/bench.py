@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from featcodec import __version__
 from featcodec.attacks import ATTACKERS
-from featcodec.console import complain, positive, run_command, show
+from featcodec.console import complain, note, positive, run_command, show
 from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
 
@@ -279,9 +279,8 @@ def _attacking(arguments: argparse.Namespace) -> Attacking | None:
 
 
 def _say(line: str) -> None:
-    """What is being done, for whoever watches."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        complain("featcodec-bench", line)
+    """What is being done, for whoever watches, or reads the log."""
+    note("featcodec-bench", line)
 
 
 def _warn(line: str) -> None:

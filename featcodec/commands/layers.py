@@ -7,13 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featcodec.console import show, show_json
+from featcodec.commands.options import MODEL, Subparsers, add_command, add_json, path
+from featcodec.console import aligned, positive, show, show_json
 from featcodec.errors import FeatcodecError, InputError
 
 if TYPE_CHECKING:
     from featcodec.networks.survey import Layer
 
-__all__ = ["layers"]
+__all__ = ["add_parser", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,31 @@ class _Found:
         return math.prod(self.input_shape)
 
 
-def layers(arguments: argparse.Namespace) -> int:
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``layers`` to the command line."""
+    command = add_command(
+        subparsers,
+        "layers",
+        run,
+        help="list where a network can be cut",
+        description="Runs a network once on a picture of noise and lists the layers after which it can be "
+        "cut: what crosses there, its stride in pixels, what the part before it computes (multiplying and "
+        "adding are two operations), and the bytes of the uncoded features at 8 bit, beside the input's.",
+    )
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    command.add_argument("--weights", type=path, metavar="FILE", help="weights of the network, by name")
+    command.add_argument(
+        "--size", type=positive, default=224, metavar="N", help="sides of the picture; default 224"
+    )
+    command.add_argument(
+        "--all",
+        action="store_true",
+        help="every layer; without it one for each cut where a single tensor of 4 dimensions crosses",
+    )
+    add_json(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """List where a network can be cut."""
     found = _find(arguments)
     if arguments.json:
@@ -39,12 +64,8 @@ def layers(arguments: argparse.Namespace) -> int:
     show(f"{arguments.model}: input {shape}, {found.input_bytes:,} bytes, {found.flops / 1e9:.2f} GFLOP")
     rows = [_row(layer, found) for layer in found.layers]
     head = ("layer", "crosses", "stride", "head GFLOP", "of all", "bytes", "of input", "")
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
-        cells = [
-            c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        show("  ".join([*cells[:-1], row[-1]]).rstrip())
+    for line in aligned([head, *rows], "<<>>>>><"):
+        show(line)
     return 0
 
 

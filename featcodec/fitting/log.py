@@ -36,11 +36,11 @@ class Journal:
     def __init__(self, folder: Path | None, run: Run):
         steps = run.options.steps
         self.folder, self.steps, self.every = folder, steps, max(1, steps // LINES)
-        self.first, self.began, self.plotted = run.step, time.monotonic(), time.monotonic()
+        self.plotted = time.monotonic()
         self.recent: list[Figures] = []
         self.rows = _rows(folder / "log.jsonl", run.step) if folder else []
         self.worked = seconds().cpu - 60 * (self.rows[-1].get("cpu_minutes", 0.0) if self.rows else 0.0)
-        self.progress = Progress(steps)
+        self.progress = Progress(steps, done=max(run.step, 0))
         self.board = _board(folder / "tensorboard", run.step) if folder else None
 
     def __enter__(self) -> Journal:
@@ -56,9 +56,7 @@ class Journal:
             self._plot()
 
     def __call__(self, run: Run, figures: Figures) -> None:
-        done = run.step - max(self.first, 0)
-        left = (time.monotonic() - self.began) / max(done, 1) * (self.steps - run.step)
-        self.progress.show(run.step, f"{figures}, {_duration(left)} left")
+        self.progress.show(run.step, f"{figures}")
         self.recent.append(figures)
         if len(self.recent) >= self.every or run.step == self.steps:
             self._write(run.step)
@@ -127,8 +125,3 @@ def _plotted(rows: list[dict[str, float]]) -> bytes | None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min" if minutes > 9 else f"{minutes}:{rest:02}"

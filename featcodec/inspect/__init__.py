@@ -1,11 +1,12 @@
-"""The ``plf`` command: what is in a ``.plf`` file, why it has its size, and whether it is sound.
+"""What the ``plf`` command shows, as functions on data: they read, decode and compare, and print nothing.
 
-    info, verify, dump, diff, map, conformance            the commands, each a module
-            │
-            ├─ report     a file, read and checked        standard library only
-            ├─ symbols    a file, decoded                 needs the codec, so torch and numpy
-            ├─ rate       what its bits were spent on     numpy
-            └─ heatmap    the picture of that             numpy and Pillow
+    conformance   whether streams are read as their manifest says
+    diff          in what two files differ
+    verify        whether a file is sound
+    report        a file, read and checked        standard library only
+    symbols       a file, decoded                 needs the codec, so torch and numpy
+    rate          what its bits were spent on     numpy
+    heatmap       the picture of that             numpy and Pillow
 
-What needs more than the standard library is imported only when a command has to decode.
+What needs more than the standard library is imported only when a file has to be decoded.
 """

@@ -1,35 +1,32 @@
-"""``plf conformance``: whether this installation reads the conformance streams as their manifest says.
+"""Whether this installation reads the conformance streams as their manifest says.
 
 The streams lie in ``bitstreams/`` of the repository; the README there says what is in the manifest.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from featcodec import __version__
-from featcodec.console import Progress, complain, show
 from featcodec.errors import FeatcodecError, InputError
 from featcodec.files import is_file, printable, read_file
-from featcodec.inspect.info import as_json
-from featcodec.inspect.report import check
-from featcodec.plf.bitstream import VERSION, Limits
+from featcodec.inspect.report import as_json, check
+from featcodec.plf.bitstream import Limits
 
-__all__ = ["MANIFEST", "conformance"]
+__all__ = ["KINDS", "MANIFEST", "Manifest", "Verdict", "judge", "read_manifest", "strays"]
 
 MANIFEST = "manifest.json"
 _LARGEST = 2**26  # bytes of the manifest, and of a stream
-_KINDS = ("valid", "invalid")
+KINDS = ("valid", "invalid")
+Manifest: TypeAlias = dict[str, list[dict[str, Any]]]  # of each kind its streams
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class Verdict:
     """Of one stream; no problem means that it was read as the manifest says."""
 
     file: str
@@ -37,28 +34,7 @@ class _Verdict:
     problem: str | None
 
 
-def conformance(arguments: argparse.Namespace) -> int:
-    """Read all streams of a folder and say which of them went wrong."""
-    folder = Path(arguments.folder)
-    manifest = _manifest(folder)
-    verdicts = list(_strays(folder, manifest))
-    total = sum(len(manifest[kind]) for kind in _KINDS)
-    with Progress(total) as progress:
-        for kind in _KINDS:
-            for entry in manifest[kind]:
-                progress.show(len(verdicts), entry["file"])
-                verdicts.append(_Verdict(entry["file"], kind, _problem(folder, kind, entry)))
-    failed = [v for v in verdicts if v.problem is not None]
-    if arguments.json:
-        show(json.dumps(_as_json(arguments.folder, verdicts), indent=2))
-    for verdict in failed:
-        complain("plf", f"{verdict.file}: {verdict.problem}")
-    if not arguments.json:
-        _show(arguments.folder, verdicts)
-    return 1 if failed else 0
-
-
-def _manifest(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def read_manifest(folder: Path) -> Manifest:
     """Read the manifest.
 
     Raises:
@@ -67,30 +43,38 @@ def _manifest(folder: Path) -> dict[str, list[dict[str, Any]]]:
     path = folder / MANIFEST
     if not is_file(path):
         raise InputError(
-            f"{printable(path)}: no such file, expected the folder of the conformance streams: "
-            "plf conformance FOLDER (bitstreams/ of featcodec's repository)"
+            "no such file, expected the folder of the conformance streams: plf conformance FOLDER "
+            "(bitstreams/ of featcodec's repository)",
+            path=printable(path),
         )
     try:
         manifest = json.loads(read_file(path, _LARGEST))
-        found = {kind: list(manifest[kind]) for kind in _KINDS}
-        if not all(isinstance(e["file"], str) and e["sha256"] for kind in _KINDS for e in found[kind]):
+        found = {kind: list(manifest[kind]) for kind in KINDS}
+        if not all(isinstance(e["file"], str) and e["sha256"] for kind in KINDS for e in found[kind]):
             raise ValueError("entries without a file or its SHA-256")
         if not any(found.values()):
             raise ValueError("no streams")
     except (ValueError, KeyError, TypeError) as error:
         what = f"{type(error).__name__}: {printable(str(error))}"
-        raise InputError(f"{printable(path)}: got {what}, expected a manifest of streams") from error
+        raise InputError(f"got {what}, expected a manifest of streams", path=printable(path)) from error
     return found
 
 
-def _strays(folder: Path, manifest: dict[str, list[dict[str, Any]]]) -> Iterator[_Verdict]:
+def strays(folder: Path, manifest: Manifest) -> Iterator[Verdict]:
     """Streams that lie in the folder, but not in the manifest."""
-    known = {entry["file"] for kind in _KINDS for entry in manifest[kind]}
-    for kind in _KINDS:
+    known = {entry["file"] for kind in KINDS for entry in manifest[kind]}
+    for kind in KINDS:
         for path in sorted((folder / kind).rglob("*.plf")):
             name = path.relative_to(folder).as_posix()
             if name not in known:
-                yield _Verdict(name, kind, f"got a stream that {MANIFEST} does not know")
+                yield Verdict(name, kind, f"got a stream that {MANIFEST} does not know")
+
+
+def judge(folder: Path, manifest: Manifest) -> Iterator[Verdict]:
+    """Read one stream after the other, as the manifest lists them."""
+    for kind in KINDS:
+        for entry in manifest[kind]:
+            yield Verdict(entry["file"], kind, _problem(folder, kind, entry))
 
 
 def _problem(folder: Path, kind: str, entry: dict[str, Any]) -> str | None:
@@ -145,27 +129,3 @@ def _check_invalid(data: bytes, entry: dict[str, Any]) -> str | None:
 
 def _limits(entry: dict[str, Any]) -> Limits:
     return Limits(**entry.get("limits", {}))
-
-
-def _as_json(folder: str, verdicts: list[_Verdict]) -> dict[str, object]:
-    """What ``--json`` shows; names here are an interface."""
-    return {
-        "folder": folder,
-        "featcodec": __version__,
-        "format_version": VERSION,
-        "conforms": all(v.problem is None for v in verdicts),
-        "streams": [
-            {"file": v.file, "kind": v.kind, "ok": v.problem is None, "problem": v.problem} for v in verdicts
-        ],
-    }
-
-
-def _show(folder: str, verdicts: list[_Verdict]) -> None:
-    said = {"valid": "decoded to the expected symbols", "invalid": "refused with the expected error"}
-    for kind in _KINDS:
-        of = [v for v in verdicts if v.kind == kind]
-        right = sum(1 for v in of if v.problem is None)
-        show(f"{kind:<9}{right} of {len(of)} {said[kind]}")
-    failed = sum(1 for v in verdicts if v.problem is not None)
-    verdict = "conforms" if not failed else f"does not conform: {failed} streams went wrong"
-    show(f"{printable(folder)}: featcodec {__version__}, .plf version {VERSION}, {verdict}")

@@ -48,7 +48,7 @@ def decode(report: Report, codec: str | None = None) -> Decoded:
 
 
 def decode_checked(report: Report, codec: str | None = None) -> Decoded:
-    """As `decode`, but every error is an `InputError` in one line that begins with the path."""
+    """As `decode`, but every error knows the path of the file, unless it is about the codec."""
     if codec is not None:
         _given(codec)  # what is wrong with it has nothing to do with the file
     with about(report.path):

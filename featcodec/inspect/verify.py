@@ -1,51 +1,38 @@
-"""``plf verify``: whether files are sound, by their checksums and by the hash of the decoded symbols."""
+"""Whether a file is sound, by its checksums and by the hash of the decoded symbols."""
 
 from __future__ import annotations
 
-import argparse
-
-from featcodec.commands.options import limits_of
-from featcodec.console import complain, show, show_json
 from featcodec.errors import FeatcodecError
-from featcodec.files import printable
 from featcodec.inspect.report import load
+from featcodec.plf.bitstream import Limits
 
 __all__ = ["verify"]
 
 
-def verify(arguments: argparse.Namespace) -> int:
-    """Say which files are sound; a bad one does not keep the others."""
-    results = []
-    for path in arguments.files:
-        result = _verify_one(path, arguments)
-        results.append(result)
-        if result["error"] is not None:
-            complain("plf", str(result["error"]))
-        elif not arguments.json:
-            hashed = "checksums and symbols" if result["symbols"] else "checksums"
-            show(f"{printable(path)}: ok ({hashed})")
-    if arguments.json:
-        show_json(results, several=len(arguments.files) > 1)
-    return 0 if all(result["ok"] for result in results) else 1
+def verify(path: str, limits: Limits, *, codec: str | None = None, decode: bool = True) -> dict[str, object]:
+    """Read one file: what ``plf verify --json`` shows of it; names here are an interface.
 
+    Args:
+        path: the file; ``-`` is standard input.
+        limits: what is refused as too large.
+        codec: name or path of the codec to decode with; found by the fingerprint if omitted.
+        decode: the symbols, too; without them torch and numpy are not needed.
 
-def _verify_one(path: str, arguments: argparse.Namespace) -> dict[str, object]:
-    """What ``--json`` shows of one file; names here are an interface.
-
-    ``checksums`` and ``symbols`` are ``None`` where it did not come to that.
+    Returns:
+        ``checksums`` and ``symbols`` are ``None`` where it did not come to that.
     """
     result: dict[str, object] = {"file": path, "ok": False, "checksums": None, "symbols": None}
     result |= {"kind": None, "error": None}
     try:
-        report = load(path, limits_of(arguments))
+        report = load(path, limits)
         result["checksums"] = True
-        if not arguments.checksums_only:
+        if decode:
             from featcodec.inspect.symbols import decode_checked
 
-            decode_checked(report, arguments.codec)
+            decode_checked(report, codec)
             result["symbols"] = True
     except FeatcodecError as error:
-        kind = type(error.__cause__ or error).__name__
+        kind = type(error).__name__
         result |= {"kind": kind, "error": str(error)}
         if kind == "ChecksumError":
             result["checksums"] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COCO"]
+__all__ = ["CATEGORY_IDS", "COCO"]
 
 _NAMES = """
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
@@ -15,3 +15,6 @@ _NAMES = """
     vase, scissors, teddy bear, hair drier, toothbrush
 """
 COCO = tuple(name.strip() for name in _NAMES.split(","))
+# in COCO's own files the numbers go from 1 to 90, as ten classes were dropped after they were numbered
+_DROPPED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+CATEGORY_IDS = dict(zip(COCO, (i for i in range(1, 91) if i not in _DROPPED), strict=True))

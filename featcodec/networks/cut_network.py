@@ -9,6 +9,7 @@ in `featcodec.networks.families`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -126,28 +127,31 @@ def detector_of(cut: CutNetwork) -> DetectorHead:
 def find_boxes(
     cut: CutNetwork,
     f: Tensor,
-    geometry: Geometry,
+    geometries: Sequence[Geometry],
     *,
     confidence: float | None = None,
     iou: float = 0.45,
     most: int = 300,
-) -> Boxes:
-    """Features (1, C, h, w) of one picture to boxes in its own pixels, best first.
+) -> list[Boxes]:
+    """Features (B, C, h, w) of several pictures to boxes in their own pixels, best first, in one pass.
 
     Args:
         cut: a detector.
         f: what crossed the cut, decoded or not.
-        geometry: where the picture lies on the canvas.
+        geometries: where each picture lies on its canvas.
         confidence: least score in [0, 1]; the detector's own unless given.
         iou: overlap in [0, 1] above which the weaker of two boxes of a class goes.
-        most: boxes at the most.
+        most: boxes of a picture at the most.
 
     Raises:
         InputError: the network is no detector that featcodec knows.
     """
     detector = detector_of(cut)
     least = detector.confidence if confidence is None else confidence
+    out = []
     with inference():
-        rows = detector.rows(cut.tail((f,)))[0]
-        boxes, scores, labels = suppress(rows, confidence=least, iou=iou, most=most)
-    return Boxes(geometry.boxes_to_picture(boxes), scores, labels, detector.classes)
+        rows = detector.rows(cut.tail((f,)))
+        for of_one, geometry in zip(rows, geometries, strict=True):
+            boxes, scores, labels = suppress(of_one, confidence=least, iou=iou, most=most)
+            out.append(Boxes(geometry.boxes_to_picture(boxes), scores, labels, detector.classes))
+    return out

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +16,32 @@ import pytest
 from PIL import Image
 
 import featcodec
+from featcodec.commands.batch import ledger as ledger_module
+from featcodec.commands.batch import work
+from featcodec.commands.batch.ledger import LEDGER
 from featcodec.commands.main import main
 from featcodec.plf.bitstream import parse
 
 KILLS = 20
+
+
+def bitmap(seed: int) -> bytes:
+    """A picture whose file has the same size whatever is on it."""
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+def counting(read: list[bytes]):
+    """SHA-256 that keeps what it was of."""
+
+    def sha256(data: bytes):
+        read.append(data)
+        return real(data)
+
+    real = hashlib.sha256
+    return sha256
 
 
 def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30)) -> None:
@@ -50,7 +75,8 @@ def encode(here, capsys):  # noqa: ARG001
 
 
 def files(folder: str) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    found = (path for path in Path(folder).rglob("*") if path.is_file() and path.name != LEDGER)
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 @pytest.mark.usefixtures("here")
@@ -61,7 +87,10 @@ class TestFolders:
         assert Path("coded/a.plf").read_bytes() == featcodec.encode("photos/a.png")
         out, err = capsys.readouterr()
         assert [line.split(":")[0] for line in out.splitlines()] == ["coded/a.plf", "coded/b.one.plf"]
-        assert err == ""
+        read = sum(Path("photos", name).stat().st_size for name in ("a.png", "b.one.JPG"))
+        made = sum(Path("coded", name).stat().st_size for name in files("coded"))
+        sizes = rf"{read:,} bytes of pictures, {made:,} bytes of \.plf files"
+        assert re.fullmatch(rf"featcodec: 2 encoded, 0 kept, 0 failed; {sizes}; [0-9.]+ s\n", err)
 
     def test_subfolders_stay_the_same_below_the_output(self, encode):
         made = encode("--recursive")
@@ -91,9 +120,12 @@ class TestFolders:
     def test_two_pictures_of_one_name_are_refused(self, capsys):
         photo(Path("photos/a.bmp"))
         assert main(["encode", "photos", "-o", "coded"]) == 1
-        assert "got photos/a.bmp and photos/a.png, expected one picture for each name" in (
-            capsys.readouterr().err
+        line = (
+            "got photos/a.bmp and photos/a.png, expected one picture for each name; --keep-suffix keeps both"
         )
+        assert line in capsys.readouterr().err
+        assert main(["encode", "photos", "-o", "coded", "--keep-suffix"]) == 0
+        assert files("coded") == ["a.bmp.plf", "a.png.plf", "b.one.JPG.plf"]
 
     def test_what_failed_is_listed_at_the_end(self, capsys):
         Path("photos/bad.png").write_bytes(b"no picture")
@@ -101,7 +133,8 @@ class TestFolders:
         assert main(arguments) == 1
         out, err = capsys.readouterr()
         assert out.count("\n") == 2
-        head, missing, bad = err.splitlines()
+        head, missing, bad, totals = err.splitlines()
+        assert totals.startswith("featcodec: 2 encoded, 0 kept, 2 failed; ")
         assert head == "featcodec: 2 of 4 pictures failed:"
         assert missing == "featcodec: missing.jpg: No such file or directory"
         assert bad.startswith("featcodec: photos/bad.png: no image of a known kind")
@@ -172,22 +205,84 @@ class TestFinished:
         if "--overwrite" not in arguments:
             assert set(encode(*arguments).values()) == {"kept"}
 
-    def test_damaged_and_older_files_are_encoded_again(self, encode):
+    def test_damaged_files_are_encoded_again(self, encode):
         encode()
         good = Path("coded/a.plf").read_bytes()
         for bad in (b"", good[:-1], good[:-1] + b"\0", good + b"\0"):
             Path("coded/a.plf").write_bytes(bad if bad != good else good[:-1] + b"\1")
             assert encode() == {"a.plf": "encoded", "b.one.plf": "kept"}
             assert Path("coded/a.plf").read_bytes() == good
-        status = Path("photos/a.png").stat()
-        os.utime("coded/a.plf", ns=(0, status.st_mtime_ns - 1))
-        assert encode() == {"a.plf": "encoded", "b.one.plf": "kept"}
 
-    def test_another_picture_of_another_size_is_encoded_whatever_its_time(self, encode):
+    def test_times_decide_nothing(self, encode):
         encode()
-        photo(Path("photos/a.png"), size=(30, 30))
-        os.utime("photos/a.png", (0, 0))
+        before = written("coded/a.plf")
+        os.utime("photos/a.png", ns=(0, 2**62))
+        assert set(encode().values()) == {"kept"}
+        assert written("coded/a.plf") == before
+
+    @pytest.mark.parametrize("same_times", [False, True])
+    def test_another_picture_of_the_same_size_and_an_older_time_is_encoded(self, encode, same_times):
+        for number in range(2):
+            Path(f"photos/{number}.bmp").write_bytes(bitmap(number))
+        status = Path("photos/0.bmp").stat()
+        encode()
+        Path("photos/0.bmp").write_bytes(bitmap(2))
+        old = (status.st_atime_ns, status.st_mtime_ns) if same_times else (0, 0)
+        os.utime("photos/0.bmp", ns=old)
+        assert Path("photos/0.bmp").stat().st_size == status.st_size
+        assert [name for name, what in encode().items() if what == "encoded"] == ["0.plf"]
+        assert Path("coded/0.plf").read_bytes() == featcodec.encode(bitmap(2))
+
+    def test_swapped_names_are_encoded_each_anew(self, encode):
+        for number in range(2):
+            Path(f"photos/{number}.bmp").write_bytes(bitmap(number))
+        encode()
+        for old, new in (("0.bmp", "x"), ("1.bmp", "0.bmp"), ("x", "1.bmp")):
+            Path("photos", old).rename(Path("photos", new))
+        assert [name for name, what in encode().items() if what == "encoded"] == ["0.plf", "1.plf"]
+        for number in range(2):
+            assert Path(f"coded/{number}.plf").read_bytes() == featcodec.encode(bitmap(1 - number))
+
+    def test_swapped_outputs_are_noticed_too(self, encode):
+        encode()
+        a, b = Path("coded/a.plf"), Path("coded/b.one.plf")
+        right = a.read_bytes()
+        a.write_bytes(b.read_bytes())
         assert encode() == {"a.plf": "encoded", "b.one.plf": "kept"}
+        assert a.read_bytes() == right
+
+    def test_without_its_ledger_nothing_is_kept_unseen(self, encode):
+        encode()
+        before, right = written("coded/a.plf"), Path("coded/b.one.plf").read_bytes()
+        Path("coded/b.one.plf").write_bytes(featcodec.encode("photos/a.png"))  # sound, but of another picture
+        Path("coded", LEDGER).unlink()
+        assert encode() == {"a.plf": "kept", "b.one.plf": "encoded"}
+        assert written("coded/a.plf") == before  # encoded again, with the same bytes: left alone
+        assert Path("coded/b.one.plf").read_bytes() == right
+
+    def test_torn_and_foreign_lines_of_the_ledger_are_left_out(self, encode):
+        encode()
+        ledger = Path("coded", LEDGER)
+        whole = ledger.read_bytes()
+        lines = [b"{}", b"[1,2]", b"[" * 10_000, b'[1,"a",3,"b",null]', b'[1,"a","b","c",["x"]]', b"\xff\0"]
+        ledger.write_bytes(b"\n".join([whole[:60], *lines, whole[60:-20]]))
+        assert encode() == {"a.plf": "kept", "b.one.plf": "kept"}
+        assert ledger.read_bytes().startswith(whole[:60])
+
+    def test_a_picture_that_nobody_touched_is_not_read_again(self, encode, monkeypatch):
+        for name in ("a.png", "b.one.JPG"):
+            os.utime(Path("photos", name), (0, 0))
+        monkeypatch.setattr(ledger_module, "_RACY", -1.0)  # as if some time had passed
+        encode()
+        read = []
+        monkeypatch.setattr(ledger_module.hashlib, "sha256", counting(read))
+        assert set(encode().values()) == {"kept"}
+        assert not [data for data in read if data == Path("photos/a.png").read_bytes()]
+
+    def test_a_picture_touched_just_now_is_read_again(self, encode):
+        encode()
+        lines = [json.loads(line) for line in Path("coded", LEDGER).read_text().split()]
+        assert [line[-1] for line in lines] == [None, None]  # written to again, it could have the same time
 
     def test_a_picture_that_lies_on_its_side_is_kept_too(self, encode):
         with Image.open("photos/a.png") as picture:
@@ -199,14 +294,19 @@ class TestFinished:
         assert (header.width, header.height) == (30, 40)
         assert encode()["b.one.plf"] == "kept"
 
-    def test_files_of_about_the_bytes_asked_for_are_kept(self, encode):
-        encode("--quality", "8")
-        most = max(path.stat().st_size for path in Path("coded").iterdir())
-        target = ["--target-bytes", str(most + 1000)]
-        assert set(encode(*target).values()) == {"kept"}  # of the highest quality
+    def test_files_for_the_same_target_bytes_are_kept(self, encode):
+        target = ["--target-bytes", "1000"]
+        assert set(encode(*target).values()) == {"encoded"}
+        assert set(encode(*target).values()) == {"kept"}
         encode("--quality", "1")
-        assert set(encode(*target).values()) == {"encoded"}  # smaller than they could be
-        assert set(encode("--target-bytes", str(most - 1)).values()) != {"kept"}  # larger than they may be
+        assert set(encode(*target).values()) == {"encoded"}
+
+    def test_another_release_of_the_encoder_keeps_nothing_unseen(self, encode, monkeypatch):
+        encode()
+        before = Path("coded", LEDGER).read_text()
+        monkeypatch.setattr(work, "VERSION", work.VERSION + 1)
+        encode()
+        assert Path("coded", LEDGER).read_text().count("[") == 2 * before.count("[")
 
     def test_a_picture_that_became_unreadable_is_a_failure(self, encode):
         encode()

@@ -22,8 +22,7 @@ from skimage.data import astronaut
 import featcodec
 from featcodec import console as terminal
 from featcodec.commands import bench as bench_cli
-from featcodec.commands import codec_commands as commands
-from featcodec.commands import folders as batch
+from featcodec.commands import decode, encode, finder
 from featcodec.commands.main import main
 from featcodec.commands.plf import main as plf
 from featcodec.pictures.boxes import Boxes
@@ -152,7 +151,7 @@ class TestSeveralPictures:
         assert Path("coded/photo.plf").read_bytes() == Path("coded/other.one.plf").read_bytes() == data
         out, err = capsys.readouterr()
         assert [line.split(":")[0] for line in out.splitlines()] == ["coded/photo.plf", "coded/other.one.plf"]
-        assert err == ""
+        assert err.startswith("featcodec: 2 encoded, 0 kept, 0 failed; ")
 
     @pytest.mark.parametrize("output", ["coded/", "there"])
     def test_one_goes_to_a_folder_too(self, output, capsys):
@@ -167,11 +166,11 @@ class TestSeveralPictures:
         out, err = capsys.readouterr()
         shown = {one["file"]: one["status"] for one in json.loads(out)}
         assert shown == {"missing.jpg": "failed", "bad.jpg": "failed", "photo.jpg": "encoded"}
-        head, missing, bad = err.splitlines()
+        head, missing, bad, _totals = err.splitlines()
         assert head == "featcodec: 2 of 3 pictures failed:"
         assert missing == "featcodec: missing.jpg: No such file or directory"
         assert bad.startswith("featcodec: bad.jpg: ")
-        assert [p.name for p in Path("coded").iterdir()] == ["photo.plf"]
+        assert [p.name for p in Path("coded").glob("*.*") if p.suffix != ".jsonl"] == ["photo.plf"]
 
     @pytest.mark.parametrize(
         ("arguments", "line"),
@@ -193,7 +192,7 @@ class TestSeveralPictures:
     def test_progress_is_for_terminals(self, capsys, monkeypatch):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
         assert main(["encode", "missing.jpg", "photo.jpg", "-o", "coded"]) == 1
-        err = capsys.readouterr().err
+        err, _totals = capsys.readouterr().err.rsplit("featcodec: 1 encoded", 1)
         assert err.startswith("\r\x1b[K0/2 missing.jpg\r\x1b[K1/2 (1 failed) photo.jpg\r\x1b[K")
         assert err.endswith(
             "\r\x1b[Kfeatcodec: 1 of 2 pictures failed:\nfeatcodec: missing.jpg: No such file or directory\n"
@@ -530,9 +529,10 @@ class TestBadOutput:
         [["encode", "photo.jpg", "-o"], ["decode", "photo.plf", "-o"], ["detect", "photo.plf", "--draw"]],
     )
     def test_it_is_found_before_the_work(self, listing, command, capsys, monkeypatch):
-        for module in (batch, commands):
-            monkeypatch.setattr(module, "load_codec", None)
-        monkeypatch.setattr(commands, "_codec_for", None)
+        monkeypatch.setattr(encode, "codec_of", None)
+        monkeypatch.setattr(decode, "decoder_for", None)
+        for name in ("codec_of", "codec_for"):
+            monkeypatch.setattr(finder, name, None)
         before = listing()
         assert fails(capsys, *command, "no/such.png") == "no/such.png: No such file or directory"
         assert fails(capsys, *command, "photo.jpg/a.png") == "photo.jpg/a.png: Not a directory"
@@ -625,7 +625,7 @@ class TestExitCodes:
         def broken(*_, **__):
             raise OSError("from inside a library")
 
-        monkeypatch.setattr(commands, "parse", broken)
+        monkeypatch.setattr(decode, "parse", broken)
         with pytest.raises(OSError, match="from inside a library"):
             main(["decode", "photo.plf", "-o", "photo.npy"])
 

@@ -4,25 +4,49 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from featcodec.commands.options import limits_of
-from featcodec.console import complain, show, show_json
+from featcodec.commands.options import Subparsers, add_json, limits_of
+from featcodec.commands.plf.options import add_codec, add_command, add_files
+from featcodec.console import aligned, complain, show, show_json
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable
-from featcodec.inspect.report import NAMES, PREAMBLE, Report, load
+from featcodec.inspect.report import NAMES, PREAMBLE, Report, as_json, load
 from featcodec.plf.bitstream import VERSION
 
 if TYPE_CHECKING:
     from featcodec.inspect.rate import Rate
 
-__all__ = ["as_json", "info"]
+__all__ = ["add_parser", "run"]
 
+_Row: TypeAlias = tuple[str, str, str, str, str, str]
 _GROUP = 4  # scale indexes in a line
 _BAR = 30  # characters
 
 
-def info(arguments: argparse.Namespace) -> int:
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``info`` to the command line."""
+    command = add_command(
+        subparsers,
+        run,
+        "info",
+        "show what is in each file, checking it, and why it has its size",
+        "Shows header, sections and metadata of each file, after checking all checksums; --bits also what "
+        "its bits were spent on, for which the payload is decoded. Bits of symbols are ideal ones: their "
+        "information content under the codec's tables; the coder's overhead completes it to the real size.",
+        "plf info --bits street.plf",
+    )
+    add_files(command)
+    add_json(command, "one JSON object; a list for several files")
+    command.add_argument(
+        "--bits",
+        action="store_true",
+        help="side information against latents, escapes, coder overhead, scale indexes; needs the codec",
+    )
+    add_codec(command, "; implies --bits")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Show what is in each file; a bad one does not keep the others."""
     limits = limits_of(arguments)
     shown: list[dict[str, object]] = []
@@ -46,32 +70,6 @@ def _rate(report: Report, codec: str | None) -> Rate:
     from featcodec.inspect.symbols import decode_checked
 
     return rate(decode_checked(report, codec))
-
-
-def as_json(report: Report) -> dict[str, object]:
-    """Return what ``--json`` shows; names and units here are an interface."""
-    header = report.stream.header
-    return {
-        "file": report.path,
-        "bytes": report.size,
-        "format_version": VERSION,
-        "codec": header.codec,
-        "fingerprint": header.fingerprint.hex(),
-        "quality": header.quality,
-        "width": header.width,
-        "height": header.height,
-        "size": header.size,
-        "latent_height": header.latent_height,
-        "latent_width": header.latent_width,
-        "symbol_hash": header.symbol_hash.hex(),
-        "payload_bytes": len(report.stream.payload),
-        "bpp": report.bpp,
-        "sections": [
-            {"tag": s.tag, "offset": s.offset, "length": s.length, "bytes": s.size, "crc32": f"{s.crc:08x}"}
-            for s in report.sections
-        ],
-        "metadata": report.stream.metadata,
-    }
 
 
 def _as_text(report: Report, rate: Rate | None) -> str:
@@ -103,26 +101,25 @@ def _section_lines(report: Report) -> list[str]:
     """Return a table of all bytes of the file by section."""
     rows = [("-", "magic", 0, PREAMBLE, PREAMBLE)]
     rows += [(s.tag, NAMES.get(s.tag, "unknown"), s.offset, s.length, s.size) for s in report.sections]
-    lines = [f"  {'section':<12}{'offset':>10}{'length':>12}{'share':>9}"]
+    table = [("section", "offset", "length", "share")]
     for tag, name, offset, length, size in rows:
-        lines.append(f"  {tag} {name:<10}{offset:>10,}{length:>12,}{size / report.size:>9.1%}")
-    return lines
+        table.append((f"{tag} {name}", f"{offset:,}", f"{length:,}", f"{size / report.size:.1%}"))
+    return [f"  {line}" for line in aligned(table, "<>>>", least=(12, 10, 12, 9), gap="")]
 
 
 def _part_lines(rate: Rate) -> list[str]:
     """Return a table of all bits of the file by what they say, in bytes."""
     whole = rate.payload + rate.container
 
-    def line(label: str, bits: float, symbols: int | None = None, zeros: int | None = None) -> str:
+    def line(label: str, bits: float, symbols: int | None = None, zeros: int | None = None) -> _Row:
         count = "" if symbols is None else f"{symbols:,}"
         zero = "" if symbols is None or zeros is None else f"{zeros / symbols:.1%}"
         each = f"{bits / symbols:.3f}" if symbols else ""
-        return f"  {label:<28}{count:>10}{zero:>8}{bits / 8:>12,.1f}{bits / whole:>9.1%}{each:>13}".rstrip()
+        return label, count, zero, f"{bits / 8:,.1f}", f"{bits / whole:.1%}", each
 
     z, y = rate.z, rate.y
-    head = f"{'symbols':>10}{'zeros':>8}{'bytes':>12}{'share':>9}{'bits/symbol':>13}"
-    return [
-        f"  {'what the bytes say':<28}{head}",
+    table = [
+        ("what the bytes say", "symbols", "zeros", "bytes", "share", "bits/symbol"),
         line("z, side information", z.total, z.bits.size, z.zeros),
         line("y, latents", y.total, y.bits.size, y.zeros),
         line("  escapes of z, included", z.escape_bits, z.escapes),
@@ -131,19 +128,21 @@ def _part_lines(rate: Rate) -> list[str]:
         line("sections and their checksums", rate.container),
         line("file", whole),
     ]
+    return [f"  {line}" for line in aligned(table, "<>>>>>", least=(28, 10, 8, 12, 9, 13), gap="")]
 
 
 def _scale_lines(rate: Rate) -> list[str]:
     """Return a histogram of the scale indexes: how uncertain the hyperprior was, and whether it was right."""
-    lines = [f"  {'scale index of y':<18}{'symbols':>10}{'bytes':>10}{'expected':>10}{'bits/symbol':>13}"]
+    rows: list[_Row] = [("scale index of y", "symbols", "bytes", "expected", "bits/symbol", "")]
     largest = max(float(rate.row_bits[i : i + _GROUP].sum()) for i in range(0, len(rate.row_bits), _GROUP))
     for start in range(0, len(rate.row_bits), _GROUP):
-        rows = slice(start, start + _GROUP)
-        count, bits = int(rate.row_symbols[rows].sum()), float(rate.row_bits[rows].sum())
+        group = slice(start, start + _GROUP)
+        count, bits = int(rate.row_symbols[group].sum()), float(rate.row_bits[group].sum())
         if not count:
             continue
-        expected = float(rate.row_symbols[rows] @ rate.row_entropy[rows])
+        expected = float(rate.row_symbols[group] @ rate.row_entropy[group])
         label = f"{start} to {min(start + _GROUP, len(rate.row_bits)) - 1}"
-        numbers = f"{count:>10,}{bits / 8:>10,.1f}{expected / 8:>10,.1f}{bits / count:>13.3f}"
-        lines.append(f"  {label:<18}{numbers}  {'#' * round(_BAR * bits / max(largest, 1.0))}".rstrip())
-    return lines
+        bar = f"  {'#' * round(_BAR * bits / max(largest, 1.0))}"
+        numbers = (f"{count:,}", f"{bits / 8:,.1f}", f"{expected / 8:,.1f}", f"{bits / count:.3f}")
+        rows.append((label, *numbers, bar))
+    return [f"  {line}" for line in aligned(rows, "<>>>><", least=(18, 10, 10, 10, 13, 0), gap="")]

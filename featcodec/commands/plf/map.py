@@ -6,7 +6,8 @@ import argparse
 import io
 from typing import TYPE_CHECKING
 
-from featcodec.commands.options import limits_of
+from featcodec.commands.options import Subparsers, add_json, limits_of
+from featcodec.commands.plf.options import add_codec, add_command, add_file
 from featcodec.console import STANDARD, check_output, identities, show, show_json, write_output
 from featcodec.errors import InputError
 from featcodec.files import printable
@@ -16,10 +17,34 @@ if TYPE_CHECKING:
     from featcodec.inspect.rate import Rate
     from featcodec.inspect.symbols import Decoded
 
-__all__ = ["map_bits"]
+__all__ = ["add_parser", "run"]
 
 
-def map_bits(arguments: argparse.Namespace) -> int:
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``map`` to the command line."""
+    command = add_command(
+        subparsers,
+        run,
+        "map",
+        "draw where in the picture, and in which channels, the bits went",
+        "Draws the bits of each latent position, summed over the channels, on the plane of the picture, and "
+        "the bits of each channel. The bits of side information are spread over the positions that it speaks "
+        "for.",
+        "plf map street.plf -o bits.png",
+        check=_check,
+    )
+    add_file(command)
+    command.add_argument("-o", "--output", metavar="OUT.png", help="the drawing; - is standard output")
+    add_json(command, "the numbers, as one JSON object")
+    add_codec(command)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.output is None and not arguments.json:
+        arguments.refuse("expected -o OUT.png, --json or both")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Decode one file and draw where its bits went."""
     if arguments.output == STANDARD and arguments.json:
         raise InputError("standard output: got --json and -o -, expected one of them")

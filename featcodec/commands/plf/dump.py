@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featcodec.commands.options import limits_of
-from featcodec.console import STANDARD, check_output, identities, show, show_json, write_output
+from featcodec.commands.options import Subparsers, add_json, limits_of
+from featcodec.commands.plf.options import add_codec, add_command, add_file
+from featcodec.console import STANDARD, aligned, check_output, identities, show, show_json, write_output
 from featcodec.errors import InputError
-from featcodec.files import make_folder, printable
+from featcodec.files import make_folder, npy, printable
 from featcodec.inspect.report import NAMES, Report, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ARRAYS", "dump"]
+__all__ = ["add_parser", "run"]
 
 # options that write a NumPy file, and what goes there
 ARRAYS = {
@@ -26,7 +26,28 @@ ARRAYS = {
 }
 
 
-def dump(arguments: argparse.Namespace) -> int:
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``dump`` to the command line."""
+    command = add_command(
+        subparsers,
+        run,
+        "dump",
+        "list the sections, or write them and the decoded symbols to files",
+        "Lists the sections with offset, length and checksum; -o writes what is in them, the other options "
+        "what they decode to, as NumPy files (.npy; - is standard output).",
+        "plf dump street.plf -o parts/ --symbols y.npy",
+    )
+    add_file(command)
+    command.add_argument(
+        "-o", "--output", metavar="FOLDER", help="write FOLDER/1-H.bin and so on; a missing folder is made"
+    )
+    for name, what in ARRAYS.items():
+        command.add_argument(f"--{name}", metavar="OUT.npy", help=what)
+    add_json(command)
+    add_codec(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """List the sections, and write what was asked for."""
     targets = {name: getattr(arguments, name) for name in ARRAYS if getattr(arguments, name) is not None}
     standard = [*targets.values(), *(["-"] if arguments.json else [])].count(STANDARD)
@@ -35,13 +56,13 @@ def dump(arguments: argparse.Namespace) -> int:
     for target in targets.values():
         check_output(target, identities([arguments.file]))
         if list(targets.values()).count(target) > 1:
-            raise InputError(f"{target}: got it for two arrays, expected a file for each")
+            raise InputError("got it for two arrays, expected a file for each", path=target)
     report = load(arguments.file, limits_of(arguments))
     written = _write_sections(report, arguments.output) if arguments.output is not None else {}
     if targets:
         for name, array in _arrays(report, arguments).items():
             if name in targets:
-                write_output(targets[name], _npy(array))
+                write_output(targets[name], npy(array))
     if arguments.json:
         show_json([_as_json(report, written, targets)])
     elif not standard:
@@ -71,14 +92,6 @@ def _arrays(report: Report, arguments: argparse.Namespace) -> dict[str, NDArray[
     return arrays
 
 
-def _npy(array: NDArray[Any]) -> bytes:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
 def _as_json(report: Report, written: dict[int, str], targets: dict[str, str]) -> dict[str, object]:
     """What ``--json`` shows; names and units here are an interface."""
     return {
@@ -99,9 +112,11 @@ def _as_json(report: Report, written: dict[int, str], targets: dict[str, str]) -
 
 
 def _show(report: Report, written: dict[int, str], targets: dict[str, str]) -> None:
-    lines = [f"{'section':<12}{'offset':>10}{'content at':>12}{'length':>12}  crc-32"]
+    rows = [("section", "offset", "content at", "length", "  crc-32")]
     for number, s in enumerate(report.sections, 1):
-        line = f"{s.tag} {NAMES.get(s.tag, 'unknown'):<10}{s.offset:>10,}{s.start:>12,}{s.length:>12,}"
-        lines.append(f"{line}  {s.crc:08x}  {printable(written.get(number, ''))}".rstrip())
+        name = f"{s.tag} {NAMES.get(s.tag, 'unknown')}"
+        last = f"  {s.crc:08x}  {printable(written.get(number, ''))}"
+        rows.append((name, f"{s.offset:,}", f"{s.start:,}", f"{s.length:,}", last))
+    lines = aligned(rows, "<>>><", least=(12, 10, 12, 12, 0), gap="")
     lines += [f"{printable(target)}: {ARRAYS[name]}" for name, target in targets.items()]
     show("\n".join(lines))

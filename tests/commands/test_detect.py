@@ -1,0 +1,235 @@
+"""``featcodec detect`` on many files, its formats, and ``detect_batch``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+import featcodec
+from featcodec.commands.detections import image_ids
+from featcodec.commands.main import main
+from featcodec.errors import InputError
+from featcodec.networks.coco import CATEGORY_IDS, COCO
+
+ANY = ["--confidence", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return featcodec.load("street")
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Pictures of two shapes, three of one canvas."""
+    whole = astronaut()
+    return [whole, whole[:384], np.ascontiguousarray(whole[:, ::-1]), whole[64:448]]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, codec, photos):
+    """A folder ``mixed`` with two .plf files and a picture."""
+    monkeypatch.chdir(tmp_path)
+    Path("mixed").mkdir()
+    for name, photo in (("12", photos[0]), ("7", photos[1])):
+        Path(f"mixed/{name}.plf").write_bytes(codec.encode(photo))
+    Image.fromarray(photos[1]).save("mixed/30.png")
+    return tmp_path
+
+
+@pytest.fixture
+def boxes(here, codec):  # noqa: ARG001
+    """What ``detect`` finds in each file of the folder, in the order of their names."""
+    data = [
+        Path("mixed/12.plf").read_bytes(),
+        codec.encode("mixed/30.png"),
+        Path("mixed/7.plf").read_bytes(),
+    ]
+    return [codec.detect(one, confidence=0.05) for one in data]
+
+
+class TestBatch:
+    def test_it_finds_what_detect_finds(self, codec, photos):
+        files = [codec.encode(photo) for photo in photos]
+        mixed = [files[0], codec.decode(files[1]), files[2], codec.decode(files[3])]
+        found = codec.detect_batch(mixed, confidence=0.05)
+        assert sum(map(len, found)) > 4
+        for one, data in zip(found, files, strict=True):
+            alone = codec.detect(data, confidence=0.05)
+            assert one.labels.tolist() == alone.labels.tolist()
+            torch.testing.assert_close(one.scores, alone.scores, rtol=0, atol=1e-4)
+            torch.testing.assert_close(one.xyxy, alone.xyxy, rtol=0, atol=1e-2)
+
+    def test_pictures_of_one_shape_share_passes(self, codec, photos, monkeypatch):
+        files = [codec.encode(photo) for photo in photos]
+        shapes = []
+        tail = type(codec.network).tail
+        monkeypatch.setattr(
+            type(codec.network), "tail", lambda self, f: shapes.append(len(f[0])) or tail(self, f)
+        )
+        codec.detect_batch(files)
+        assert sorted(shapes) == [2, 2]
+
+    def test_nothing_is_nothing(self, codec):
+        assert codec.detect_batch([]) == []
+
+    def test_plain_tensors_need_their_geometries(self, codec, photos):
+        features = codec.decode(codec.encode(photos[0]))
+        plain = features.as_subclass(torch.Tensor)
+        with pytest.raises(InputError, match="give geometry="):
+            codec.detect_batch([plain])
+        given = codec.detect_batch([plain], geometries=[features.geometry])
+        assert given[0].scores.tolist() == codec.detect(features).scores.tolist()
+
+    def test_what_is_neither_is_named(self, codec):
+        with pytest.raises(InputError, match="got str, expected features or the bytes of a file"):
+            codec.detect_batch(["street.plf"])
+
+
+class TestHeader:
+    def test_decode_gives_header_and_metadata_back(self, codec, photos):
+        data = codec.encode(photos[1], quality=2, metadata={"camera": 7})
+        for features in (featcodec.decode(data), *codec.decode_batch([data])):
+            header = features.header
+            assert (header.quality, header.codec, header.width, header.height) == (2.0, "street", 512, 384)
+            assert features.metadata == {"camera": 7}
+        assert codec.decode(codec.encode(photos[1])).metadata is None
+        assert codec.features(photos[1]).header is None
+
+    @pytest.mark.usefixtures("here")
+    def test_on_the_command_line_too(self, codec, photos, capsys):
+        Path("a.plf").write_bytes(codec.encode(photos[1], metadata={"camera": 7}))
+        assert main(["decode", "a.plf", "-o", "a.npy", "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        header = codec.decode(Path("a.plf").read_bytes()).header
+        assert shown == {
+            "file": "a.plf",
+            "output": "a.npy",
+            "array": "features",
+            "shape": [1, 64, 40, 52],
+            "dtype": "float32",
+            "codec": "street",
+            "fingerprint": codec.fingerprint.hex(),
+            "quality": 4.0,
+            "width": 512,
+            "height": 384,
+            "size": 416,
+            "latent_height": header.latent_height,
+            "latent_width": header.latent_width,
+            "symbol_hash": header.symbol_hash.hex(),
+            "metadata": {"camera": 7},
+        }
+        assert main(["decode", "a.plf", "-o", "-", "--json"]) == 1
+        assert "got --json and -o -" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+class TestFormats:
+    def test_text_has_a_line_for_each_file(self, boxes, capsys):
+        assert main(["detect", "mixed", *ANY]) == 0
+        out, err = capsys.readouterr()
+        heads = [line for line in out.splitlines() if not line.startswith("  ")]
+        counts = [f"{len(one)} box{'' if len(one) == 1 else 'es'}" for one in boxes]
+        names = ("12.plf", "30.png", "7.plf")
+        assert heads == [f"mixed/{name}: {count}" for name, count in zip(names, counts, strict=True)]
+        assert err.startswith(f"featcodec: 3 files, 0 failed, {sum(map(len, boxes))} boxes; ")
+        assert main(["detect", "mixed", "--quiet", *ANY]) == 0
+        assert capsys.readouterr() == (out, "")
+
+    def test_json_is_a_list_that_names_what_failed(self, boxes, capsys):
+        Path("mixed/9.plf").write_bytes(Path("mixed/7.plf").read_bytes()[:-1])
+        assert main(["detect", "mixed", "missing.plf", "--json", *ANY]) == 1
+        out, err = capsys.readouterr()
+        shown = json.loads(out)
+        assert [len(one["boxes"]) for one in shown if "boxes" in one] == [len(one) for one in boxes]
+        failed = {one["file"]: one["error"] for one in shown if "error" in one}
+        assert list(failed) == ["mixed/9.plf", "missing.plf"]
+        assert failed["missing.plf"] == "missing.plf: No such file or directory"
+        assert err.splitlines()[0] == "featcodec: 2 of 5 files failed:"
+
+    def test_coco_results_are_what_pycocotools_loads(self, boxes, capsys):
+        assert main(["detect", "mixed", "--format", "coco", *ANY]) == 0
+        results = json.loads(capsys.readouterr().out)
+        assert len(results) == sum(map(len, boxes))
+        assert {one["image_id"] for one in results} <= {12, 30, 7}
+        for one, box in zip([r for r in results if r["image_id"] == 12], boxes[0], strict=True):
+            expected = [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1]
+            assert one["bbox"] == pytest.approx(expected, abs=0.02)
+            assert one["category_id"] == {"person": 1, "bicycle": 2, "car": 3, "motorcycle": 4, "bus": 6,
+                                          "truck": 8}[box.label]  # fmt: skip
+            assert set(one) == {"image_id", "category_id", "bbox", "score"}
+        coco = pytest.importorskip("pycocotools.coco").COCO()
+        coco.dataset = {
+            "images": [{"id": i} for i in (12, 30, 7)],
+            "categories": [{"id": i} for i in range(1, 91)],
+            "annotations": [],
+        }
+        coco.createIndex()
+        assert len(coco.loadRes(results).anns) == len(results)
+
+    def test_ids_are_numbers_in_names_or_places(self):
+        assert image_ids(["a/000000000139.jpg", "285.plf"]) == [139, 285]
+        assert image_ids(["a/1.jpg", "b/1.jpg"]) == image_ids(["a/1.jpg", "x.jpg"]) == [1, 2]
+
+    def test_category_ids_are_cocos(self):
+        assert [CATEGORY_IDS[name] for name in ("person", "stop sign", "toothbrush")] == [1, 13, 90]
+        assert list(CATEGORY_IDS) == list(COCO)
+
+    def test_yolo_labels_are_shares_of_the_picture(self, boxes):
+        assert main(["detect", "mixed", "--format", "yolo", "-o", "labels", *ANY]) == 0
+        assert sorted(path.name for path in Path("labels").iterdir()) == ["12.txt", "30.txt", "7.txt"]
+        rows = [line.split() for line in Path("labels/30.txt").read_text().splitlines()]
+        for row, box in zip(rows, boxes[1], strict=True):
+            cx, cy, w, h = (float(value) for value in row[1:])
+            corners = [(cx - w / 2) * 512, (cy - h / 2) * 384, (cx + w / 2) * 512, (cy + h / 2) * 384]
+            assert corners == pytest.approx([box.x1, box.y1, box.x2, box.y2], abs=0.01)
+            assert boxes[1].names[int(row[0])] == box.label
+        assert main(["detect", "mixed", "--format", "yolo", "-o", "labels", "--scores", *ANY]) == 0
+        assert all(len(line.split()) == 6 for line in Path("labels/30.txt").read_text().splitlines())
+
+    def test_a_picture_without_boxes_has_empty_labels(self):
+        assert main(["detect", "mixed", "--format", "yolo", "-o", "labels", "--confidence", "1"]) == 0
+        assert Path("labels/12.txt").read_bytes() == b""
+
+    def test_csv_has_a_header(self, boxes):
+        Path("mixed/12.plf").rename('mixed/a, "b".plf')
+        assert main(["detect", "mixed", "--format", "csv", "-o", "boxes.csv", *ANY]) == 0
+        rows = list(csv.DictReader(io.StringIO(Path("boxes.csv").read_text())))
+        assert list(rows[0]) == ["file", "label", "score", "x1", "y1", "x2", "y2"]
+        assert len(rows) == sum(map(len, boxes))
+        assert {row["file"] for row in rows} <= {'mixed/a, "b".plf', "mixed/30.png", "mixed/7.plf"}
+
+    def test_files_of_several_codecs_go_together(self, photos, capsys):
+        Path("mixed/open.plf").write_bytes(featcodec.encode(photos[1], codec="street-open"))
+        assert main(["detect", "mixed", "--json", *ANY]) == 0
+        codecs = [one["codec"] for one in json.loads(capsys.readouterr().out)]
+        assert codecs == ["street", "street", "street", "street-open"]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["a.plf", "b.plf", "--draw", "a.png"],
+            ["a.plf", "--format", "yolo"],
+            ["a.plf", "--format", "csv", "--json"],
+            ["a.plf", "--scores"],
+            ["a.plf", "--quiet", "-v"],
+        ],
+    )
+    def test_options_that_do_not_go_together(self, arguments, capsys):
+        with pytest.raises(SystemExit) as caught:
+            main(["detect", *arguments])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.startswith("usage: featcodec detect")
+
+    def test_labels_do_not_go_to_one_place(self, capsys):
+        Image.new("RGB", (64, 64)).save("mixed/7.jpg")
+        assert main(["detect", "mixed", "--format", "yolo", "-o", "labels"]) == 1
+        assert "labels/7.txt: got mixed/7.jpg and mixed/7.plf, expected one file" in capsys.readouterr().err
