@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from featcodec.bench.provenance import made
 from featcodec.evaluation.datasets import read_coco
 from featcodec.evaluation.metrics import average_precision
+from featcodec.evaluation.provenance import made
 from featcodec.networks.yolov5_weights import yolov5_from
 from featcodec.pictures.boxes import Boxes, suppress
 from featcodec.pictures.loading import load_image

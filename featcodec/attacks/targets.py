@@ -21,9 +21,10 @@ from torch import Tensor
 
 from featcodec.codec.codec_file import network_digest
 from featcodec.codec.detector import Detector
-from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.pictures.geometry import Geometry
+from featcodec.pictures.pixels import eight_bits
 
 __all__ = [
     "CodecTarget",
@@ -90,7 +91,7 @@ class CodecTarget:
     @property
     def identity(self) -> str:
         file = self.codec.file  # the fingerprint stands for what decodes, and names the network
-        encoder = f"{network_digest(file.g_a)} {network_digest(file.h_a)}"
+        encoder = f"{ENCODER_VERSION} {network_digest(file.g_a)} {network_digest(file.h_a)}"
         return f"codec {file.fingerprint.hex()} encoder {encoder} points {self.points}"
 
     @property
@@ -141,7 +142,7 @@ class CoderTarget:
         data = self.coder.encode(shot, point)
         decoded, _ = self.coder.decode(data)
         if self.coder.gives == "canvas":
-            return (decoded[0] * 255).round().clamp(0, 255).to(torch.uint8), len(data)
+            return eight_bits(decoded[0]), len(data)
         return decoded[0], len(data)
 
 

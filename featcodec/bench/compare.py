@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from featcodec.attacks.attack import MEASURES as ATTACK_MEASURES
 from featcodec.bench import demo
 from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
-from featcodec.bench.provenance import made
-from featcodec.bench.runner import UNCODED, Finished, run
+from featcodec.bench.runner import CODING_VERSION, UNCODED, Finished, run
 from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
-from featcodec.evaluation.results import BD, Reference, Result
+from featcodec.evaluation.metrics import METRICS_VERSION
+from featcodec.evaluation.provenance import made, origin_notes
+from featcodec.evaluation.results import BD, Origin, Reference, Result
 from featcodec.files import list_pictures
 
 __all__ = ["Compared", "Settings", "compare"]
@@ -70,7 +72,7 @@ class Compared:
         subject: network and codecs.
         plan: the entries.
         data: the pictures, with the boxes that accuracy is measured against.
-        finished: records of the uncoded network and of the entries.
+        finished: what the uncoded network and the entries made of each picture.
         failures: a line for each point of an entry that is left out, because its coder failed.
         privacy: what attackers rebuilt.
     """
@@ -122,9 +124,10 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
     if settings.attacking is not None:
         say("attacks")
         privacy = run_attacks(settings.attacking, subject, coders, paths, settings.work)
+    kept = _kept(finished, privacy)
     uncoded = measured.scores[UNCODED].accuracy
     result = Result(
-        made=made(command, seeds=_seeds(settings)),
+        made=made(command, seeds=_seeds(settings), measures=_measures(privacy), kept=kept),
         data=_named(settings),
         pictures=len(paths),
         labelled=settings.annotations is not None,
@@ -136,7 +139,7 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured, settings)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(*_notes(settings, measured.data), _effort(finished), *missing, *failures),
+        notes=(*_notes(settings, measured.data), _effort(finished), *missing, *failures, *origin_notes(kept)),
         reference=privacy.reference if privacy else Reference(),
     )
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
@@ -145,6 +148,17 @@ def compare(settings: Settings, command: Sequence[str], *, say: Callable[[str], 
 def _seeds(settings: Settings) -> dict[str, int]:
     attacks = {"attackers": settings.attacking.seed} if settings.attacking else {}
     return {"bootstrap": settings.seed, **attacks}
+
+
+def _measures(privacy: Privacy | None) -> dict[str, int]:
+    """Versions of the code that measured."""
+    bench = {"coding": CODING_VERSION, "metrics": METRICS_VERSION}
+    return bench | (ATTACK_MEASURES if privacy else {})
+
+
+def _kept(finished: Finished, privacy: Privacy | None) -> tuple[Origin, ...]:
+    """What each kept piece of the result was made by."""
+    return (*finished.origins, *(privacy.report.origins if privacy else ()))
 
 
 def _attack_deltas(privacy: Privacy | None, measured: Measured, settings: Settings) -> tuple[BD, ...]:
@@ -163,7 +177,7 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
 
 
 def _effort(finished: Finished) -> str:
-    seconds = sum(r.encode_s + r.decode_s for records in finished.records.values() for r in records)
+    seconds = sum(r.encode_s + r.decode_s for coded in finished.coded.values() for r in coded)
     return (
         f"Encoding and decoding all of it took {seconds / 60:.1f} minutes of one core, the network included."
     )

@@ -13,7 +13,7 @@ from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
 from featcodec.codec.detector import inference
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
-from featcodec.evaluation.journal import picture_key
+from featcodec.evaluation.kept import picture_key
 
 __all__ = ["BOTTLENECK", "CALIBRATION", "Plan", "build", "measure_ranges", "present"]
 

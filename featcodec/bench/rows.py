@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Result
+from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Point, Result
 
 __all__ = ["Column", "Group", "Table", "facts", "tables"]
 
@@ -82,6 +82,7 @@ def tables(result: Result) -> tuple[Table, ...]:
 
 
 def _accuracy(result: Result) -> Table:
+    notes = _Footnotes()
     heads = ("point", "bytes", "bpp", "mAP [95 %]", "AP50", "lost [95 %]", "encode ms", "decode ms")
     return Table(
         "Rate and accuracy",
@@ -90,11 +91,12 @@ def _accuracy(result: Result) -> Table:
         "for both. Times are medians and include the network's halves.",
         "entry",
         tuple(Column(h) for h in heads),
-        tuple(_entry(e) for e in result.entries),
+        tuple(_entry(e, notes) for e in result.entries),
+        notes.lines(),
     )
 
 
-def _entry(entry: Entry) -> Group:
+def _entry(entry: Entry, notes: _Footnotes) -> Group:
     rows = tuple(
         (
             f"{p.point:g}",
@@ -104,11 +106,15 @@ def _entry(entry: Entry) -> Group:
             f"{p.ap50:.1f}",
             _with_interval(p.lost, p.lost_interval, 2),
             f"{p.encode_ms:,.1f}",
-            f"{p.decode_ms:,.1f}",
+            f"{p.decode_ms:,.1f}{_elsewhere(p, notes)}",
         )
         for p in entry.points
     )
     return Group(entry.name, "; ".join(filter(None, (_KINDS[entry.kind], entry.note))), rows)
+
+
+def _elsewhere(p: Point, notes: _Footnotes) -> str:
+    return "" if p.timed_on is None else f" {notes.mark(f'both times of the row are of {p.timed_on}')}"
 
 
 class _Footnotes:

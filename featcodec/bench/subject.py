@@ -11,7 +11,7 @@ from torch import Tensor
 from featcodec import zoo
 from featcodec.codec.codec_file import network_digest
 from featcodec.codec.detector import Detector
-from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
 from featcodec.networks.yolov5 import YOLOv5
@@ -126,7 +126,9 @@ class CodecCoder:
 
     @property
     def identity(self) -> str:
-        return f"featcodec {self.codec.fingerprint.hex()} {self.codec.file.encoder_digest}"
+        return (
+            f"featcodec {self.codec.fingerprint.hex()} {self.codec.file.encoder_digest} by {ENCODER_VERSION}"
+        )
 
     def encode(self, shot: Shot, point: float) -> bytes:
         return self.codec.encode_features(shot.f, shot.geometry, quality=point)

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from featcodec.errors import FitError, ImageError, InputError
 from featcodec.files import list_pictures, read_file
 from featcodec.pictures.loading import GREY, load_image
+from featcodec.pictures.pixels import pixels as eight_bit_pixels
 
 __all__ = ["Batch", "Images", "Photographs", "Source", "batches", "coco_pictures", "data_set"]
 
@@ -89,7 +90,7 @@ class Photographs(Dataset[Tensor]):
         pixels = None
         try:
             x, _ = load_image(self.paths[k], size=2 * self.size, stride=1)
-            pixels = (x[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            pixels = eight_bit_pixels(x[0])
         except ImageError:
             self.kept[k] = None
         if pixels is not None and pixels.nbytes <= self.left:

@@ -21,7 +21,20 @@ from featcodec.errors import CoderError, FeatcodecError, TruncatedError
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.binary import Cursor, varint
 
-__all__ = ["LARGEST", "TAGS", "Tiles", "read_features", "read_image", "write_features", "write_image"]
+__all__ = [
+    "ANCHORS_VERSION",
+    "LARGEST",
+    "TAGS",
+    "Tiles",
+    "read_features",
+    "read_image",
+    "write_features",
+    "write_image",
+]
+
+ANCHORS_VERSION = (
+    1  # raise it when an anchor of this package gives other bytes, or other values, for the same
+)
 
 LARGEST = 2**24  # pixels of a canvas or of a coded picture, and values of a tensor: checked before allocation
 TAGS = {

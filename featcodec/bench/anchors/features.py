@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featcodec.bench.anchors.container import LARGEST, Tiles, read_features, write_features
+from featcodec.bench.anchors.container import ANCHORS_VERSION, LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
 from featcodec.codec.detector import inference
 from featcodec.codec.feature_codec import FeatureCodec
@@ -230,7 +230,7 @@ class RawFeatures:
 
     @property
     def identity(self) -> str:
-        return f"{self.name}; range {self.span}; {self.store.identity}"
+        return f"{self.name}; version {ANCHORS_VERSION}; range {self.span}; {self.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
         return _encode(self.name, self.store, shot.f, shot.geometry, self.span, point)
@@ -263,8 +263,8 @@ class BottleneckFeatures:
 
     @property
     def identity(self) -> str:
-        transforms = _digest(self.codec)
-        return f"{self.name}; transforms {transforms}; range {self.span}; {self.store.identity}"
+        transforms = f"version {ANCHORS_VERSION}; transforms {_digest(self.codec)}"
+        return f"{self.name}; {transforms}; range {self.span}; {self.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
         with inference():
