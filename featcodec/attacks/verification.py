@@ -13,9 +13,8 @@ from featcodec.evaluation.means import mean_interval
 
 __all__ = ["VERIFICATION_VERSION", "Score", "check_kinds", "score"]
 
-VERIFICATION_VERSION = (
-    1  # raise it when a figure for the same faces changes, here or in featcodec.attacks.faces
-)
+# raise it when a figure for the same faces changes, here or in featcodec.attacks.faces
+VERIFICATION_VERSION = 1
 
 SPLITS = 10
 FAR = 0.01

@@ -32,9 +32,8 @@ __all__ = [
     "write_image",
 ]
 
-ANCHORS_VERSION = (
-    1  # raise it when an anchor of this package gives other bytes, or other values, for the same
-)
+# raise it when an anchor of this package gives other bytes, or other values, for the same
+ANCHORS_VERSION = 1
 
 LARGEST = 2**24  # pixels of a canvas or of a coded picture, and values of a tensor: checked before allocation
 TAGS = {
