@@ -25,16 +25,16 @@ from featcodec.codec.codec_file import network_digest
 from featcodec.console import Progress
 from featcodec.errors import FitError, InputError
 from featcodec.evaluation.closeness import decibels
-from featcodec.evaluation.kept import keep, key, recall, unlike_ours
+from featcodec.evaluation.kept import key, unlike_ours
 from featcodec.evaluation.plain_json import from_plain, to_plain
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Origin
+from featcodec.training.budget import Budget, kept_budget
 from featcodec.training.optimizer import Optimizer, follow, learning_rate
 from featcodec.training.states import load_state, save_state
 
 __all__ = [
     "TRAINING_VERSION",
-    "Budget",
     "Recipe",
     "Trained",
     "load_trained",
@@ -99,19 +99,6 @@ class Trained:
         """Key of the weights and of how they came about: what is kept of their figures goes by it."""
         facts = {"kind": self.kind, "recipe": self.recipe, "curve": self.curve, "points": self.points}
         return key({"training": TRAINING_VERSION}, weights=network_digest(self.network), **facts)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many steps a training has.
-
-    Attributes:
-        steps: of the optimizer.
-        origin: code and machine that the time of a step was measured on.
-    """
-
-    steps: int
-    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +227,8 @@ def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe,
     """
     facts = {"kind": kind, "shape": seen.shape, "batch": recipe.batch, "crop": recipe.crop}
     path = kept / f"{kind}-{key({'training': TRAINING_VERSION}, minutes=minutes, **facts)}.json"
-    known = recall(Budget, path)
-    if known is None:
+
+    def measured() -> int:
         learned, _ = _divided(seen, recipe)
         run = _start(kind, seen, learned, recipe)
         for n in range(WARM_UP + TIMED):
@@ -249,8 +236,9 @@ def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe,
                 began = time.monotonic()
             _step(run, *_batch(seen, learned, recipe.batch, recipe, step=n), recipe)
         each = (time.monotonic() - began) / TIMED
-        known = keep(path, Budget(max(100, int(minutes * 60 / each) // 100 * 100), origin()))
-    return known
+        return max(100, int(minutes * 60 / each) // 100 * 100)
+
+    return kept_budget(path, measured)
 
 
 def _divided(seen: Observations, recipe: Recipe) -> tuple[list[int], list[int]]:

@@ -16,6 +16,7 @@ from featcodec.errors import FitError
 from featcodec.fitting import loop
 from featcodec.fitting.export import export_module
 from featcodec.fitting.loop import Fitting, fit_codec, seconds_a_step
+from featcodec.fitting.log import FitLog
 from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Options, Run
@@ -319,6 +320,40 @@ class TestCheckpoint:
             Run(model(), Options(steps=3, lr=0.1)).resume(path)
         with pytest.raises(FitError, match="network, pictures and sizes"):
             Run(model(), Options(steps=3), identity="other").resume(path)
+
+    def test_a_checkpoint_of_another_version_of_the_fitting_code_is_refused(self, tmp_path, monkeypatch):
+        path = tmp_path / "checkpoint.pt"
+        Run(model(), Options(steps=3)).save(path)
+        monkeypatch.setattr("featcodec.fitting.run.FITTING_VERSION", 2)
+        with pytest.raises(FitError, match="of a fit with version = 1, got 2"):
+            Run(model(), Options(steps=3)).resume(path)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"model": {"g_a.0.weight": torch.zeros(1)}},
+            {"optimizer": {}},
+            {"adversaries": [(1, 2)]},
+            {"options": "[]"},
+            {"options": 3},
+            {"step": None},
+        ],
+        ids=lambda other: next(iter(other)),
+    )
+    def test_a_checkpoint_of_another_shape_is_an_error_by_name(self, tmp_path, other):
+        path = tmp_path / "checkpoint.pt"
+        Run(model(), Options(steps=3)).save(path)
+        torch.save(torch.load(path, weights_only=True) | other, path)
+        with pytest.raises(FitError, match=r"checkpoint.pt: kept by another version, or damaged"):
+            Run(model(), Options(steps=3)).resume(path)
+
+    @pytest.mark.parametrize("line", ["[1, 0.5]", '{"step": 1}', '{"step": 1, "psnr'])
+    def test_a_log_with_other_columns_is_an_error_by_name(self, tmp_path, line):
+        run = Run(model(), Options(steps=3))
+        run.step = 1
+        (tmp_path / "log.jsonl").write_text(line + "\n")
+        with pytest.raises(FitError, match=r"log.jsonl: kept by another version"):
+            FitLog(tmp_path, run)
 
     @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80\x02c__builtin__\nprint\n."])
     def test_what_is_no_checkpoint_is_refused(self, tmp_path, content):
