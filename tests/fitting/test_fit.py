@@ -15,8 +15,8 @@ from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError
 from featcodec.fitting import loop
 from featcodec.fitting.export import export_module
-from featcodec.fitting.loop import Fitting, fit_codec, seconds_a_step
 from featcodec.fitting.log import FitLog
+from featcodec.fitting.loop import Fitting, fit_codec, seconds_a_step
 from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Options, Run
