@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from featcodec.attacks.faces import Embedder, Faces, embed, photograph, verify
-from featcodec.bench.provenance import made
+from featcodec.evaluation.provenance import made
 
 Pixels = NDArray[np.uint8]
 

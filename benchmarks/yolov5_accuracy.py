@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from featcodec.bench.provenance import made
 from featcodec.evaluation.datasets import read_coco
 from featcodec.evaluation.metrics import average_precision
 from featcodec.evaluation.picture_checks import check_pictures
+from featcodec.evaluation.provenance import made
 from featcodec.networks.coco import COCO
 from featcodec.networks.yolov5_weights import yolov5_from
 from featcodec.pictures.boxes import Boxes, suppress

@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from data import splits
 from torch import Tensor
 
-from featcodec.bench.provenance import made
 from featcodec.codec.codec_file import CodecFile, network_of
 from featcodec.codec.entropy import ideal_bits
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.codec.transforms import IntegerHyperSynthesis, Prediction
+from featcodec.evaluation.provenance import made
 from featcodec.pictures.loading import load_image
 from featcodec.plf.bitstream import parse
 from featcodec.training.hyperprior import CodecModel, scale_of

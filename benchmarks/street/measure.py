@@ -20,8 +20,8 @@ import torch
 from data import splits
 
 import featcodec
-from featcodec.bench.provenance import made
 from featcodec.evaluation.metrics import average_precision
+from featcodec.evaluation.provenance import made
 from featcodec.pictures.boxes import Boxes
 
 PROTOCOL = {"confidence": 0.001, "iou": 0.6, "most": 300}

@@ -6,8 +6,6 @@ curves of both are part of the report. The strongest attacker of a target and po
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,19 +18,39 @@ from torch import Tensor
 
 from featcodec.attacks import ATTACKERS
 from featcodec.attacks.attackers import KINDS, Kind
-from featcodec.attacks.measures import check_packages
-from featcodec.attacks.observations import Observations, Seen, collect
-from featcodec.attacks.outcomes import Outcome, Pixels, mark_strongest, measure, pixels
+from featcodec.attacks.observations import OBSERVATIONS_VERSION, Observations, Seen, collect
+from featcodec.attacks.outcomes import Outcome, mark_strongest, measure
 from featcodec.attacks.targets import Target, as_observation, shoot, window
-from featcodec.attacks.training import Recipe, Trained, train, with_crops_within
-from featcodec.attacks.whitebox import Search, open_to_search, search
+from featcodec.attacks.training import (
+    TRAINING_VERSION,
+    Recipe,
+    Trained,
+    train,
+    training_key,
+    with_crops_within,
+)
+from featcodec.attacks.verification import VERIFICATION_VERSION
+from featcodec.attacks.whitebox import SEARCH_VERSION, Search, open_to_search, search
 from featcodec.errors import InputError
-from featcodec.evaluation.results import Attacked, Learned
-from featcodec.files import make_folder, write_atomic
+from featcodec.evaluation.closeness import CLOSENESS_VERSION, check_packages
+from featcodec.evaluation.kept import keep, key, recall
+from featcodec.evaluation.provenance import origin
+from featcodec.evaluation.results import Attacked, Learned, Origin
 from featcodec.networks.torch_state import inference
 from featcodec.pictures.loading import GREY
+from featcodec.pictures.pixels import Pixels, pixels
 
-__all__ = ["Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
+__all__ = ["MEASURES", "Plan", "Report", "Verify", "attack", "rebuild", "train_attackers"]
+
+REBUILDING_VERSION = 1  # raise it when the same attacker makes another picture of the same observation
+MEASURES = {
+    "closeness": CLOSENESS_VERSION,
+    "observations": OBSERVATIONS_VERSION,
+    "rebuilding": REBUILDING_VERSION,
+    "search": SEARCH_VERSION,
+    "training": TRAINING_VERSION,
+    "verification": VERIFICATION_VERSION,
+}  # versions of all code that a report depends on
 
 AS_DECODED = "as decoded"
 
@@ -83,10 +101,12 @@ class Report:
     Attributes:
         outcomes: of every target, point and attacker.
         curves: of every target, network attacker and budget.
+        origins: code and machine of each kept piece: shards of observations, attackers, figures.
     """
 
     outcomes: tuple[Outcome, ...]
     curves: tuple[Learned, ...]
+    origins: tuple[Origin, ...] = ()
 
     @property
     def rows(self) -> tuple[Attacked, ...]:
@@ -133,13 +153,17 @@ def attack(
         raise InputError("attack: got no photographs to evaluate, expected some")
     outcomes: list[Outcome] = []
     curves: list[Learned] = []
+    origins: list[Origin] = []
     for target in targets:
-        trained, learned = train_attackers(target, training, work=work, plan=plan)
-        curves += learned
+        learned_on = collect(target, training, work=work, training=True)
+        every = _trained(target, learned_on, work=work, plan=plan)
+        curves += [Learned(target.name, one.kind, one.recipe.steps, one.curve) for one in every]
         seen = collect(target, evaluation, work=work, training=False)
+        origins += (*learned_on.origins, *seen.origins, *(o for one in every for o in one.origins))
         for point in target.points:
-            outcomes += _Aim(target, seen, point, work, plan).outcomes(trained, verify)
-    return Report(tuple(outcomes), tuple(curves))
+            outcomes += _Aim(target, seen, point, work, plan).outcomes(_full(every), verify)
+    origins += [o for outcome in outcomes for o in outcome.origins]
+    return Report(tuple(outcomes), tuple(curves), tuple(origins))
 
 
 def train_attackers(
@@ -150,18 +174,27 @@ def train_attackers(
     Arguments and errors as `attack`; finished ones are read from the work folder.
     """
     seen = collect(target, training, work=work, training=True)
-    trained, curves = [], []
+    every = _trained(target, seen, work=work, plan=plan)
+    return _full(every), tuple(Learned(target.name, one.kind, one.recipe.steps, one.curve) for one in every)
+
+
+def _full(every: Sequence[Trained]) -> tuple[Trained, ...]:
+    """Of each kind of attacker the one of the greatest budget, which is the last."""
+    return tuple({one.kind: one for one in every}.values())
+
+
+def _trained(target: Target, seen: Observations, *, work: Path, plan: Plan) -> tuple[Trained, ...]:
+    """The network attackers of one target at all budgets, shorter ones first."""
+    every = []
     recipes: dict[Kind, Recipe] = {"invnet": plan.invnet, "unet": plan.unet}
     for kind in [k for k in KINDS if k in plan.attackers]:
         full = with_crops_within(recipes[kind], seen)
         short = [max(1, round(full.steps * plan.shorter))] if plan.shorter else []
         for steps in [*short, full.steps]:
             recipe = replace(full, steps=steps)
-            name = f"{target.name}-{kind}-{steps}-{_digest(seen.identity, recipe)}.pt"
-            one = train(kind, seen, recipe, checkpoint=work / "attackers" / name)
-            curves.append(Learned(target.name, kind, steps, one.curve))
-        trained.append(one)
-    return tuple(trained), tuple(curves)
+            name = f"{target.name}-{kind}-{steps}-{training_key(kind, seen, recipe)}.pt"
+            every.append(train(kind, seen, recipe, checkpoint=work / "attackers" / name))
+    return tuple(every)
 
 
 def rebuild(target: Target, attacker: Trained | None, image: Path, *, point: float) -> Pixels:
@@ -199,6 +232,15 @@ def _canvas(attacker: Trained | None, tensor: Tensor, point: float) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class _FacesFound:
+    """What a recognizer has found, percent."""
+
+    accuracy: float
+    tar: float
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class _Aim:
     """One point of one target, and what was seen of the evaluation there."""
 
@@ -216,29 +258,32 @@ class _Aim:
         found = [self._network(name, one) for name, one in attackers.items()]
         best = max(found, key=lambda o: o.row.psnr, default=None)
         if verify and best:
-            accuracy, tar = self._verified(verify, attackers[best.row.attacker])
-            faces = replace(best, row=replace(best.row, face_accuracy=accuracy, face_tar=tar))
-            found[found.index(best)] = faces
+            faces = self._verified(verify, attackers[best.row.attacker])
+            row = replace(best.row, face_accuracy=faces.accuracy, face_tar=faces.tar)
+            found[found.index(best)] = replace(best, row=row, origins=(*best.origins, faces.origin))
         if "white-box" in self.plan.attackers and open_to_search(self.target):
             found.append(self._search(attackers[best.row.attacker] if best else None))
         return mark_strongest(found)
 
-    def _verified(self, verify: Verify, one: Trained | None) -> tuple[float, float]:
+    def _verified(self, verify: Verify, one: Trained | None) -> _FacesFound:
         """What an earlier call has found, or the recognizer's answer."""
-        state = (one.kind, one.recipe, one.curve) if one else None
-        key = _digest(verify.identity, self.seen.identity, state)
-        kept = self.work / "faces" / f"{self.target.name}-{self.point:g}-{key}.json"
-        if not kept.exists():
-            found = verify(lambda path: rebuild(self.target, one, path, point=self.point))
-            make_folder(str(kept.parent), parents=True)
-            write_atomic(kept, json.dumps(found).encode())
-        accuracy, tar = json.loads(kept.read_text())
-        return accuracy, tar
+        versions = {"rebuilding": REBUILDING_VERSION}
+        name = key(versions, faces=verify.identity, **self._facts(one))
+        kept = self.work / "faces" / f"{self.target.name}-{self.point:g}-{name}.json"
+        known = recall(_FacesFound, kept)
+        if known is None:
+            accuracy, tar = verify(lambda path: rebuild(self.target, one, path, point=self.point))
+            known = keep(kept, _FacesFound(float(accuracy), float(tar), origin()))
+        return known
+
+    def _facts(self, one: Trained | None) -> dict[str, object]:
+        """What all that comes of an attacker depends on; with none, the picture is what was decoded."""
+        attacker = one.identity if one else "none"
+        return {"seen": self.seen.identity, "point": self.point, "attacker": attacker}
 
     def _network(self, name: str, one: Trained | None) -> Outcome:
-        state = (one.recipe, one.curve) if one else None
         budget = one.recipe.steps if one else 0
-        return self._measured(name, budget, lambda s: _canvas(one, s.tensor, self.point), None, state)
+        return self._measured(name, budget, lambda s: _canvas(one, s.tensor, self.point), None, one)
 
     def _search(self, start: Trained | None) -> Outcome:
         options = self.plan.white_box
@@ -249,14 +294,21 @@ class _Aim:
                 self.target, seen, _canvas(start, seen.tensor, self.point) if start else grey, options
             )
 
-        state = (start.kind, start.recipe, start.curve) if start else None
-        return self._measured("white-box", options.steps, run, options.pictures, (state, options))
+        return self._measured("white-box", options.steps, run, options.pictures, start, options)
 
     def _measured(
-        self, attacker: str, budget: int, run: Callable[[Seen], Tensor], most: int | None, state: object
+        self,
+        attacker: str,
+        budget: int,
+        run: Callable[[Seen], Tensor],
+        most: int | None,
+        one: Trained | None,
+        options: Search | None = None,
     ) -> Outcome:
-        name = f"{self.target.name}-{self.point:g}-{attacker.replace(' ', '-')}"
-        key = _digest(self.seen.identity, state, self.plan.pictures)
+        versions = {"rebuilding": REBUILDING_VERSION, "closeness": CLOSENESS_VERSION}
+        versions |= {"search": SEARCH_VERSION} if options else {}
+        about = self._facts(one) | {"search": options, "pictures": self.plan.pictures}
+        name = f"{self.target.name}-{self.point:g}-{attacker.replace(' ', '-')}-{key(versions, **about)}"
         return measure(
             self.seen,
             self.point,
@@ -266,9 +318,5 @@ class _Aim:
             budget=budget,
             most=most,
             pictures=self.plan.pictures,
-            kept=self.work / "outcomes" / f"{name}-{key}.safetensors",
+            kept=self.work / "outcomes" / f"{name}.safetensors",
         )
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

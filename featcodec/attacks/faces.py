@@ -17,7 +17,6 @@ Sources: Huang et al. 2007, Labeled Faces in the Wild (the pairs and the protoco
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from featcodec.attacks.face_pairs import Faces
-from featcodec.attacks.verification import Score, score
+from featcodec.attacks.verification import VERIFICATION_VERSION, Score, score
 from featcodec.console import Progress
 from featcodec.errors import CodecFileError, InputError, MissingExtraError
+from featcodec.evaluation.kept import key
 from featcodec.files import printable, read_file
 from featcodec.pictures.loading import open_picture, upright_size
 
@@ -305,9 +305,9 @@ class Recognizer:
 
     @property
     def identity(self) -> str:
-        """Text that changes with photographs, pairs or network."""
-        parts = self.known, self.faces.pairs, self.faces.same
-        return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+        """Text that changes with photographs, pairs, landmarks, network or the code that verifies."""
+        about = {"landmarks": self.faces.landmarks, "pairs": self.faces.pairs, "same": self.faces.same}
+        return key({"verification": VERIFICATION_VERSION}, known=self.known, **about)
 
     def __call__(self, rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
         """`Verification.face_accuracy` and `Verification.face_tar` of what `verify` takes."""

@@ -8,27 +8,35 @@ collection is, what lies in memory is what the current batch needs, and whatever
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from featcodec.attacks.targets import Target, as_observation, mirrored, shoot, window
 from featcodec.console import Progress
-from featcodec.evaluation.coders import Shot
-from featcodec.evaluation.journal import picture_key
+from featcodec.errors import InputError
+from featcodec.evaluation.kept import key, picture_key, unlike_ours
+from featcodec.evaluation.plain_json import from_plain, to_plain
+from featcodec.evaluation.provenance import origin
+from featcodec.evaluation.results import Origin
 from featcodec.files import make_folder, remove_stale, write_atomic
 from featcodec.pictures.geometry import Geometry
+from featcodec.pictures.pixels import eight_bits
 
-__all__ = ["Observations", "Seen", "collect"]
+__all__ = ["OBSERVATIONS_VERSION", "Observations", "Seen", "collect"]
+
+# raise it when a photograph gives another canvas or another observation, or a shard has other columns;
+# encoders have their own versions in the identities of targets
+OBSERVATIONS_VERSION = 1
 
 SHARD = 32  # photographs
 LARGEST_HALF = 65504.0
@@ -64,11 +72,22 @@ class _View:
     mirror: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a shard says of one observation beside its tensor: bytes of its file, and its geometry."""
+
+    bytes: int
+    width: int
+    height: int
+    size: int
+    stride: int
+
+
 class Observations:
     """Observations of photographs by one target; made by `collect`.
 
     Attributes:
-        identity: text that changes whenever the collection does.
+        identity: key of the collection: it changes whenever that does.
         points: of the target.
     """
 
@@ -80,23 +99,20 @@ class Observations:
         self._paths, self._views, self._folders = paths, views, folders
         self._open: dict[Path, Any] = {}
         self._known: dict[_View, tuple[int, Geometry]] = {}
+        self._like: tuple[int, int] | None = (
+            None  # channels and stride of the first observation that was read
+        )
 
     def __len__(self) -> int:
         return len(self._views)
 
     def __getitem__(self, i: int) -> Seen:
         view = self._views[i]
-        seen, pictures = self._shards(view)
         size, geometry = self._facts(view)
-        picture = pictures.get_tensor(str(view.photograph))
-        return Seen(
-            self._paths[view.photograph],
-            view.point,
-            size,
-            geometry,
-            seen.get_tensor(_key(view)),
-            _mirror(picture, geometry) if view.mirror else picture,
-        )
+        with self._seen(view) as seen:
+            tensor = seen.get_tensor(_column(view))
+        path, picture = self._paths[view.photograph], self._picture(view, geometry)
+        return Seen(path, view.point, size, geometry, tensor, picture)
 
     @cached_property
     def shape(self) -> tuple[int, int]:
@@ -109,6 +125,16 @@ class Observations:
     def picture(self) -> bool:
         """Whether what is observed is a decoded picture."""
         return self[0].tensor.dtype == torch.uint8
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """What each shard was made by."""
+        one_each = {view.photograph // SHARD: view for view in self._views}
+        found = []
+        for view in one_each.values():
+            with self._seen(view) as seen:
+                found.append(from_plain(Origin, json.loads(seen.metadata()["origin"])))
+        return tuple(found)
 
     def geometry(self, i: int) -> Geometry:
         """Where photograph `i` lies on its canvas, without reading any tensor."""
@@ -130,30 +156,62 @@ class Observations:
             top, left, size: pixels of the canvas, multiples of the stride.
         """
         view = self._views[i]
-        seen, pictures = self._shards(view)
-        picture = pictures.get_tensor(str(view.photograph))
-        part = seen.get_slice(_key(view))
-        step = picture.shape[1] // part.get_shape()[1]
-        tensor = part[:, top // step : (top + size) // step, left // step : (left + size) // step]
-        if view.mirror:
-            picture = _mirror(picture, self.geometry(i))
+        picture = self._picture(view, self.geometry(i))
+        with self._seen(view) as seen:
+            part = seen.get_slice(_column(view))
+            step = picture.shape[1] // part.get_shape()[1]
+            tensor = part[:, top // step : (top + size) // step, left // step : (left + size) // step]
         return as_observation(tensor), picture[:, top : top + size, left : left + size]
 
     def _facts(self, view: _View) -> tuple[int, Geometry]:
-        """Size of the file, and geometry."""
+        """Size of the file, and geometry, which the tensors fit."""
         if view not in self._known:
-            facts = json.loads(self._shards(view)[0].metadata()[_key(view)])
-            self._known[view] = facts["bytes"], Geometry(*facts["geometry"])
+            with self._seen(view) as seen:
+                facts = from_plain(_Facts, json.loads(seen.metadata()[_column(view)]))
+                geometry = Geometry(facts.width, facts.height, facts.size, facts.stride)
+                self._check(tuple(seen.get_slice(_column(view)).get_shape()), geometry)
+            self._known[view] = facts.bytes, geometry
         return self._known[view]
 
-    def _shards(self, view: _View) -> tuple[Any, Any]:
-        found = []
-        for folder in self._folders:
-            path = folder / _shard_name(view.photograph // SHARD)
-            if path not in self._open:
-                self._open[path] = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]
-            found.append(self._open[path])
-        return found[0], found[1]
+    def _check(self, shape: tuple[int, ...], geometry: Geometry) -> None:
+        """Refuses a tensor that no network which takes the first one would take."""
+        canvas = geometry.canvas_height, geometry.canvas_width
+        channels, stride = shape[0], canvas[0] // max(shape[1], 1)
+        self._like = self._like or (channels, stride)
+        expected = (self._like[0], *(side // self._like[1] for side in canvas))
+        if shape != expected:
+            raise InputError(f"got an observation {shape}, expected {expected}")
+
+    def _picture(self, view: _View, geometry: Geometry) -> Tensor:
+        """The canvas (3, H, W) uint8, in a mirror if it is seen in one."""
+        path = self._folders[1] / _shard_name(view.photograph // SHARD)
+        with _ours(path):
+            picture: Tensor = self._file(path).get_tensor(str(view.photograph))
+            expected = (3, geometry.canvas_height, geometry.canvas_width)
+            if picture.shape != expected or picture.dtype != torch.uint8:
+                raise InputError(f"got a picture {tuple(picture.shape)}, expected {expected}")
+        return _mirror(picture, geometry) if view.mirror else picture
+
+    @contextmanager
+    def _seen(self, view: _View) -> Iterator[Any]:
+        """The shard that an observation is in."""
+        path = self._folders[0] / _shard_name(view.photograph // SHARD)
+        with _ours(path):
+            yield self._file(path)
+
+    def _file(self, path: Path) -> Any:
+        if path not in self._open:
+            self._open[path] = safe_open(path, "pt").__enter__()  # type: ignore[no-untyped-call]
+        return self._open[path]
+
+
+@contextmanager
+def _ours(path: Path) -> Iterator[None]:
+    """Names the shard that cannot be read as this version writes it."""
+    try:
+        yield
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise unlike_ours(path, error) from error
 
 
 def collect(target: Target, paths: Sequence[Path], *, work: Path, training: bool) -> Observations:
@@ -174,10 +232,17 @@ def collect(target: Target, paths: Sequence[Path], *, work: Path, training: bool
     network = target.network
     views = _training_views(target, len(paths)) if training else _all_views(target, len(paths))
     # by content: an attack takes hours, and must not be lost when a folder of photographs is copied
-    photographs = "\n".join(picture_key(p) for p in paths)
-    canvases = f"size {network.canvas.size} stride {network.canvas.stride}\n{photographs}"
-    identity = f"{target.identity}\n{'training' if training else 'every point'} {target.views}\n{canvases}"
-    folders = (work / f"{target.name}-{_digest(identity)}", work / f"pictures-{_digest(canvases)}")
+    photographs = tuple(picture_key(p) for p in paths)
+    versions = {"observations": OBSERVATIONS_VERSION}
+    canvases = key(versions, size=network.canvas.size, stride=network.canvas.stride, photographs=photographs)
+    identity = key(
+        versions,
+        target=target.identity,
+        points=target.points,
+        views=target.views if training else "every point",
+        canvases=canvases,
+    )
+    folders = (work / f"{target.name}-{identity}", work / f"pictures-{canvases}")
     for folder in folders:
         make_folder(str(folder), parents=True)
         remove_stale(folder)
@@ -214,21 +279,18 @@ def _write(target: Target, paths: dict[int, Path], views: list[_View], files: li
     for view in views:
         shot = shots[view.photograph]
         tensor, size = target.observe(mirrored(target.network, shot) if view.mirror else shot, view.point)
-        tensors[_key(view)] = _small(tensor)
+        tensors[_column(view)] = _small(tensor)
         g = shot.geometry
-        facts[_key(view)] = json.dumps({"bytes": size, "geometry": (g.width, g.height, g.size, g.stride)})
-    write_atomic(files[0], save(tensors, facts))
-    write_atomic(files[1], save({str(i): _pixels(shot) for i, shot in shots.items()}))
+        facts[_column(view)] = json.dumps(to_plain(_Facts(size, g.width, g.height, g.size, g.stride), {}))
+    by = {"origin": json.dumps(to_plain(origin(), {}))}
+    write_atomic(files[0], save(tensors, facts | by))
+    write_atomic(files[1], save({str(i): eight_bits(shot.x[0]) for i, shot in shots.items()}, by))
 
 
 def _small(tensor: Tensor) -> Tensor:
     if tensor.dtype == torch.uint8:
         return tensor.contiguous()
     return tensor.clamp(-LARGEST_HALF, LARGEST_HALF).half().contiguous()
-
-
-def _pixels(shot: Shot) -> Tensor:
-    return (shot.x[0] * 255).round().to(torch.uint8)
 
 
 def _mirror(picture: Tensor, geometry: Geometry) -> Tensor:
@@ -238,13 +300,9 @@ def _mirror(picture: Tensor, geometry: Geometry) -> Tensor:
     return flipped
 
 
-def _key(view: _View) -> str:
-    return f"{view.photograph} {view.point:g} {view.mirror:d}"
+def _column(view: _View) -> str:
+    return f"photograph {view.photograph} point {float(view.point)!r} mirror {view.mirror:d}"
 
 
 def _shard_name(number: int) -> str:
     return f"{number:05}.safetensors"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

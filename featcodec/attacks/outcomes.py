@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from featcodec.attacks.measures import Closeness, closeness, interval, mean
 from featcodec.attacks.observations import Observations, Seen
 from featcodec.attacks.targets import window
 from featcodec.console import Progress
-from featcodec.evaluation.results import Attacked
+from featcodec.errors import InputError
+from featcodec.evaluation.closeness import Closeness, closeness
+from featcodec.evaluation.kept import unlike_ours
+from featcodec.evaluation.means import mean, mean_interval
+from featcodec.evaluation.plain_json import from_plain, to_plain
+from featcodec.evaluation.provenance import origin
+from featcodec.evaluation.results import Attacked, Origin
 from featcodec.files import make_folder, write_atomic
+from featcodec.pictures.pixels import Pixels, pixels
 
-__all__ = ["Outcome", "Pixels", "mark_strongest", "measure", "pixels"]
+__all__ = ["Outcome", "mark_strongest", "measure"]
 
-Pixels = NDArray[np.uint8]
+COLUMNS = ("bytes", *(f.name for f in fields(Closeness)))  # one tensor (N,) each
+REBUILT = "rebuilt "  # and a number, from 0: pictures (H, W, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +40,14 @@ class Outcome:
         psnr: of each photograph, dB, in the order of the evaluation, of which they may be the first few.
         blind: mean PSNR of an attacker that knows each picture's mean colour and nothing else, dB.
         rebuilt: of the first photographs, (H, W, 3) at the canvas's resolution, without borders.
+        origins: code and machine of what led to it, as far as it is kept: attacker and measuring.
     """
 
     row: Attacked
     psnr: tuple[float, ...]
     blind: float
     rebuilt: tuple[Pixels, ...]
+    origins: tuple[Origin, ...] = ()
 
 
 def measure(
@@ -63,57 +71,71 @@ def measure(
         target, attacker, budget: for the row.
         most: how many photographs are attacked, the first; all if None.
         pictures: of how many what was rebuilt is kept.
-        kept: the file for it, whose name stands for all of the above.
+        kept: the file for it, whose name stands for all of the above and for the versions of the measures.
+
+    Raises:
+        InputError: the file has other columns than ours, or is damaged.
     """
     if not kept.exists():
         here = [i for i in range(len(seen)) if seen.point(i) == point][:most]
-        found, sizes, rebuilt = [], [], {}
+        rows: list[dict[str, float]] = []
+        rebuilt = {}
         with Progress(len(here)) as progress:
             for number, i in enumerate(here):
                 progress.show(number, f"photographs of {target} at {point:g} rebuilt by {attacker}")
                 one = seen[i]
                 inside = window(one.geometry)
                 picture = run(one)[inside]
-                found.append(astuple(closeness(picture, one.picture[inside].float() / 255)))
-                sizes.append(one.bytes)
+                found = closeness(picture, one.picture[inside].float() / 255)
+                rows.append({"bytes": one.bytes, **to_plain(found, {})})
                 if number < pictures:
-                    rebuilt[f"rebuilt {number}"] = torch.from_numpy(pixels(picture))
-        tensors = {"closeness": torch.tensor(found, dtype=torch.float64), "bytes": torch.tensor(sizes)}
+                    rebuilt[f"{REBUILT}{number}"] = torch.from_numpy(pixels(picture))
+        columns = {n: torch.tensor([row[n] for row in rows], dtype=torch.float64) for n in COLUMNS}
         make_folder(str(kept.parent), parents=True)
-        write_atomic(kept, save(tensors | rebuilt))
+        write_atomic(kept, save(columns | rebuilt, {"origin": json.dumps(to_plain(origin(), {}))}))
     return _read(kept, target, point, attacker, budget)
 
 
-def pixels(picture: Tensor) -> Pixels:
-    """(3, H, W) in [0, 1] to (H, W, 3) of 8 bits."""
-    found: Pixels = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    return found
-
-
 def _read(kept: Path, target: str, point: float, attacker: str, budget: int) -> Outcome:
-    with safe_open(kept, "pt") as file:
-        names = list(file.keys())
-        table = [Closeness(*row) for row in file.get_tensor("closeness").tolist()]
-        size = float(file.get_tensor("bytes").double().mean())
-        rebuilt = tuple(file.get_tensor(n).numpy() for n in sorted(names) if n.startswith("rebuilt"))
-    psnr = tuple(row.psnr for row in table)
+    try:
+        columns, rebuilt, by = _columns(kept)
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise unlike_ours(kept, error) from error
+    psnr = tuple(columns["psnr"])
     row = Attacked(
         target=target,
         point=point,
-        bytes=size,
+        bytes=mean(columns["bytes"]),
         attacker=attacker,
         budget=budget,
-        pictures=len(table),
+        pictures=len(psnr),
         psnr=mean(psnr),
-        psnr_interval=interval(psnr),
-        ms_ssim=mean([r.ms_ssim for r in table]),
-        psnr_edges=mean([r.psnr_edges for r in table]),
-        psnr_flat=mean([r.psnr_flat for r in table]),
+        psnr_interval=mean_interval(psnr),
+        ms_ssim=mean(columns["ms_ssim"]),
+        psnr_edges=mean(columns["psnr_edges"]),
+        psnr_flat=mean(columns["psnr_flat"]),
         face_accuracy=None,
         face_tar=None,
         strongest=False,
     )
-    return Outcome(row, psnr, mean([r.blind for r in table]), rebuilt)
+    return Outcome(row, psnr, mean(columns["blind"]), rebuilt, (by,))
+
+
+def _columns(kept: Path) -> tuple[dict[str, list[float]], tuple[Pixels, ...], Origin]:
+    """The figures by name, one a photograph; what was rebuilt; and the origin."""
+    with safe_open(kept, "pt") as file:
+        names = set(file.keys())
+        pictures = [f"{REBUILT}{i}" for i in range(len(names - set(COLUMNS)))]
+        if names != {*COLUMNS, *pictures}:
+            got = ", ".join(sorted(n for n in names if not n.startswith(REBUILT)))
+            raise InputError(f"got {got}, expected {', '.join(COLUMNS)}")
+        columns = {name: file.get_tensor(name) for name in COLUMNS}
+        rebuilt = tuple(file.get_tensor(name).numpy() for name in pictures)
+        by = from_plain(Origin, json.loads(file.metadata()["origin"]))
+    shapes = {tuple(column.shape) for column in columns.values()}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1 or any(p.ndim != 3 for p in rebuilt):
+        raise InputError(f"got columns of {sorted(shapes)}, expected all of one length")
+    return {name: column.tolist() for name, column in columns.items()}, rebuilt, by
 
 
 def mark_strongest(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.identity import network_digest
 from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
+from featcodec.pictures.pixels import eight_bits
 
 __all__ = [
     "CodecTarget",
@@ -91,7 +92,7 @@ class CodecTarget:
     @property
     def identity(self) -> str:
         file = self.codec.file  # the fingerprint stands for what decodes, and names the network
-        encoder = f"{network_digest(file.g_a)} {network_digest(file.h_a)}"
+        encoder = f"{ENCODER_VERSION} {network_digest(file.g_a)} {network_digest(file.h_a)}"
         return f"codec {file.fingerprint.hex()} encoder {encoder} points {self.points}"
 
     @property
@@ -142,7 +143,7 @@ class CoderTarget:
         data = self.coder.encode(shot, point)
         decoded, _ = self.coder.decode(data)
         if self.coder.gives == "canvas":
-            return (decoded[0] * 255).round().clamp(0, 255).to(torch.uint8), len(data)
+            return eight_bits(decoded[0]), len(data)
         return decoded[0], len(data)
 
 

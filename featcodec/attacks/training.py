@@ -8,11 +8,10 @@ beside the full one tells whether more would change the verdict.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,35 @@ from featcodec.attacks.attackers import Attacker, Kind
 from featcodec.attacks.observations import Observations
 from featcodec.console import Progress
 from featcodec.errors import FitError, InputError
-from featcodec.files import write_atomic
+from featcodec.evaluation.closeness import decibels
+from featcodec.evaluation.kept import key, unlike_ours
+from featcodec.evaluation.plain_json import from_plain, to_plain
+from featcodec.evaluation.provenance import origin
+from featcodec.evaluation.results import Origin
+from featcodec.networks.identity import network_digest
 from featcodec.networks.torch_state import training
+from featcodec.training.budget import Budget, kept_budget
 from featcodec.training.optimizer import Optimizer, follow, learning_rate
 from featcodec.training.states import load_state, save_state
 from featcodec.training.stopping import StopSignals
 
-__all__ = ["Recipe", "Trained", "load_trained", "steps_within", "train", "with_crops_within"]
+__all__ = [
+    "TRAINING_VERSION",
+    "Recipe",
+    "Trained",
+    "load_trained",
+    "steps_within",
+    "train",
+    "training_key",
+    "with_crops_within",
+]
+
+TRAINING_VERSION = 1  # raise it when the same recipe and observations give another attacker, or another curve
 
 HOLD_OUT = 20  # one photograph of so many
 MOST_HELD = 96  # observations of those
 GRID = 16  # pixels: crops lie at multiples of it, or of the stride where that is larger
 WARM_UP, TIMED = 4, 12  # steps
-NEEDED = {"kind", "step", "recipe"}  # in a checkpoint
 STATISTICS = 64  # crops that the channel statistics are taken from
 
 
@@ -72,6 +87,7 @@ class Trained:
         points: of the target.
         recipe: how it was trained, and for how long.
         curve: (step, PSNR in dB on crops of held-out training photographs), rising.
+        origins: code and machine of each process that trained it.
     """
 
     kind: Kind
@@ -79,6 +95,41 @@ class Trained:
     points: tuple[float, ...]
     recipe: Recipe
     curve: tuple[tuple[int, float], ...]
+    origins: tuple[Origin, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Key of the weights and of how they came about: what is kept of their figures goes by it."""
+        facts = {"kind": self.kind, "recipe": self.recipe, "curve": self.curve, "points": self.points}
+        return key({"training": TRAINING_VERSION}, weights=network_digest(self.network), **facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a checkpoint says beside tensors; they stand in it under these names."""
+
+    kind: Kind
+    channels: int
+    stride: int
+    points: tuple[float, ...]
+    picture: bool
+    recipe: Recipe
+    step: int
+    curve: tuple[tuple[int, float], ...]
+    origins: tuple[Origin, ...]
+
+    @staticmethod
+    def of(kept: dict[str, Any], path: Path) -> _About:
+        """Raises InputError by the name of the file where something is missing or of another type."""
+        try:
+            return from_plain(_About, {f.name: kept[f.name] for f in fields(_About)})
+        except InputError as error:
+            raise unlike_ours(path, error) from error
+
+    def attacker(self) -> Attacker:
+        """The network, with weights yet to come."""
+        shape = {"channels": self.channels, "stride": self.stride}
+        return Attacker(self.kind, **shape, points=self.points, picture=self.picture)
 
 
 @dataclass(slots=True)
@@ -90,6 +141,12 @@ class _Run:
     optimizer: Optimizer
     step: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=lambda: [origin()])
+
+
+def training_key(kind: Kind, seen: Observations, recipe: Recipe) -> str:
+    """What the attacker's checkpoint goes by."""
+    return key({"training": TRAINING_VERSION}, kind=kind, seen=seen.identity, recipe=recipe)
 
 
 @training()
@@ -102,15 +159,19 @@ def train(
         kind: ``"invnet"`` or ``"unet"``.
         seen: what the thief has collected; photographs smaller than a crop are left out.
         recipe: budget and settings.
-        checkpoint: where the state goes, and where an interrupted training goes on from.
+        checkpoint: where the state goes, and where an interrupted training goes on from; its name is to hold
+            `training_key`.
         save_every: seconds between checkpoints.
 
     Raises:
-        InputError: fewer than two photographs as large as a crop, or a checkpoint that is damaged.
+        InputError: fewer than two photographs as large as a crop, or a checkpoint that is damaged, or
+            of another attacker.
         FitError: the loss is not finite; the last checkpoint is kept.
         KeyboardInterrupt: it was interrupted; the checkpoint holds what was done.
     """
     kept = _load(checkpoint) if checkpoint.exists() else None
+    if kept:
+        _check(_About.of(kept, checkpoint), _about(kind, seen, recipe), checkpoint)
     if kept and kept["step"] >= recipe.steps:
         return _finished(kept, checkpoint)
     learned, held = _divided(seen, recipe)
@@ -118,7 +179,7 @@ def train(
     if kept:
         _resume(run, kept, checkpoint)
     _loop(run, seen, learned, held, recipe, checkpoint, save_every)
-    return Trained(kind, run.average.eval(), seen.points, recipe, tuple(run.curve))
+    return Trained(kind, run.average.eval(), seen.points, recipe, tuple(run.curve), tuple(run.origins))
 
 
 def with_crops_within(recipe: Recipe, seen: Observations) -> Recipe:
@@ -138,16 +199,32 @@ def load_trained(checkpoint: Path) -> Trained:
 
 
 def _finished(kept: dict[str, Any], checkpoint: Path) -> Trained:
-    if kept["step"] < kept["recipe"]["steps"]:
-        raise InputError(f"{checkpoint}: got step {kept['step']}, expected {kept['recipe']['steps']}")
-    shape = {name: kept[name] for name in ("channels", "stride", "points", "picture")}
-    network = Attacker(kept["kind"], **shape)
-    network.load_state_dict(kept["average"])
-    curve = tuple((int(s), float(p)) for s, p in kept["curve"])
-    return Trained(kept["kind"], network.eval(), tuple(kept["points"]), Recipe(**kept["recipe"]), curve)
+    about = _About.of(kept, checkpoint)
+    if about.step < about.recipe.steps:
+        raise InputError(f"{checkpoint}: got step {about.step}, expected {about.recipe.steps}")
+    try:
+        network = about.attacker()
+        network.load_state_dict(kept["average"])
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:  # of another shape
+        raise unlike_ours(checkpoint, error) from error
+    return Trained(about.kind, network.eval(), about.points, about.recipe, about.curve, about.origins)
 
 
-def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe, *, kept: Path) -> int:
+def _about(kind: Kind, seen: Observations, recipe: Recipe) -> _About:
+    """What a checkpoint says of a training that is about to start."""
+    channels, stride = seen.shape
+    return _About(kind, channels, stride, tuple(map(float, seen.points)), seen.picture, recipe, 0, (), ())
+
+
+def _check(kept: _About, ours: _About, checkpoint: Path) -> None:
+    """Refuses the checkpoint of another attacker."""
+    for name in ("kind", "channels", "stride", "points", "picture", "recipe"):
+        got, expected = getattr(kept, name), getattr(ours, name)
+        if got != expected:
+            raise unlike_ours(checkpoint, f"{name}: got {got}, expected {expected}")
+
+
+def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe, *, kept: Path) -> Budget:
     """How many steps a training does in so many minutes here, in hundreds.
 
     It is measured once and then kept: an attack that goes on has to go on with the same budget.
@@ -155,11 +232,15 @@ def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe,
     Args:
         minutes: of one training.
         kind, seen, recipe: as `train`.
-        kept: the file where the answer is kept.
+        kept: the folder where the answers are kept.
+
+    Raises:
+        InputError: too few photographs, or an answer that another version has kept.
     """
-    key = f"{kind} {seen.shape} {minutes:g} {recipe.batch} {recipe.crop}"
-    known: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
-    if key not in known:
+    facts = {"kind": kind, "shape": seen.shape, "batch": recipe.batch, "crop": recipe.crop}
+    path = kept / f"{kind}-{key({'training': TRAINING_VERSION}, minutes=minutes, **facts)}.json"
+
+    def measured() -> int:
         learned, _ = _divided(seen, recipe)
         run = _start(kind, seen, learned, recipe)
         for n in range(WARM_UP + TIMED):
@@ -167,9 +248,9 @@ def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe,
                 began = time.monotonic()
             _step(run, *_batch(seen, learned, recipe.batch, recipe, step=n), recipe)
         each = (time.monotonic() - began) / TIMED
-        known[key] = max(100, int(minutes * 60 / each) // 100 * 100)
-        write_atomic(kept, json.dumps(known).encode())
-    return known[key]
+        return max(100, int(minutes * 60 / each) // 100 * 100)
+
+    return kept_budget(path, measured)
 
 
 def _divided(seen: Observations, recipe: Recipe) -> tuple[list[int], list[int]]:
@@ -229,7 +310,7 @@ def _loop(
 
 def _said(mse: float, curve: Sequence[tuple[int, float]]) -> str:
     held = f", held out {curve[-1][1]:.2f} dB" if curve else ""
-    return f"steps, {-10 * math.log10(mse + 1e-12):.2f} dB{held}"
+    return f"steps, {float(decibels(torch.tensor(mse))):.2f} dB{held}"
 
 
 def _step(run: _Run, crops: Tensor, points: Tensor, pictures: Tensor, recipe: Recipe) -> float:
@@ -274,7 +355,7 @@ def _held_out(network: Attacker, seen: Observations, held: Sequence[int], recipe
         top, left = ((side - recipe.crop) // 2 // grid * grid for side in _canvas(seen, i))
         crop, picture = seen.crop(i, top, left, recipe.crop)
         rebuilt = network(crop[None], torch.tensor([seen.point(i)]))[0].clamp(0, 1)
-        found.append(-10 * math.log10(float((rebuilt - picture / 255).square().mean()) + 1e-10))
+        found.append(float(decibels((rebuilt - picture / 255).square().mean())))
     return sum(found) / len(found)
 
 
@@ -291,35 +372,30 @@ def _canvas(seen: Observations, i: int) -> tuple[int, int]:
 
 
 def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
-    channels, stride = seen.shape
+    about = _about(run.network.kind, seen, recipe)
+    about = replace(about, step=run.step, curve=tuple(run.curve), origins=tuple(run.origins))
     state = {
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
         "optimizer": run.optimizer.state_dict(),
-        "step": run.step,
-        "curve": run.curve,
-        "recipe": asdict(recipe),
-        "kind": run.network.kind,
-        "channels": channels,
-        "stride": stride,
-        "points": list(seen.points),
-        "picture": seen.picture,
     }
-    save_state(path, state)
+    save_state(path, to_plain(about, {}) | state)
 
 
 def _load(path: Path) -> dict[str, Any]:
-    return load_state(path, NEEDED, of="an attack", error=InputError)
+    needed = {"network", "average", "optimizer", *(f.name for f in fields(_About))}
+    return load_state(path, needed, of="an attack", error=InputError)
 
 
 def _resume(run: _Run, kept: dict[str, Any], path: Path) -> None:
+    about = _About.of(kept, path)
     try:
         run.network.load_state_dict(kept["network"])
         run.average.load_state_dict(kept["average"])
         run.optimizer.load_state_dict(kept["optimizer"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: got a training begun by another release, expected one of this; remove the file"
         ) from error
-    run.step = kept["step"]
-    run.curve = [(int(s), float(p)) for s, p in kept["curve"]]
+    run.step, run.curve = about.step, list(about.curve)
+    run.origins = list(dict.fromkeys((*about.origins, *run.origins)))

@@ -27,7 +27,9 @@ from featcodec.errors import InputError
 from featcodec.pictures.loading import GREY
 from featcodec.plf.header import quality_to_step
 
-__all__ = ["Search", "open_to_search", "search"]
+__all__ = ["SEARCH_VERSION", "Search", "open_to_search", "search"]
+
+SEARCH_VERSION = 1  # raise it when the same observation, start and options give another picture
 
 
 @dataclass(frozen=True, slots=True)

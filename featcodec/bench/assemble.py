@@ -1,9 +1,10 @@
-"""From the records of a run to its result: accuracy with intervals, times, Bjøntegaard deltas."""
+"""From what a run has coded to its result: accuracy with intervals, times, Bjøntegaard deltas."""
 
 from __future__ import annotations
 
 import re
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,7 +17,9 @@ from featcodec.bench.runner import UNCODED, Finished
 from featcodec.evaluation.bootstrap import PERCENT, centred, resampled_map, resampled_mean, resamples
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.datasets import CocoSet, label_by
+from featcodec.evaluation.journal import CodedPicture
 from featcodec.evaluation.metrics import Accuracy, match
+from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import BD, Entry, Interval, Point
 
 __all__ = ["Measured", "Scores", "deltas", "deltas_of", "entries", "score"]
@@ -61,20 +64,20 @@ def score(data: CocoSet, finished: Finished, *, confidence: float, resampled: in
 
     Args:
         data: the pictures; without any label, the uncoded network's detections become the reference.
-        finished: the records.
+        finished: what was coded.
         confidence: score from which such a detection counts as an object.
         resampled: number of resamples.
         seed: of the draws.
     """
     names = data.names
     if not any(data.labelled):
-        data = label_by(data, [r.found(names) for r in finished.records[UNCODED]], confidence=confidence)
+        data = label_by(data, [r.found(names) for r in finished.coded[UNCODED]], confidence=confidence)
     objects = np.array([not p.crowd.all() for p in data.pictures])  # a picture's boxes beside crowd regions
     draws = resamples(len(data.pictures), count=resampled, seed=seed, some_of=objects)
     scores = {}
-    for step, records in finished.records.items():
-        matches = match(data, [r.found(names) for r in records])
-        sizes = np.array([float(r.bytes) for r in records])
+    for step, coded in finished.coded.items():
+        matches = match(data, [r.found(names) for r in coded])
+        sizes = np.array([float(r.bytes) for r in coded])
         scores[step] = Scores(matches.accuracy, resampled_map(matches, draws), resampled_mean(sizes, draws))
     return Measured(data, draws, scores)
 
@@ -98,20 +101,22 @@ def _note(coder: Coder) -> str:
 
 
 def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> Point:
-    records, scores, uncoded = finished.records[step], measured.scores[step], measured.scores[UNCODED]
+    coded, scores, uncoded = finished.coded[step], measured.scores[step], measured.scores[UNCODED]
     areas = [p.width * p.height for p in measured.data.pictures]
+    timed, timed_on = _timed(coded)
     lost = uncoded.accuracy.map - scores.accuracy.map
     return Point(
         point=step[1],
-        bytes=statistics.fmean(r.bytes for r in records),
-        bpp=statistics.fmean(8 * r.bytes / area for r, area in zip(records, areas, strict=True)),
+        bytes=statistics.fmean(r.bytes for r in coded),
+        bpp=statistics.fmean(8 * r.bytes / area for r, area in zip(coded, areas, strict=True)),
         map=scores.accuracy.map,
         ap50=scores.accuracy.ap50,
         map_interval=centred(scores.maps, scores.accuracy.map, within=PERCENT),
         lost=lost,
         lost_interval=centred(uncoded.maps - scores.maps, lost, within=_losable(uncoded)),
-        encode_ms=1000 * statistics.median(r.encode_s for r in records),
-        decode_ms=1000 * statistics.median(r.decode_s for r in records),
+        encode_ms=1000 * statistics.median(r.encode_s for r in timed),
+        decode_ms=1000 * statistics.median(r.decode_s for r in timed),
+        timed_on=timed_on,
     )
 
 
@@ -119,6 +124,14 @@ def _losable(uncoded: Scores) -> Interval:
     """Least and most mAP that coding can lose: at least 0 where the uncoded network has all of it."""
     reached = np.append(uncoded.maps, uncoded.accuracy.map)
     return float(reached.min()) - PERCENT[1], float(reached.max()) - PERCENT[0]
+
+
+def _timed(coded: Sequence[CodedPicture]) -> tuple[Sequence[CodedPicture], str | None]:
+    """The pictures whose times are reported, all of one machine: this one, or one that is named."""
+    machines = Counter(r.origin.machine for r in coded)
+    here = origin().machine
+    machine = here if here in machines else machines.most_common(1)[0][0]
+    return [r for r in coded if r.origin.machine == machine], None if machine == here else machine
 
 
 def deltas(found: Sequence[Entry], measured: Measured, against: Sequence[str]) -> tuple[BD, ...]:

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from featcodec.attacks.attack import MEASURES as ATTACK_MEASURES
 from featcodec.bench import demo
 from featcodec.bench.anchors import Anchor
 from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
-from featcodec.bench.provenance import made
-from featcodec.bench.runner import UNCODED, Finished, run
+from featcodec.bench.runner import CODING_VERSION, UNCODED, Finished, run
 from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.evaluation.label_doubts import label_doubts
+from featcodec.evaluation.metrics import METRICS_VERSION
 from featcodec.evaluation.picture_checks import check_pictures
-from featcodec.evaluation.results import BD, Effort, Reference, Result
+from featcodec.evaluation.provenance import made, origin_notes
+from featcodec.evaluation.results import BD, Effort, Origin, Reference, Result
 from featcodec.files import list_pictures
 from featcodec.networks.coco import COCO
 from featcodec.networks.cut_network import detector_of
@@ -78,7 +80,7 @@ class Compared:
         subject: network and codecs.
         plan: the entries.
         data: the pictures, with the boxes that accuracy is measured against.
-        finished: records of the uncoded network and of the entries.
+        finished: what the uncoded network and the entries made of each picture.
         failures: a line for each point of an entry that is left out, because its coder failed.
         privacy: what attackers rebuilt.
     """
@@ -139,9 +141,10 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
     if settings.attacking is not None:
         say("attacks")
         privacy = run_attacks(settings.attacking, subject, coders, paths, settings.work)
+    kept = _kept(finished, privacy)
     uncoded, effort = measured.scores[UNCODED].accuracy, _effort(finished)
     result = Result(
-        made=made(command, seeds=_seeds(settings)),
+        made=made(command, seeds=_seeds(settings), measures=_measures(privacy), kept=kept),
         data=_named(settings),
         pictures=len(paths),
         labelled=settings.annotations is not None,
@@ -153,7 +156,14 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(*_notes(settings, measured.data), *doubts, str(effort), *missing, *failures),
+        notes=(
+            *_notes(settings, measured.data),
+            *doubts,
+            str(effort),
+            *missing,
+            *failures,
+            *origin_notes(kept),
+        ),
         reference=privacy.reference if privacy else Reference(),
         effort=effort,
     )
@@ -163,6 +173,17 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
 def _seeds(settings: Settings) -> dict[str, int]:
     attacks = {"attackers": settings.attacking.seed} if settings.attacking else {}
     return {"bootstrap": settings.seed, **attacks}
+
+
+def _measures(privacy: Privacy | None) -> dict[str, int]:
+    """Versions of the code that measured."""
+    bench = {"coding": CODING_VERSION, "metrics": METRICS_VERSION}
+    return bench | (ATTACK_MEASURES if privacy else {})
+
+
+def _kept(finished: Finished, privacy: Privacy | None) -> tuple[Origin, ...]:
+    """What each kept piece of the result was made by."""
+    return (*finished.origins, *(privacy.report.origins if privacy else ()))
 
 
 def _attack_deltas(privacy: Privacy | None, measured: Measured) -> tuple[BD, ...]:
@@ -182,13 +203,13 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
 def _doubts(settings: Settings, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
     if settings.annotations is None:  # then the finds are the labels
         return ()
-    found = [record.found(data.names) for record in finished.records[UNCODED]]
+    found = [record.found(data.names) for record in finished.coded[UNCODED]]
     return label_doubts(data, found, confidence=confidence)
 
 
 def _effort(finished: Finished) -> Effort:
     """What all records took, whichever run they were made in."""
-    records = [r for found in finished.records.values() for r in found]
+    records = [r for found in finished.coded.values() for r in found]
     return Effort(sum(r.cpu_s for r in records) / 60, sum(r.encode_s + r.decode_s for r in records) / 60)
 
 

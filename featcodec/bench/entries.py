@@ -12,7 +12,7 @@ from featcodec.bench.anchors import Anchor, Measured, Range, find_anchors, measu
 from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
-from featcodec.evaluation.journal import picture_key
+from featcodec.evaluation.kept import picture_key
 from featcodec.networks.torch_state import inference
 
 __all__ = ["CALIBRATION", "Plan", "build", "measure_ranges", "needs_ranges", "present"]

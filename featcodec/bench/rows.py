@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featcodec.bench.footnotes import Footnotes, shared
-from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Result
+from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Point, Result
 
 __all__ = ["Column", "Group", "Table", "facts", "tables"]
 
@@ -91,7 +91,9 @@ def _accuracy(result: Result) -> Table:
     heads = ("point", "bytes", "bpp", "mAP [95 %]", "AP50", "lost [95 %]", "encode ms", "decode ms")
     notes = Footnotes()
     abouts = shared(["; ".join(filter(None, (_KINDS[e.kind], e.note))) for e in result.entries], notes)
-    groups = (Group(e.name, about, _points(e)) for e, about in zip(result.entries, abouts, strict=True))
+    groups = (
+        Group(e.name, about, _points(e, notes)) for e, about in zip(result.entries, abouts, strict=True)
+    )
     return Table(
         "Rate and accuracy",
         f"Means over {_count(result.pictures, 'picture')}; bytes and bpp are of whole files, decoded again "
@@ -104,7 +106,7 @@ def _accuracy(result: Result) -> Table:
     )
 
 
-def _points(entry: Entry) -> tuple[tuple[str, ...], ...]:
+def _points(entry: Entry, notes: Footnotes) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
             f"{p.point:g}",
@@ -114,10 +116,14 @@ def _points(entry: Entry) -> tuple[tuple[str, ...], ...]:
             f"{p.ap50:.1f}",
             _with_interval(p.lost, p.lost_interval, 2),
             f"{p.encode_ms:,.1f}",
-            f"{p.decode_ms:,.1f}",
+            f"{p.decode_ms:,.1f}{_elsewhere(p, notes)}",
         )
         for p in entry.points
     )
+
+
+def _elsewhere(p: Point, notes: Footnotes) -> str:
+    return "" if p.timed_on is None else f" {notes.mark(f'both times of the row are of {p.timed_on}')}"
 
 
 def _deltas(measure: str, deltas: Sequence[BD], notes: Footnotes) -> Table:

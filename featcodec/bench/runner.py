@@ -25,13 +25,19 @@ from featcodec.clocks import Seconds, seconds
 from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
 from featcodec.evaluation.coders import Coder, Shot
-from featcodec.evaluation.journal import Journal, Record, picture_key
+from featcodec.evaluation.journal import CodedPicture, Journal
+from featcodec.evaluation.kept import key, picture_key
+from featcodec.evaluation.results import Origin
 from featcodec.networks.cut_network import find_boxes
 from featcodec.networks.torch_state import inference
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
 
-__all__ = ["PROTOCOL", "UNCODED", "Finished", "run"]
+__all__ = ["CODING_VERSION", "PROTOCOL", "UNCODED", "Finished", "run"]
+
+# raise it when the same photograph and coder give other boxes or bytes: by its way onto the canvas, through
+# the network and back to boxes in its own pixels; coders have their own versions in their identities
+CODING_VERSION = 1
 
 PROTOCOL = {"confidence": 0.001, "iou": 0.6, "most": 300}  # as YOLOv5's own evaluation
 UNCODED = ("uncoded", 0.0)
@@ -44,22 +50,27 @@ class Finished:
     """What a run gave.
 
     Attributes:
-        records: for each entry and point, one record a picture in the order of the pictures.
+        coded: for each entry and point, what came of each picture, in their order.
         failed: entries and points that are left out, with the reason.
     """
 
-    records: dict[Step, list[Record]] = field(default_factory=dict)
+    coded: dict[Step, list[CodedPicture]] = field(default_factory=dict)
     failed: dict[Step, str] = field(default_factory=dict)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """What each picture of each step was coded by."""
+        return tuple(one.origin for pictures in self.coded.values() for one in pictures)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
     path: Path
-    key: str
+    picture: str
     steps: tuple[Step, ...]
 
 
-_Outcome = tuple[Step, Record | str]  # a record, or why there is none
+_Outcome = tuple[Step, CodedPicture | str]  # or why there is none
 
 
 def run(plan: Plan, paths: Sequence[Path], *, work: Path, workers: int) -> Finished:
@@ -76,26 +87,29 @@ def run(plan: Plan, paths: Sequence[Path], *, work: Path, workers: int) -> Finis
     """
     subject = Subject.load(plan.wanted)
     coders = build(subject, plan)
-    about = {UNCODED: f"{subject.identity}\n{PROTOCOL}\nuncoded"}
-    for c in coders:
-        about |= {(c.name, p): f"{subject.identity}\n{PROTOCOL}\n{c.identity}\n{p}" for p in c.points}
-    kept = {step: Journal(work, text) for step, text in about.items()}
+    identities = {UNCODED: "uncoded"} | {(c.name, p): c.identity for c in coders for p in c.points}
+    kept = {step: Journal(work, _name(subject, coder, step[1])) for step, coder in identities.items()}
     keys = [picture_key(path) for path in paths]
     tasks = []
-    for path, key in dict(zip(paths, keys, strict=True)).items():
-        missing = tuple(step for step, journal in kept.items() if key not in journal)
-        tasks += [_Task(path, key, missing)] if missing else []
+    for path, picture in dict(zip(paths, keys, strict=True)).items():
+        missing = tuple(step for step, journal in kept.items() if picture not in journal)
+        tasks += [_Task(path, picture, missing)] if missing else []
     finished = Finished()
     for outcome in _outcomes(plan, tasks, workers):
         for step, got in outcome:
-            if isinstance(got, Record):
+            if isinstance(got, CodedPicture):
                 kept[step].add(got)
             else:
                 finished.failed.setdefault(step, got)
     for step, journal in kept.items():
         if step not in finished.failed:
-            finished.records[step] = [journal[key] for key in keys]
+            finished.coded[step] = [journal[picture] for picture in keys]
     return finished
+
+
+def _name(subject: Subject, coder: str, point: float) -> str:
+    versions = {"coding": CODING_VERSION}
+    return key(versions, network=subject.identity, protocol=PROTOCOL, coder=coder, point=point)
 
 
 def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
@@ -152,7 +166,7 @@ class _Worker:
         f = self._features(x)
         head = seconds().since(began)
         shot = Shot(task.path, x, f, geometry)
-        return [(step, self._step(task.key, shot, step, head)) for step in task.steps]
+        return [(step, self._step(task.picture, shot, step, head)) for step in task.steps]
 
     def _features(self, x: Tensor) -> Tensor:
         with inference():
@@ -161,13 +175,13 @@ class _Worker:
     def _boxes(self, f: Tensor, geometry: Geometry) -> Boxes:
         return find_boxes(self.network, f, [geometry], **PROTOCOL)[0]  # type: ignore[arg-type]
 
-    def _step(self, key: str, shot: Shot, step: Step, head: Seconds) -> Record | str:
+    def _step(self, picture: str, shot: Shot, step: Step, head: Seconds) -> CodedPicture | str:
         name, point = step
         if step == UNCODED:
             began = seconds()
             found = self._boxes(shot.f, shot.geometry)
             tail = seconds().since(began)
-            return Record.of(key, 0, head.wall, tail.wall, head.cpu + tail.cpu, found)
+            return CodedPicture.of(picture, 0, head.wall, tail.wall, head.cpu + tail.cpu, found)
         coder = self.coders[name]
         try:
             began = seconds()
@@ -182,7 +196,9 @@ class _Worker:
         done = seconds()
         before = head if coder.gives == "features" else Seconds(0.0, 0.0)
         encode_s, decode_s = encoded.since(began).wall + before.wall, done.since(encoded).wall
-        return Record.of(key, len(data), encode_s, decode_s, done.since(began).cpu + before.cpu, found)
+        return CodedPicture.of(
+            picture, len(data), encode_s, decode_s, done.since(began).cpu + before.cpu, found
+        )
 
 
 _GRACE = 0.5  # seconds to hand over an outcome

@@ -10,7 +10,7 @@ from PIL import Image
 from featcodec.bench.compare import Compared
 from featcodec.bench.gallery import RGB, GalleryRow, GalleryTarget
 from featcodec.bench.runner import UNCODED
-from featcodec.evaluation.journal import Record
+from featcodec.evaluation.journal import CodedPicture
 from featcodec.evaluation.results import Entry
 from featcodec.networks.cut_network import detector_of
 from featcodec.pictures.boxes import Boxes
@@ -38,11 +38,11 @@ def showcase(run: Compared, *, most: int = 4) -> list[GalleryRow]:
         targets = []
         for entry in run.result.entries:
             for step in _shown(entry, rebuilt):
-                record = run.finished.records[step][i]
+                coded = run.finished.coded[step][i]
                 made = tuple((name, seen[i]) for name, seen in rebuilt.get(step, []) if i < len(seen))
-                title = f"{step[0]} at {step[1]:g}, {record.bytes:,} bytes"
-                targets.append(GalleryTarget(title, _drawn(photograph, record, run), made))
-        uncoded = _drawn(photograph, run.finished.records[UNCODED][i], run)
+                title = f"{step[0]} at {step[1]:g}, {coded.bytes:,} bytes"
+                targets.append(GalleryTarget(title, _drawn(photograph, coded, run), made))
+        uncoded = _drawn(photograph, run.finished.coded[UNCODED][i], run)
         rows.append(GalleryRow(picture.path.name, np.asarray(photograph), uncoded, tuple(targets)))
     return rows
 
@@ -52,8 +52,8 @@ def _shown(entry: Entry, rebuilt: Rebuilt) -> list[tuple[str, float]]:
     return attacked or [(entry.name, entry.points[len(entry.points) // 2].point)]
 
 
-def _drawn(photograph: Image.Image, record: Record, run: Compared) -> RGB:
-    found = record.found(run.data.names)
+def _drawn(photograph: Image.Image, coded: CodedPicture, run: Compared) -> RGB:
+    found = coded.found(run.data.names)
     kept = found.scores >= detector_of(run.subject.network).confidence
     shown = Boxes(found.xyxy[kept], found.scores[kept], found.labels[kept], found.names)
     return np.asarray(draw_boxes(photograph, shown))

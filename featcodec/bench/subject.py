@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from featcodec import zoo
-from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
 from featcodec.networks.by_name import network_by_name
@@ -121,7 +121,9 @@ class CodecCoder:
 
     @property
     def identity(self) -> str:
-        return f"featcodec {self.codec.fingerprint.hex()} {self.codec.file.encoder_digest}"
+        return (
+            f"featcodec {self.codec.fingerprint.hex()} {self.codec.file.encoder_digest} by {ENCODER_VERSION}"
+        )
 
     def encode(self, shot: Shot, point: float) -> bytes:
         return self.codec.encode_features(shot.f, shot.geometry, quality=point)

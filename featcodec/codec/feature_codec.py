@@ -30,7 +30,9 @@ from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
 from featcodec.plf.header import Header, quality_to_step
 
-__all__ = ["FeatureCodec", "Features", "Symbols"]
+__all__ = ["ENCODER_VERSION", "FeatureCodec", "Features", "Symbols"]
+
+ENCODER_VERSION = 1  # raise it when the encoder gives other bytes for the same features: it is not normative
 
 DEFAULT_QUALITY = 4.0
 HIGHEST_STEP = 224  # quality 8

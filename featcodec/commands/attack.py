@@ -115,8 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
     targets = [CodecTarget(codec_of(name, **brought), arguments.quality) for name in arguments.codecs]
     plan = _plan(arguments)
     work = Path(arguments.work)
+    notes: list[str] = []
     if arguments.minutes is not None:
-        plan = _within(plan, arguments.minutes, targets, training, work)
+        plan, notes = _within(plan, arguments.minutes, targets, training, work)
     recognizer = None
     if arguments.faces is not None:
         from featcodec.attacks.faces import Recognizer
@@ -125,12 +126,17 @@ def run(arguments: argparse.Namespace) -> int:
     report = attack(
         targets, training=training, evaluation=evaluation, work=work, plan=plan, verify=recognizer
     )
+    from featcodec.evaluation.provenance import origin_notes
+
+    notes += origin_notes(report.origins)
     if arguments.gallery is not None:
         write_output(arguments.gallery, _gallery(report, evaluation))
     if arguments.json:
-        show_json([_as_json(report)])
+        show_json([_as_json(report, notes)])
     else:
         _show(report)
+        for note in notes:
+            show(note)
     return 0
 
 
@@ -148,25 +154,33 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _within(
     plan: Plan, minutes: float, targets: Sequence[CodecTarget], training: Sequence[Path], work: Path
-) -> Plan:
-    """The plan with as many steps as each training does in so many minutes, measured on the first codec."""
+) -> tuple[Plan, list[str]]:
+    """The plan with as many steps as each training does in so many minutes, measured on the first codec.
+
+    With a note where that was measured elsewhere, and kept.
+    """
     from featcodec.attacks.attackers import KINDS
     from featcodec.attacks.observations import collect
     from featcodec.attacks.training import steps_within, with_crops_within
+    from featcodec.evaluation.provenance import origin
 
+    notes = []
     seen = collect(targets[0], training, work=work, training=True)
     for kind in [k for k in KINDS if k in plan.attackers]:
-        recipe = with_crops_within(getattr(plan, kind), seen)
-        steps = steps_within(minutes, kind, seen, recipe, kept=work / "steps.json")
-        recipe = replace(getattr(plan, kind), steps=steps)
+        budget = steps_within(
+            minutes, kind, seen, with_crops_within(getattr(plan, kind), seen), kept=work / "steps"
+        )
+        if (machine := budget.origin.machine) != origin().machine:
+            notes.append(f"{minutes:g} minutes of {kind} are {budget.steps:,} steps, as on {machine}.")
+        recipe = replace(getattr(plan, kind), steps=budget.steps)
         plan = replace(plan, invnet=recipe) if kind == "invnet" else replace(plan, unet=recipe)
-    return plan
+    return plan, notes
 
 
-def _as_json(report: Report) -> dict[str, object]:
+def _as_json(report: Report, notes: Sequence[str]) -> dict[str, object]:
     """What ``attack --json`` shows; names and units here are an interface."""
     rows = [asdict(o.row) | {"blind_psnr": o.blind} for o in report.outcomes]
-    return {"attacks": rows, "curves": [asdict(curve) for curve in report.curves]}
+    return {"attacks": rows, "curves": [asdict(curve) for curve in report.curves], "notes": list(notes)}
 
 
 def _show(report: Report) -> None:

@@ -16,7 +16,9 @@ from featcodec.evaluation.datasets import CocoSet
 from featcodec.files import printable
 from featcodec.pictures.boxes import Boxes
 
-__all__ = ["MOST_COPIES", "Accuracy", "Matches", "average_precision", "match"]
+__all__ = ["METRICS_VERSION", "MOST_COPIES", "Accuracy", "Matches", "average_precision", "match"]
+
+METRICS_VERSION = 1  # raise it when a figure for the same boxes changes
 
 MOST_COPIES = 16  # of a picture in a resample: a bootstrap draws more with a chance below 1e-14 a picture
 IOUS = 10  # pycocotools' thresholds: .50 to .95

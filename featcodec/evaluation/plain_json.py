@@ -6,16 +6,18 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from featcodec.errors import InputError
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["ADDED", "from_plain", "to_plain"]
 
 T = TypeVar("T")
 
 _KINDS = {str: "a string", bool: "true or false", int: "an integer", float: "a finite number"}
+ADDED = {"added": True}  # metadata of a field that earlier files lack: it takes its default there
 _SHOWN = 40  # characters of a wrong value in a message
 
 
@@ -46,7 +48,7 @@ def to_plain(value: Any, decimals: Mapping[str, int], name: str = "") -> Any:
 def from_plain(kind: type[T], value: object, where: str = "") -> T:
     """A JSON value as the dataclass `kind`: every field has to be there, and of the type that its hint says.
 
-    One that may be None and is None by default may be missing: earlier releases did not write it.
+    Only fields whose metadata is `ADDED` may be absent, from files that were written before there were such.
 
     Args:
         kind: a dataclass of str, bool, int, float, Literal, tuple, dict[str, ...], other such dataclasses,
@@ -65,12 +67,11 @@ def from_plain(kind: type[T], value: object, where: str = "") -> T:
     """
     if not isinstance(value, dict):
         raise _wrong(where, value, "an object")
-    hints = get_type_hints(kind)
-    later = {f.name for f in fields(kind) if f.default is None}  # type: ignore[arg-type]
+    hints, added = _fields(kind)  # type: ignore[arg-type]
     found = {}
     for name, hint in hints.items():
         if name not in value:
-            if name in later:
+            if name in added:
                 continue
             raise InputError(f"{_inside(where, name)}: got no such field, expected {_expected(hint)}")
         found[name] = _read(hint, value[name], _inside(where, name))
@@ -78,6 +79,12 @@ def from_plain(kind: type[T], value: object, where: str = "") -> T:
         if name not in hints:
             raise InputError(f"{_inside(where, name)}: got an unknown field, expected {', '.join(hints)}")
     return kind(**found)
+
+
+@lru_cache
+def _fields(kind: type[Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The type hint of each field, and the names of those that may be absent."""
+    return get_type_hints(kind), frozenset(f.name for f in fields(kind) if "added" in f.metadata)
 
 
 def _read(hint: Any, value: object, where: str) -> Any:

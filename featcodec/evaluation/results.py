@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Kind
-from featcodec.evaluation.plain_json import from_plain, to_plain
+from featcodec.evaluation.plain_json import ADDED, from_plain, to_plain
 from featcodec.files import printable
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Interval",
     "Learned",
     "Made",
+    "Origin",
     "Point",
     "Reference",
     "Result",
@@ -33,6 +34,21 @@ Interval = tuple[float, float]  # 95 %, by bootstrap over the pictures
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The code and the machine that a figure was measured by.
+
+    Attributes:
+        commit: of the repository, ``"unknown"`` outside one; ``"+"`` behind it if the tree was changed.
+        packages: versions of featcodec and of the packages that its figures depend on.
+        machine: processor architecture, cores and name.
+    """
+
+    commit: str
+    packages: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """How a result was made.
 
@@ -41,8 +57,11 @@ class Made:
         commit: of the repository, ``"unknown"`` outside one; ``"+"`` behind it if the tree was changed.
         date: ISO 8601, UTC.
         versions: of Python, of packages and of encoders.
-        machine: processor architecture and cores.
+        machine: processor architecture, cores and name.
         seeds: of everything random.
+        measures: versions of the code that measured, by what it measures.
+        origins: what the figures were made by, where that is not all this commit on this machine: a run goes
+            on with what its work folder keeps.
     """
 
     command: str
@@ -51,6 +70,8 @@ class Made:
     versions: dict[str, str]
     machine: str
     seeds: dict[str, int]
+    measures: dict[str, int] = field(default_factory=dict, metadata=ADDED)
+    origins: tuple[Origin, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,7 @@ class Point:
         lost_interval: of `lost`, pictures drawn alike for both.
         encode_ms, decode_ms: median time of a picture: photograph's canvas to bytes, bytes to boxes; the
             halves of the network included.
+        timed_on: the machine of the times, where that is not the result's: earlier runs have kept them.
     """
 
     point: float
@@ -79,6 +101,7 @@ class Point:
     lost_interval: Interval
     encode_ms: float
     decode_ms: float
+    timed_on: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from featcodec.errors import FeatcodecError, FitError, ImageError, InputError
 from featcodec.evaluation.coco_json import picture_names
 from featcodec.files import list_pictures
 from featcodec.pictures.loading import GREY, load_image
+from featcodec.pictures.pixels import pixels as eight_bit_pixels
 
 __all__ = ["Batch", "Images", "Photographs", "Source", "batches", "coco_pictures", "data_set"]
 
@@ -88,7 +89,7 @@ class Photographs(Dataset[Tensor]):
         pixels = None
         try:
             x, _ = load_image(self.paths[k], size=2 * self.size, stride=1)
-            pixels = (x[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            pixels = eight_bit_pixels(x[0])
         except ImageError:
             self.kept[k] = None
         if pixels is not None and pixels.nbytes <= self.left:

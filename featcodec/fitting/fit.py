@@ -20,7 +20,8 @@ from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError, InputError
-from featcodec.files import make_folder, write_atomic
+from featcodec.evaluation.kept import key
+from featcodec.files import make_folder
 from featcodec.fitting.data import Batch, Images, batches, data_set
 from featcodec.fitting.processes import Processes, start_processes
 from featcodec.fitting.settings import Normalise, Settings, channels_of, shown
@@ -293,7 +294,7 @@ def _told(images: Images, coco: object, task: object) -> str:
 def _fit(
     subject: _Subject, samples: Any, folder: Path | None, minutes: float | None, where: torch.device
 ) -> CodecFile:
-    from featcodec.fitting.log import Journal
+    from featcodec.fitting.log import FitLog
     from featcodec.fitting.loop import Fitting, fit_codec
     from featcodec.fitting.run import Run
     from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
@@ -325,8 +326,8 @@ def _fit(
     checkpoint = folder / "checkpoint.pt" if folder else None
     if checkpoint:
         run.resume(checkpoint)
-    with StopSignals() as stop, Journal(folder if processes.rank == 0 else None, run) as journal:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=journal, stop=stop)
+    with StopSignals() as stop, FitLog(folder if processes.rank == 0 else None, run) as log:
+        fit_codec(fitting, run, checkpoint=checkpoint, report=log, stop=stop)
     return _exported(run.model.cpu(), subject)
 
 
@@ -354,16 +355,16 @@ def _features(subject: _Subject, first: list[Batch], where: torch.device) -> Ten
 def _steps_within(minutes: float, fitting: Any, run: Any, folder: Path | None) -> int:
     """How many steps fit into so many minutes; kept, as a fit that goes on has to go on with the same."""
     from featcodec.fitting.loop import seconds_a_step
+    from featcodec.fitting.run import FITTING_VERSION
+    from featcodec.training.budget import kept_budget
 
-    kept = folder / "steps.json" if folder else None
-    known: dict[str, int] = json.loads(kept.read_text()) if kept and kept.exists() else {}
-    key = f"{minutes:g}"
-    if key not in known:
+    def measured() -> int:
         pace = float(fitting.processes.mean(torch.tensor(seconds_a_step(fitting, run))))
-        known[key] = max(1, int(60 * minutes / pace) - run.options.head_start)
-        if kept and fitting.processes.rank == 0:
-            write_atomic(kept, json.dumps(known).encode())
-    return known[key]
+        return max(1, int(60 * minutes / pace) - int(run.options.head_start))
+
+    name = f"steps-{key({'fitting': FITTING_VERSION}, minutes=minutes)}.json"
+    kept = folder / name if folder else None
+    return kept_budget(kept, measured, write=fitting.processes.rank == 0).steps
 
 
 def _exported(model: Any, subject: _Subject) -> CodecFile:

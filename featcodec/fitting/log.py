@@ -5,24 +5,26 @@ from __future__ import annotations
 import io
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from featcodec.clocks import seconds
 from featcodec.console import Progress
+from featcodec.errors import FitError
+from featcodec.evaluation.kept import unlike_ours
 from featcodec.files import write_atomic
 from featcodec.fitting.loop import Figures
 from featcodec.fitting.run import Run
 
-__all__ = ["Journal"]
+__all__ = ["FitLog"]
 
 LINES = 400  # of the log, at most
 PLOT_EVERY = 60.0  # seconds
 
 
-class Journal:
+class FitLog:
     """Takes the figures of each step.
 
     Args:
@@ -43,7 +45,7 @@ class Journal:
         self.progress = Progress(steps, done=max(run.step, 0))
         self.board = _board(folder / "tensorboard", run.step) if folder else None
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> FitLog:
         return self
 
     def __exit__(
@@ -87,10 +89,20 @@ class Journal:
 
 
 def _rows(path: Path, step: int) -> list[dict[str, float]]:
-    """The log of an interrupted run, up to where its checkpoint stands."""
+    """The log of an interrupted run, up to where its checkpoint stands; FitError where it is not ours."""
     if step <= 0 or not path.exists():
         return []
-    rows: list[dict[str, float]] = [json.loads(line) for line in path.read_text().splitlines()]
+    names = {"step", *(f.name for f in fields(Figures))}
+    rows: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise FitError(str(unlike_ours(path, error))) from error
+        if not isinstance(row, dict) or set(row) != names:
+            got = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+            raise FitError(str(unlike_ours(path, f"got {got}, expected {', '.join(sorted(names))}")))
+        rows.append(row)
     return [row for row in rows if row["step"] <= step]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from featcodec.errors import FitError
+from featcodec.evaluation.closeness import decibels
 from featcodec.fitting.data import Batch, Source
 from featcodec.fitting.losses import quality_weight
 from featcodec.fitting.processes import ALONE, Processes
@@ -254,4 +255,4 @@ def _hidden(run: Run, y_hat: Tensor, picture: Tensor) -> tuple[Tensor, Tensor, T
     hidden, best = torch.stack(losses).min(0)
     error = torch.stack(errors).gather(0, best[None])[0]
     bound = run.options.rebuilt(mean_colours(picture), picture)
-    return hidden, bound, -10 * torch.log10(error + 1e-10)
+    return hidden, bound, decibels(error)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from featcodec.errors import FitError
+from featcodec.evaluation.kept import unlike_ours
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.settings import Options
 from featcodec.training.hyperprior import CodecModel
@@ -17,7 +19,9 @@ from featcodec.training.invnet import InvNet
 from featcodec.training.optimizer import Optimizer
 from featcodec.training.states import load_state, save_state
 
-__all__ = ["Run"]
+__all__ = ["FITTING_VERSION", "Run"]
+
+FITTING_VERSION = 1  # raise it when a fit that goes on would not end where it would have without a break
 
 
 class Run:
@@ -60,6 +64,7 @@ class Run:
     def save(self, path: Path) -> None:
         """Writes a checkpoint whole or not at all."""
         state = {
+            "version": FITTING_VERSION,
             "identity": self.identity,
             "options": json.dumps(asdict(self.options)),
             "step": self.step,
@@ -80,17 +85,26 @@ class Run:
             return
         needed = {"identity", "options", "adversaries"}
         kept = load_state(path, needed, of="a fit", error=FitError, where=self.model.log_gain.device)
+        try:
+            self._check(kept, path)
+            self._take(kept)
+        except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise FitError(str(unlike_ours(path, error))) from error
+
+    def _check(self, kept: dict[str, Any], path: Path) -> None:
+        """Refuses the checkpoint of another fit."""
         theirs, ours = json.loads(kept["options"]), json.loads(json.dumps(asdict(self.options)))
-        theirs["network, pictures and sizes"], ours["network, pictures and sizes"] = (
-            kept["identity"],
-            self.identity,
-        )
+        theirs |= {"network, pictures and sizes": kept["identity"], "version": kept.get("version", 1)}
+        ours |= {"network, pictures and sizes": self.identity, "version": FITTING_VERSION}
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise FitError(
                     f"{path}: of a fit with {name} = {theirs.get(name)!r}, got {value!r}; "
                     "go on with the same settings, or use another folder"
                 )
+
+    def _take(self, kept: dict[str, Any]) -> None:
+        """Takes over the state of a checkpoint."""
         self.model.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         for (network, optimizer), (net_state, optimizer_state) in zip(
@@ -100,7 +114,7 @@ class Run:
             optimizer.load_state_dict(optimizer_state)
         if self.ridge:
             self.ridge.load_state_dict(kept["ridge"])
-        self.step = kept["step"]
+        self.step = int(kept["step"])
 
 
 def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:

@@ -17,7 +17,6 @@ from skimage.data import astronaut, coffee
 
 from featcodec.attacks.attack import Plan, attack, rebuild, train_attackers
 from featcodec.attacks.attackers import KINDS, Attacker
-from featcodec.attacks.measures import blind_psnr, closeness, interval, mean
 from featcodec.attacks.observations import collect
 from featcodec.attacks.outcomes import Outcome, mark_strongest
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, as_observation, shoot, window
@@ -28,6 +27,9 @@ from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.codec.transforms import Widths
 from featcodec.commands.main import main
 from featcodec.errors import InputError
+from featcodec.evaluation.closeness import blind_psnr, closeness
+from featcodec.evaluation.means import mean, mean_interval
+from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Attacked
 from featcodec.fitting.export import export
 from featcodec.networks.yolov5 import YOLOv5
@@ -253,11 +255,15 @@ def test_a_damaged_checkpoint_is_named(seen, tmp_path):
 
 
 def test_minutes_become_steps_once_and_stay_those(seen, tmp_path):
-    kept = tmp_path / "steps.json"
-    first = steps_within(0.1, "invnet", seen, QUICK, kept=kept)
-    assert first % 100 == 0
-    kept.write_text(json.dumps(dict.fromkeys(json.loads(kept.read_text()), 1234)))
-    assert steps_within(0.1, "invnet", seen, QUICK, kept=kept) == 1234
+    first = steps_within(0.1, "invnet", seen, QUICK, kept=tmp_path)
+    assert first.steps % 100 == 0
+    assert first.origin == origin()
+    (kept,) = tmp_path.iterdir()
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"steps": 1234}))
+    assert steps_within(0.1, "invnet", seen, QUICK, kept=tmp_path).steps == 1234
+    kept.write_text("{}")
+    with pytest.raises(InputError, match=rf"{kept.name}: kept by another version.*steps: got no such field"):
+        steps_within(0.1, "invnet", seen, QUICK, kept=tmp_path)
 
 
 def test_an_attacker_of_decoded_pictures_begins_with_the_picture():
@@ -331,9 +337,9 @@ def test_the_blind_attacker_paints_the_mean_colour():
 
 def test_the_interval_holds_the_mean_and_is_seeded():
     values = np.random.default_rng(0).normal(15, 2, 100).tolist()
-    low, high = interval(values)
+    low, high = mean_interval(values)
     assert low < mean(values) < high
-    assert interval(values) == (low, high)
+    assert mean_interval(values) == (low, high)
 
 
 # ---- all of it

@@ -111,9 +111,14 @@ class TestFunction:
     def test_the_steps_that_a_time_allows_are_measured_once_and_kept(self, network, tmp_path):
         how = {**SMALL, "minutes": 0.0001, "privacy": 1.0, "adversary_head_start": 1, "out": tmp_path}
         first = featcodec.fit(network, at="1", images=Noise(), **how)
-        assert json.loads((tmp_path / "steps.json").read_text()) == {"0.0001": 1}
-        (tmp_path / "steps.json").write_text('{"0.0001": 2}')
+        (kept,) = tmp_path.glob("steps-*.json")
+        row = json.loads(kept.read_text())
+        assert row["steps"] == 1
+        kept.write_text(json.dumps(row | {"steps": 2}))
         with pytest.raises(FitError, match="of a fit with steps = 1, got 2"):
+            featcodec.fit(network, at="1", images=Noise(), **how)
+        kept.write_text('{"0.0001": 1}')
+        with pytest.raises(InputError, match=rf"{kept.name}: kept by another version"):
             featcodec.fit(network, at="1", images=Noise(), **how)
         assert first.file.config.latent_stride == 8
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featcodec.errors import InputError
-from featcodec.evaluation.journal import KEPT_BOXES, Journal, Record, picture_key
+from featcodec.evaluation.journal import COLUMNS, KEPT_BOXES, CodedPicture, Journal
+from featcodec.evaluation.kept import picture_key
+from featcodec.evaluation.provenance import origin
 from featcodec.pictures.boxes import Boxes
 
 NAMES = ("person", "car")
@@ -23,15 +27,15 @@ def record(picture="a" * 20, size=1234, boxes=3):
     xyxy = torch.arange(4.0 * boxes).view(boxes, 4)
     scores = torch.linspace(0.9, 0.1, boxes)
     found = Boxes(xyxy, scores, torch.arange(boxes) % 2, NAMES)
-    return Record.of(picture, size, 0.25, 0.5, 0.75, found)
+    return CodedPicture.of(picture, size, 0.25, 0.5, 0.75, found)
 
 
 @given(st.integers(0, 2**40), st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0, 1e4), st.integers(0, 150))
 def test_a_record_comes_back_as_it_was_written(size, encode_s, decode_s, cpu_s, boxes):
-    before = record(boxes=boxes)
-    before = Record(before.picture, size, encode_s, decode_s, cpu_s, before.boxes)
-    after = Record.from_line(before.to_line())
+    before = replace(record(boxes=boxes), bytes=size, encode_s=encode_s, decode_s=decode_s, cpu_s=cpu_s)
+    after = CodedPicture.from_row(json.loads(before.to_line()))
     assert (after.picture, after.bytes) == (before.picture, size)
+    assert after.origin == before.origin == origin()
     times = (encode_s, decode_s, cpu_s)
     assert (after.encode_s, after.decode_s, after.cpu_s) == pytest.approx(times, abs=1e-5)
     assert after.boxes == pytest.approx(before.boxes, abs=5e-3)
@@ -67,8 +71,52 @@ def test_junk_in_a_journal_is_left_out(tmp_path_factory, junk):
     journal = Journal(tmp_path_factory.mktemp("work"), "x")
     journal.add(record("a"))
     with journal.path.open("ab") as file:
-        file.write(b"\n" + junk + b"\n[1]\n{}\nnull\n" + b"[" * 5000)
+        file.write(b"\n{" + junk.replace(b"}", b"") + b"\nnu\n" + b"[" * 5000)
     assert "a" in Journal(journal.path.parent.parent, "x")
+
+
+def lacking(row, name):
+    return {k: v for k, v in row.items() if k != name}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda row: [row["picture"], 1, 0.25, 0.5, []], r"got \[.*, expected an object"),
+        (lambda row: lacking(row, "bytes"), "bytes: got no such field, expected an integer"),
+        (lambda row: lacking(row, "boxes"), "boxes: got NoneType, expected x1, y1"),
+        (lambda row: lacking(row, "origin"), "origin: got no such field"),
+        (lambda row: row | {"psnr": 12.5}, "psnr: got an unknown field"),
+        (lambda row: row | {"encode_s": "fast"}, 'encode_s: got "fast", expected a finite number'),
+        (
+            lambda row: row | {"boxes": lacking(row["boxes"], "score")},
+            "boxes: got x1, y1, x2, y2, label, exp",
+        ),
+        (lambda row: row | {"boxes": row["boxes"] | {"area": [1]}}, "label, area, expected x1"),
+        (lambda row: row | {"boxes": row["boxes"] | {"score": [0.5]}}, "boxes: got .*one as long as another"),
+        (lambda row: row | {"boxes": row["boxes"] | {"x1": [float("nan")] * 3}}, "no finite number"),
+        (lambda row: row | {"boxes": [[1, 2, 3, 4, 0.5, 1]]}, "boxes: got list"),
+    ],
+)
+def test_a_whole_line_with_other_columns_is_refused_by_the_name_of_the_file(tmp_path, other, message):
+    journal = Journal(tmp_path, "x")
+    journal.add(record("a"))
+    row = json.loads(record("b").to_line())
+    assert set(row["boxes"]) == set(COLUMNS)
+    with journal.path.open("a") as file:
+        file.write(json.dumps(other(row)) + "\n")
+    with pytest.raises(InputError, match=message) as refused:
+        Journal(tmp_path, "x")
+    assert str(refused.value).startswith(f"{journal.path}: kept by another version, or damaged")
+    assert str(refused.value).endswith("remove it or use another work folder")
+
+
+def test_columns_are_read_by_name_in_whatever_order_they_stand(tmp_path):
+    journal = Journal(tmp_path, "x")
+    row = json.loads(record("a").to_line())
+    turned = {k: row[k] for k in reversed(row)} | {"boxes": {k: row["boxes"][k] for k in reversed(COLUMNS)}}
+    journal.path.write_text(json.dumps(turned))
+    assert np.array_equal(Journal(tmp_path, "x")["a"].boxes, CodedPicture.from_row(row).boxes)
 
 
 def test_two_runs_at_once_lose_nothing(tmp_path):

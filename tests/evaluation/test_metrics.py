@@ -18,7 +18,7 @@ from featcodec.errors import InputError, MissingExtraError
 from featcodec.evaluation.bootstrap import centred, interval, resampled_map, resampled_mean, resamples
 from featcodec.evaluation.coders import Kind
 from featcodec.evaluation.datasets import CocoSet, Picture
-from featcodec.evaluation.journal import Record
+from featcodec.evaluation.journal import CodedPicture
 from featcodec.evaluation.metrics import MOST_COPIES, average_precision, match
 from featcodec.pictures.boxes import Boxes
 
@@ -207,7 +207,7 @@ class Named:
 
 def assembled(data, uncoded, coded, *, resampled=400, seed=1):
     def records(found):
-        return [Record.of(str(i), 100, 0.0, 0.0, 0.0, boxes) for i, boxes in enumerate(found)]
+        return [CodedPicture.of(str(i), 100, 0.0, 0.0, 0.0, boxes) for i, boxes in enumerate(found)]
 
     finished = Finished({UNCODED: records(uncoded), ("codec", 1.0): records(coded)})
     measured = score(data, finished, confidence=0.25, resampled=resampled, seed=seed)

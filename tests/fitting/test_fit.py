@@ -17,7 +17,7 @@ from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError, InputError
 from featcodec.fitting import loop
 from featcodec.fitting.export import export
-from featcodec.fitting.log import Journal
+from featcodec.fitting.log import FitLog
 from featcodec.fitting.loop import Figures, Fitting, fit_codec, seconds_a_step
 from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
@@ -183,7 +183,7 @@ class TestJournal:
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in earlier))
         run = Run(model(), Options(steps=3))
         run.step = 1  # where the checkpoint stood; what came after it is done again
-        with Journal(tmp_path, run) as journal:
+        with FitLog(tmp_path, run) as journal:
             until = time.process_time() + 0.6
             while time.process_time() < until:
                 pass
@@ -198,7 +198,7 @@ class TestJournal:
         (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
         run = Run(model(), Options(steps=3))
         run.step = 1
-        with Journal(tmp_path, run) as journal:
+        with FitLog(tmp_path, run) as journal:
             run.step = 3
             journal(run, Figures(*[1.0] * 8))
         assert "cpu_minutes" in (tmp_path / "log.jsonl").read_text().splitlines()[1]
@@ -348,6 +348,40 @@ class TestCheckpoint:
             Run(model(), Options(steps=3, lr=0.1)).resume(path)
         with pytest.raises(FitError, match="network, pictures and sizes"):
             Run(model(), Options(steps=3), identity="other").resume(path)
+
+    def test_a_checkpoint_of_another_version_of_the_fitting_code_is_refused(self, tmp_path, monkeypatch):
+        path = tmp_path / "checkpoint.pt"
+        Run(model(), Options(steps=3)).save(path)
+        monkeypatch.setattr("featcodec.fitting.run.FITTING_VERSION", 2)
+        with pytest.raises(FitError, match="of a fit with version = 1, got 2"):
+            Run(model(), Options(steps=3)).resume(path)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"model": {"g_a.0.weight": torch.zeros(1)}},
+            {"optimizer": {}},
+            {"adversaries": [(1, 2)]},
+            {"options": "[]"},
+            {"options": 3},
+            {"step": None},
+        ],
+        ids=lambda other: next(iter(other)),
+    )
+    def test_a_checkpoint_of_another_shape_is_an_error_by_name(self, tmp_path, other):
+        path = tmp_path / "checkpoint.pt"
+        Run(model(), Options(steps=3)).save(path)
+        torch.save(torch.load(path, weights_only=True) | other, path)
+        with pytest.raises(FitError, match=r"checkpoint.pt: kept by another version, or damaged"):
+            Run(model(), Options(steps=3)).resume(path)
+
+    @pytest.mark.parametrize("line", ["[1, 0.5]", '{"step": 1}', '{"step": 1, "psnr'])
+    def test_a_log_with_other_columns_is_an_error_by_name(self, tmp_path, line):
+        run = Run(model(), Options(steps=3))
+        run.step = 1
+        (tmp_path / "log.jsonl").write_text(line + "\n")
+        with pytest.raises(FitError, match=r"log.jsonl: kept by another version"):
+            FitLog(tmp_path, run)
 
     @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80\x02c__builtin__\nprint\n."])
     def test_what_is_no_checkpoint_is_refused(self, tmp_path, content):

@@ -21,7 +21,18 @@ from featcodec.errors import CoderError, FeatcodecError, TruncatedError
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.binary import Cursor, varint
 
-__all__ = ["LARGEST", "Tiles", "read_features", "read_image", "write_features", "write_image"]
+__all__ = [
+    "ANCHORS_VERSION",
+    "LARGEST",
+    "Tiles",
+    "read_features",
+    "read_image",
+    "write_features",
+    "write_image",
+]
+
+# raise it when an anchor of this package gives other bytes, or other values, for the same
+ANCHORS_VERSION = 1
 
 LARGEST = 2**24  # pixels of a canvas or of a coded picture, and values of a tensor: checked before allocation
 _RANGE = struct.Struct("<ff")

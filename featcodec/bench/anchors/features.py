@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.bench.anchors.anchor import Measured, Needs, Range
-from featcodec.bench.anchors.container import LARGEST, Tiles, read_features, write_features
+from featcodec.bench.anchors.container import ANCHORS_VERSION, LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CoderError, InputError
@@ -280,7 +280,7 @@ class RawFeatures:
 
     @property
     def identity(self) -> str:
-        return f"{self.name}; range {self.span}; {self.anchor.store.identity}"
+        return f"{self.name}; version {ANCHORS_VERSION}; range {self.span}; {self.anchor.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
         return self.anchor.encode(shot.f, shot.geometry, self.span, point)
@@ -307,8 +307,8 @@ class BottleneckFeatures:
 
     @property
     def identity(self) -> str:
-        transforms = _digest(self.codec)
-        return f"{self.name}; transforms {transforms}; range {self.span}; {self.anchor.store.identity}"
+        transforms = f"version {ANCHORS_VERSION}; transforms {_digest(self.codec)}"
+        return f"{self.name}; {transforms}; range {self.span}; {self.anchor.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
         with inference():

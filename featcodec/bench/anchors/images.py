@@ -20,12 +20,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from featcodec.bench.anchors.anchor import Measured, Needs
-from featcodec.bench.anchors.container import read_image, write_image
+from featcodec.bench.anchors.container import ANCHORS_VERSION, read_image, write_image
 from featcodec.bench.anchors.ffmpeg import Intra, Planes, coded_side
 from featcodec.errors import CoderError, ImageError
 from featcodec.evaluation.coders import Shot
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image, open_picture
+from featcodec.pictures.pixels import pixels
 
 __all__ = ["PictureAnchor", "PictureFile", "RemoteInference", "VideoIntra", "to_planes", "to_rgb"]
 
@@ -74,8 +75,7 @@ def to_rgb(planes: Planes, bits: int) -> RGB:
     cb, cr = (_doubled((p / one - 128) / 224) for p in planes[1:])
     b, r = y + 1.772 * cb, y + 1.402 * cr
     g = (y - 0.299 * r - 0.114 * b) / 0.587
-    rgb = np.stack([r, g, b], axis=2) * 255
-    return np.asarray(np.clip(np.rint(rgb), 0, 255), np.uint8)
+    return pixels(torch.from_numpy(np.stack([r, g, b])))
 
 
 def _halved(plane: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -196,13 +196,12 @@ class RemoteInference:
 
     @property
     def identity(self) -> str:
-        return f"{self.name}; {self.store.identity}"
+        return f"{self.name}; version {ANCHORS_VERSION}; {self.store.identity}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
         g = shot.geometry
         inside = shot.x[0, :, g.top : g.top + g.scaled_height, g.left : g.left + g.scaled_width]
-        rgb = (inside * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-        return write_image(self.tag, g, self.store.encode(rgb, point))
+        return write_image(self.tag, g, self.store.encode(pixels(inside), point))
 
     def decode(self, data: bytes) -> tuple[Tensor, Geometry]:
         geometry, payload = read_image(self.name, self.tag, data)

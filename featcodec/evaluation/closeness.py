@@ -1,10 +1,10 @@
-"""How close a rebuilt picture comes to the photograph, inside the photograph: grey borders do not count."""
+"""How close a rebuilt picture comes to the photograph: PSNR, near edges and elsewhere, and MS-SSIM."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.errors import MissingExtraError
-from featcodec.evaluation import bootstrap
-from featcodec.evaluation.results import Interval
+from featcodec.pictures.pixels import pixels
 
-__all__ = ["Closeness", "blind_psnr", "check_packages", "closeness", "interval", "mean", "psnr"]
+__all__ = [
+    "CLOSENESS_VERSION",
+    "Closeness",
+    "blind_psnr",
+    "check_packages",
+    "closeness",
+    "decibels",
+    "psnr",
+]
+
+CLOSENESS_VERSION = 1  # raise it when a figure for the same pictures changes
 
 EDGE = 3  # pixels that count as near an edge
 CANNY = (100, 200)  # thresholds of cv2.Canny on the luma, 0 to 255, gradients by 3 x 3 Sobel
-RESAMPLES = 2000
 SCALES = 5  # of MS-SSIM
+LEAST_ERROR = 1e-10  # mean square; below it lie 100 dB, and a picture without any error
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +82,21 @@ def closeness(rebuilt: Tensor, truth: Tensor) -> Closeness:
     )
 
 
-def psnr(squared_error: NDArray[np.float64]) -> float:
-    """dB of squared errors of pixels in [0, 1], to a hundredth of a millionth; NaN of none at all."""
+def psnr(squared_error: NDArray[np.floating[Any]]) -> float:
+    """PSNR in dB, to a millionth, of squared errors of pixels in [0, 1]; NaN of none at all."""
     if squared_error.size == 0:
         return float("nan")
-    return round(float(-10 * np.log10(max(squared_error.mean(), 1e-10))), 6)
+    return round(float(decibels(torch.tensor(squared_error.mean(), dtype=torch.float64))), 6)
+
+
+def decibels(mean_squared_error: Tensor) -> Tensor:
+    """PSNR in dB of mean squared errors of pixels in [0, 1], of any shape; 100 dB at most.
+
+    Example:
+        >>> decibels(torch.tensor([0.1, 0.0]))
+        tensor([ 10., 100.])
+    """
+    return -10 * torch.log10(mean_squared_error.clamp(min=LEAST_ERROR))
 
 
 def blind_psnr(truth: Tensor) -> float:
@@ -86,29 +105,11 @@ def blind_psnr(truth: Tensor) -> float:
     return psnr(error.square().numpy())
 
 
-def mean(values: Sequence[float]) -> float:
-    """Of the values that are not NaN; NaN if there are none."""
-    known = [v for v in values if v == v]
-    return sum(known) / len(known) if known else float("nan")
-
-
-def interval(values: Sequence[float], *, seed: int = 1) -> Interval:
-    """95 % interval of the mean, by bootstrap over the pictures.
-
-    Example:
-        >>> interval([3.0, 3.0, 3.0])
-        (3.0, 3.0)
-    """
-    drawn = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values))).mean(1)
-    return bootstrap.interval(drawn)
-
-
 def _near_edges(truth: Tensor) -> NDArray[np.bool_]:
     """(H, W) True within 3 px of an edge."""
     import cv2
 
-    pixels = (truth * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    edges = cv2.Canny(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), *CANNY)
+    edges = cv2.Canny(cv2.cvtColor(pixels(truth), cv2.COLOR_RGB2GRAY), *CANNY)
     if not edges.any():
         return np.zeros(edges.shape, np.bool_)
     distance = cv2.distanceTransform(255 - edges, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
