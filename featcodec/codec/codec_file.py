@@ -143,7 +143,8 @@ class CodecFile:
         return frozen.to(memory_format=torch.channels_last)
 
     def _tables(self, name: str) -> Tables:
-        parts = (self.tensors[f"{name}.{part}"].numpy() for part in ("frequencies", "sizes", "lows"))
+        # copies: a tensor that is sent to another process moves to shared memory, away from its arrays
+        parts = (self.tensors[f"{name}.{part}"].numpy().copy() for part in ("frequencies", "sizes", "lows"))
         return Tables(*parts)
 
     @inference()
