@@ -18,6 +18,7 @@ from skimage.data import astronaut
 
 import featcodec
 from featcodec.attacks.attack import rebuild
+from featcodec.attacks.network_attacker import TrainedRebuilder
 from featcodec.attacks.targets import CodecTarget
 from featcodec.attacks.training import Trained, load_trained
 from featcodec.pictures.drawing import draw_boxes
@@ -53,7 +54,8 @@ def main() -> None:
         photograph.save(path)
         for name in sorted(args.codecs, key=lambda n: n != featcodec.zoo.DEFAULT):
             target = CodecTarget(featcodec.load(name), (args.quality,))
-            rebuilt = rebuild(target, best_attacker(args.work, name), path, point=args.quality)
+            attacker = TrainedRebuilder((best_attacker(args.work, name),))
+            rebuilt = rebuild(target, attacker, path, point=args.quality)
             panels.append(Image.fromarray(rebuilt))
     sheet = Image.new("RGB", ((SIDE + GAP) * len(panels) - GAP, SIDE), "white")
     for i, panel in enumerate(panels):

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from featcodec.attacks.attackers import Attacker, Kind
+from featcodec.attacks.attacker_networks import AttackerNetwork, Kind
 from featcodec.attacks.observations import Observations
 from featcodec.console import Progress
 from featcodec.errors import FitError, InputError
@@ -91,7 +91,7 @@ class Trained:
     """
 
     kind: Kind
-    network: Attacker
+    network: AttackerNetwork
     points: tuple[float, ...]
     recipe: Recipe
     curve: tuple[tuple[int, float], ...]
@@ -126,18 +126,18 @@ class _About:
         except InputError as error:
             raise unlike_ours(path, error) from error
 
-    def attacker(self) -> Attacker:
+    def attacker(self) -> AttackerNetwork:
         """The network, with weights yet to come."""
         shape = {"channels": self.channels, "stride": self.stride}
-        return Attacker(self.kind, **shape, points=self.points, picture=self.picture)
+        return AttackerNetwork(self.kind, **shape, points=self.points, picture=self.picture)
 
 
 @dataclass(slots=True)
 class _Run:
     """A training under way: all that a checkpoint holds."""
 
-    network: Attacker
-    average: Attacker
+    network: AttackerNetwork
+    average: AttackerNetwork
     optimizer: Optimizer
     step: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
@@ -271,7 +271,9 @@ def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recip
     channels, stride = seen.shape
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
-        network = Attacker(kind, channels=channels, stride=stride, points=seen.points, picture=seen.picture)
+        network = AttackerNetwork(
+            kind, channels=channels, stride=stride, points=seen.points, picture=seen.picture
+        )
     crops = _batch(seen, learned, STATISTICS, recipe, step=-1)[0]
     network.mean.copy_(crops.mean((0, 2, 3)))
     network.deviation.copy_(crops.std((0, 2, 3)).clamp(min=1e-6))
@@ -348,7 +350,7 @@ def _batch(
 
 
 @torch.no_grad()
-def _held_out(network: Attacker, seen: Observations, held: Sequence[int], recipe: Recipe) -> float:
+def _held_out(network: AttackerNetwork, seen: Observations, held: Sequence[int], recipe: Recipe) -> float:
     """Mean PSNR over the middle crops of held-out photographs."""
     found, grid = [], _grid(seen)
     for i in held:

@@ -16,18 +16,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from featcodec.attacks.observations import Seen
+from featcodec.attacks.attacker import Curve
+from featcodec.attacks.observations import Observations, Seen
 from featcodec.attacks.targets import CodecTarget, RawTarget, Target, window
 from featcodec.errors import InputError
+from featcodec.evaluation.kept import key
+from featcodec.evaluation.results import Origin
 from featcodec.pictures.loading import GREY
 from featcodec.plf.header import quality_to_step
 
-__all__ = ["SEARCH_VERSION", "Search", "open_to_search", "search"]
+__all__ = ["SEARCH_VERSION", "Search", "WhiteBox", "search", "white_box"]
 
 SEARCH_VERSION = 1  # raise it when the same observation, start and options give another picture
 
@@ -51,9 +55,54 @@ class Search:
     pictures: int = 16
 
 
-def open_to_search(target: Target) -> bool:
-    """Whether there is a gradient from what is observed to the picture."""
-    return isinstance(target, CodecTarget | RawTarget)
+def white_box(*, steps: int | None, seed: int) -> WhiteBox:  # noqa: ARG001
+    """The search of its own length: it draws nothing at random, and `steps` are of trainings."""
+    return WhiteBox()
+
+
+@dataclass(frozen=True, slots=True)
+class WhiteBox:
+    """The search as a `featcodec.attacks.attacker.Attacker`, and as its `Rebuilder`: it learns nothing.
+
+    Attributes:
+        options: budget and weights.
+        target: what is attacked, once that is known.
+    """
+
+    options: Search = Search()
+    target: Target | None = None
+    name: str = "white-box"
+    follows: bool = True
+    curves: tuple[Curve, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+    @property
+    def pictures(self) -> int:
+        return self.options.pictures
+
+    @property
+    def budget(self) -> int:
+        return self.options.steps
+
+    @property
+    def identity(self) -> str:
+        return key({"search": SEARCH_VERSION}, options=self.options)
+
+    def fits(self, target: Target, seen: Observations) -> bool:  # noqa: ARG002
+        """Whether there is a gradient from what is observed to the picture."""
+        return isinstance(target, CodecTarget | RawTarget)
+
+    def prepare(self, target: Target, seen: Observations, *, work: Path) -> WhiteBox:  # noqa: ARG002
+        return replace(self, target=target)
+
+    def within(self, minutes: float, seen: Observations, *, kept: Path) -> tuple[WhiteBox, str]:  # noqa: ARG002
+        return self, ""
+
+    def rebuild(self, seen: Seen, start: Tensor | None) -> Tensor:
+        if self.target is None:
+            raise InputError("white-box: got no target, expected one by prepare()")
+        grey = torch.full(seen.picture.shape, GREY / 255)
+        return search(self.target, seen, grey if start is None else start, self.options)
 
 
 def search(target: Target, seen: Seen, start: Tensor, options: Search) -> Tensor:

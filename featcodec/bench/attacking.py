@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from featcodec.attacks.attack import Plan, Report, attack
+from featcodec.attacks.attacker import Attacker, find_attackers
 from featcodec.attacks.faces import Recognizer, photograph
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
@@ -38,7 +39,7 @@ class Attacking:
         training: folders of photographs that the attackers train on, none of which is evaluated.
         qualities: of the codecs; a curve of accuracy against privacy takes three at least.
         picture_points: of image-vvc.
-        attackers: of `featcodec.attacks.attack.ATTACKERS`.
+        attackers: names of `featcodec.attacks.BUILT_IN`, and attackers of one's own.
         photographs: to train on, at most; spread over the folders.
         steps: of each training; 0 for the default.
         seed: of the trainings.
@@ -49,7 +50,7 @@ class Attacking:
     training: tuple[Path, ...]
     qualities: tuple[float, ...]
     picture_points: tuple[float, ...]
-    attackers: tuple[str, ...]
+    attackers: tuple[str | Attacker, ...]
     photographs: int
     steps: int
     seed: int
@@ -94,16 +95,18 @@ def run_attacks(
         recognizer = Recognizer.of(wanted.faces, wanted.face_model, seed=wanted.seed)
         accuracy, tar = recognizer(photograph)
         faces = Reference(face_accuracy=accuracy, face_tar=tar)
-    plan = Plan(attackers=wanted.attackers)
-    recipes = {k: replace(getattr(plan, k), seed=wanted.seed) for k in ("invnet", "unet")}
-    if wanted.steps:
-        recipes = {k: replace(recipe, steps=wanted.steps) for k, recipe in recipes.items()}
+    built_in = find_attackers(
+        [one for one in wanted.attackers if isinstance(one, str)],
+        steps=wanted.steps or None,
+        seed=wanted.seed,
+    )
+    own = tuple(one for one in wanted.attackers if not isinstance(one, str))
     report = attack(
         targets,
         training=training,
         evaluation=evaluation,
         work=work / "attacks",
-        plan=replace(plan, **recipes),
+        plan=Plan((*built_in, *own)),
         verify=recognizer,
     )
     return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featcodec.attacks import ATTACKERS
+from featcodec.attacks import BUILT_IN
 from featcodec.commands.options import (
     Subparsers,
     add_command,
@@ -24,7 +24,8 @@ from featcodec.console import aligned, positive, show, show_json, write_output
 from featcodec.files import check_target, list_pictures, make_folder, printable
 
 if TYPE_CHECKING:
-    from featcodec.attacks.attack import Plan, Report
+    from featcodec.attacks.attack import Report
+    from featcodec.attacks.attacker import BuiltIn
     from featcodec.attacks.targets import CodecTarget
 
 __all__ = ["add_parser", "run"]
@@ -57,8 +58,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--quality", type=qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
     )
     command.add_argument(
-        "--attackers", type=_attackers, default=ATTACKERS, metavar="A,A",
-        help=f"default: {','.join(ATTACKERS)}",
+        "--attackers", type=_attackers, default=tuple(BUILT_IN), metavar="A,A",
+        help=f"default: {','.join(BUILT_IN)}",
     )  # fmt: skip
     command.add_argument(
         "--photographs", type=positive, default=2000, metavar="N",
@@ -89,8 +90,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _attackers(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if not set(names) <= set(ATTACKERS):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
+    if not set(names) <= set(BUILT_IN):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(BUILT_IN)}")
     return names
 
 
@@ -106,25 +107,27 @@ def run(arguments: argparse.Namespace) -> int:
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
     evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)]
     make_folder(arguments.work)
-    from featcodec.attacks.attack import attack  # takes seconds
+    from featcodec.attacks.attack import Plan, attack  # takes seconds
     from featcodec.attacks.targets import CodecTarget
     from featcodec.evaluation.datasets import spread
 
     training = spread(training, arguments.photographs)
     brought = {"network": arguments.network, "weights": arguments.weights}
     targets = [CodecTarget(codec_of(name, **brought), arguments.quality) for name in arguments.codecs]
-    plan = _plan(arguments)
     work = Path(arguments.work)
-    notes: list[str] = []
-    if arguments.minutes is not None:
-        plan, notes = _within(plan, arguments.minutes, targets, training, work)
+    attackers, notes = _attackers_asked(arguments, targets, training, work)
     recognizer = None
     if arguments.faces is not None:
         from featcodec.attacks.faces import Recognizer
 
         recognizer = Recognizer.of(arguments.faces, arguments.face_model, seed=arguments.seed)
     report = attack(
-        targets, training=training, evaluation=evaluation, work=work, plan=plan, verify=recognizer
+        targets,
+        training=training,
+        evaluation=evaluation,
+        work=work,
+        plan=Plan(attackers),
+        verify=recognizer,
     )
     from featcodec.evaluation.provenance import origin_notes
 
@@ -140,41 +143,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    from featcodec.attacks.attack import Plan
-    from featcodec.attacks.training import Recipe
-
-    plan = Plan(attackers=arguments.attackers)
-
-    def asked(recipe: Recipe) -> Recipe:
-        return replace(recipe, seed=arguments.seed, steps=arguments.steps or recipe.steps)
-
-    return replace(plan, invnet=asked(plan.invnet), unet=asked(plan.unet))
-
-
-def _within(
-    plan: Plan, minutes: float, targets: Sequence[CodecTarget], training: Sequence[Path], work: Path
-) -> tuple[Plan, list[str]]:
-    """The plan with as many steps as each training does in so many minutes, measured on the first codec.
-
-    With a note where that was measured elsewhere, and kept.
-    """
-    from featcodec.attacks.attackers import KINDS
+def _attackers_asked(
+    arguments: argparse.Namespace, targets: Sequence[CodecTarget], training: Sequence[Path], work: Path
+) -> tuple[tuple[BuiltIn, ...], list[str]]:
+    """The attackers, and notes on their budgets; minutes are measured on the first codec."""
+    from featcodec.attacks.attacker import find_attackers
     from featcodec.attacks.observations import collect
-    from featcodec.attacks.training import steps_within, with_crops_within
-    from featcodec.evaluation.provenance import origin
 
-    notes = []
+    attackers = find_attackers(arguments.attackers, steps=arguments.steps, seed=arguments.seed)
+    if arguments.minutes is None:
+        return attackers, []
     seen = collect(targets[0], training, work=work, training=True)
-    for kind in [k for k in KINDS if k in plan.attackers]:
-        budget = steps_within(
-            minutes, kind, seen, with_crops_within(getattr(plan, kind), seen), kept=work / "steps"
-        )
-        if (machine := budget.origin.machine) != origin().machine:
-            notes.append(f"{minutes:g} minutes of {kind} are {budget.steps:,} steps, as on {machine}.")
-        recipe = replace(getattr(plan, kind), steps=budget.steps)
-        plan = replace(plan, invnet=recipe) if kind == "invnet" else replace(plan, unet=recipe)
-    return plan, notes
+    timed = [one.within(arguments.minutes, seen, kept=work / "steps") for one in attackers]
+    return tuple(one for one, _ in timed), [note for _, note in timed if note]
 
 
 def _as_json(report: Report, notes: Sequence[str]) -> dict[str, object]:

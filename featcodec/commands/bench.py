@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featcodec import __version__
-from featcodec.attacks import ATTACKERS
+from featcodec.attacks import BUILT_IN
 from featcodec.console import complain, note, positive, run_command, show
 from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
@@ -151,9 +151,9 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--attackers",
         type=_names,
-        default=ATTACKERS,
+        default=tuple(BUILT_IN),
         metavar="A,B",
-        help=f"default: {','.join(ATTACKERS)}",
+        help=f"default: {','.join(BUILT_IN)}",
     )
     group.add_argument(
         "--attack-codecs-only",

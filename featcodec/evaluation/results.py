@@ -279,7 +279,7 @@ class Result:
     learning: tuple[Learned, ...]
     notes: tuple[str, ...]
     reference: Reference = Reference()
-    effort: Effort | None = None
+    effort: Effort | None = field(default=None, metadata=ADDED)
 
 
 # ---- json

@@ -15,13 +15,15 @@ import torch
 from PIL import Image
 from skimage.data import astronaut, coffee
 
-from featcodec.attacks.attack import Plan, attack, rebuild, train_attackers
-from featcodec.attacks.attackers import KINDS, Attacker
+from featcodec.attacks.attack import Plan, attack, rebuild
+from featcodec.attacks.attacker import find_attackers
+from featcodec.attacks.attacker_networks import KINDS, AttackerNetwork
+from featcodec.attacks.network_attacker import NetworkAttacker
 from featcodec.attacks.observations import collect
 from featcodec.attacks.outcomes import Outcome, mark_strongest
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, as_observation, shoot, window
 from featcodec.attacks.training import Recipe, load_trained, steps_within, train
-from featcodec.attacks.whitebox import Search, search
+from featcodec.attacks.whitebox import Search, WhiteBox, search
 from featcodec.codec.codec_file import network_of
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.codec.transforms import Widths
@@ -162,10 +164,10 @@ def test_raw_features_and_decoded_pictures_are_targets_like_latents(codec, other
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("stride", [2, 4, 8, 16, 32, 64])
 def test_attackers_rebuild_the_full_resolution_and_read_the_quality(kind, stride):
     torch.manual_seed(0)
-    attacker = Attacker(kind, channels=4, stride=stride, points=(2, 8))
+    attacker = AttackerNetwork(kind, channels=4, stride=stride, points=(2, 8))
     seen = torch.rand(1, 4, 5, 7)
     low, high = (attacker(seen, torch.tensor([q])) for q in (2.0, 8.0))
     assert low.shape == (1, 3, 5 * stride, 7 * stride)
@@ -267,7 +269,7 @@ def test_minutes_become_steps_once_and_stay_those(seen, tmp_path):
 
 
 def test_an_attacker_of_decoded_pictures_begins_with_the_picture():
-    attacker = Attacker("unet", channels=192, stride=8, points=(1,), picture=True)
+    attacker = AttackerNetwork("unet", channels=192, stride=8, points=(1,), picture=True)
     with torch.no_grad():
         for p in attacker.body.paint.parameters():
             p.zero_()
@@ -347,7 +349,8 @@ def test_the_interval_holds_the_mean_and_is_seeded():
 
 @pytest.fixture(scope="module")
 def plan():
-    return Plan(invnet=QUICK, unet=QUICK, shorter=0.5, white_box=Search(steps=2, pictures=2), pictures=1)
+    networks = (NetworkAttacker(kind, QUICK, shorter=0.5) for kind in KINDS)
+    return Plan((*networks, WhiteBox(Search(steps=2, pictures=2))), pictures=1)
 
 
 def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
@@ -377,9 +380,10 @@ def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
 
 def test_what_is_rebuilt_for_faces_has_the_photographs_own_size(target, photographs, work, plan, tmp_path):
     Image.fromarray(astronaut()[:500, :450]).save(tmp_path / "large.png")
-    trained, _ = train_attackers(target, photographs, work=work, plan=plan)
+    seen = collect(target, photographs, work=work, training=True)
+    rebuilder = plan.attackers[0].prepare(target, seen, work=work)
     for path, size in ((photographs[0], (100, 135, 3)), (tmp_path / "large.png", (500, 450, 3))):
-        picture = rebuild(target, trained[0], path, point=8.0)
+        picture = rebuild(target, rebuilder, path, point=8.0)
         assert picture.shape == size
         assert picture.dtype == np.uint8
 
@@ -415,10 +419,11 @@ def test_attackers_are_compared_on_the_photographs_that_all_of_them_attacked():
     assert marked(outcome("unet", (14.0, 20.0)), outcome("invnet", (15.0, 18.0))) == [True, False]
 
 
-@pytest.mark.parametrize(("names", "got"), [(("invnet", "gan"), "gan"), ((), "none")])
-def test_an_attacker_that_there_is_not_is_named(names, got, target, photographs, others, work):
-    with pytest.raises(InputError, match=f"got '{got}', expected some of invnet, unet, white-box"):
-        attack([target], training=photographs, evaluation=others, work=work, plan=Plan(attackers=names))
+def test_an_attacker_that_there_is_not_is_named(target, photographs, others, work):
+    with pytest.raises(InputError, match="got 'gan', expected some of invnet, unet, white-box"):
+        find_attackers(["invnet", "gan"])
+    with pytest.raises(InputError, match="got none, expected some"):
+        attack([target], training=photographs, evaluation=others, work=work, plan=Plan(()))
 
 
 def test_a_photograph_must_not_be_trained_on_and_evaluated(target, photographs, work):

@@ -21,19 +21,19 @@ from featcodec.attacks import attack as attacking
 from featcodec.attacks import observations, training, verification, whitebox
 from featcodec.attacks.attack import Plan, attack
 from featcodec.attacks.faces import Faces, Recognizer
+from featcodec.attacks.network_attacker import NetworkAttacker
 from featcodec.attacks.observations import collect
 from featcodec.attacks.targets import RawTarget
 from featcodec.attacks.training import Recipe, load_trained, train, training_key
-from featcodec.attacks.whitebox import Search
+from featcodec.attacks.whitebox import Search, WhiteBox
 from featcodec.errors import InputError
 from featcodec.evaluation import closeness, provenance
 from featcodec.evaluation.provenance import origin, origin_notes
 from featcodec.evaluation.results import Origin
+from featcodec.pictures.canvas import Canvas
 
 QUICK = Recipe(steps=2, batch=1, crop=32, curve=1)
-PLAN = Plan(
-    ("invnet", "white-box"), invnet=QUICK, shorter=0, white_box=Search(steps=1, pictures=1), pictures=1
-)
+PLAN = Plan((NetworkAttacker("invnet", QUICK, shorter=0), WhiteBox(Search(steps=1, pictures=1))), pictures=1)
 ELSEWHERE = Origin("1f0c2a9", "featcodec 0.0.9", "aarch64, 4 cores")
 
 
@@ -55,12 +55,8 @@ class Verify:
 @pytest.fixture
 def target(monkeypatch):
     """The cut of a network that only averages; its digest stands in the place of weights'."""
-    from featcodec.pictures.loading import load_image
-
-    monkeypatch.setattr("featcodec.attacks.targets._network", lambda _: "shrunk")
-    network = SimpleNamespace(head=lambda x: (shrunk(x),))
-    canvas = lambda path: load_image(path, size=64, stride=32)  # noqa: E731
-    return RawTarget(SimpleNamespace(size=64, stride=32, canvas=canvas, features=shrunk, network=network))
+    monkeypatch.setattr("featcodec.attacks.targets._identity", lambda _: "shrunk")
+    return RawTarget(SimpleNamespace(canvas=Canvas(64), head=lambda x: (shrunk(x),)))
 
 
 @pytest.fixture
@@ -90,7 +86,7 @@ def first(folders, kind: str) -> Path:
     [
         (attacking, "CLOSENESS_VERSION", {"outcomes"}),
         (attacking, "REBUILDING_VERSION", {"outcomes", "faces"}),
-        (attacking, "SEARCH_VERSION", {"outcomes"}),
+        (whitebox, "SEARCH_VERSION", {"outcomes"}),
         (training, "TRAINING_VERSION", {"outcomes", "faces", "attackers"}),
         (observations, "OBSERVATIONS_VERSION", {"outcomes", "faces", "attackers", "raw", "pictures"}),
     ],
@@ -240,7 +236,7 @@ def test_a_shard_that_does_not_fit_is_an_error_by_name(target, folders, part, da
     path = sorted(p for p in folders["work"].rglob("00000.safetensors") if p.parent.name.startswith(part))[0]
     damage(path)
     with pytest.raises(InputError, match="kept by another version, or damaged") as refused:
-        attack([target], plan=replace(PLAN, pictures=2, invnet=replace(QUICK, seed=2)), **folders)
+        attack([target], plan=Plan((NetworkAttacker("invnet", replace(QUICK, seed=2)),)), **folders)
     assert str(refused.value).startswith(f"{path}: ")
 
 
@@ -272,7 +268,7 @@ def test_a_report_of_mixed_origin_says_so_for_every_kind_of_kept_piece(target, f
     report = attack([target], plan=PLAN, verify=Verify(), **folders)
     everything = len(report.origins)
     monkeypatch.undo()
-    monkeypatch.setattr("featcodec.attacks.targets._network", lambda _: "shrunk")
+    monkeypatch.setattr("featcodec.attacks.targets._identity", lambda _: "shrunk")
     again = attack([target], plan=PLAN, verify=Verify(), **folders)
     assert again.origins == (ELSEWHERE,) * everything
     (note,) = origin_notes(again.origins)

@@ -23,8 +23,8 @@ from PIL import Image
 
 import featcodec
 from featcodec.attacks import attack, observations, training, verification, whitebox
-from featcodec.attacks.attack import rebuild
-from featcodec.attacks.attackers import KINDS, Attacker
+from featcodec.attacks.attack import AsDecoded, rebuild
+from featcodec.attacks.attacker_networks import KINDS, AttackerNetwork
 from featcodec.attacks.faces import align
 from featcodec.attacks.observations import collect
 from featcodec.attacks.targets import RawTarget
@@ -40,6 +40,7 @@ from featcodec.evaluation import metrics
 from featcodec.evaluation.datasets import CocoSet, Picture
 from featcodec.evaluation.means import mean_interval
 from featcodec.pictures.boxes import Boxes, suppress
+from featcodec.pictures.canvas import Canvas
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image
 from featcodec.pictures.pixels import eight_bits
@@ -96,13 +97,7 @@ class ThinTarget:
     """What crosses the thin cut; a decoded picture at point 2."""
 
     name, identity, points, views = "thin", "thin", (1.0,), 2
-    detector = SimpleNamespace(
-        size=128,
-        stride=32,
-        canvas=lambda path: load_image(path, size=128, stride=32),
-        features=thin_cut,
-        network=SimpleNamespace(head=lambda x: (thin_cut(x),)),
-    )
+    network = SimpleNamespace(canvas=Canvas(128), head=lambda x: (thin_cut(x),))
 
     def observe(self, shot, point):  # type: ignore[no-untyped-def]
         return (eight_bits(shot.x[0]) if point == 2 else shot.f[0]), 100
@@ -180,7 +175,7 @@ def anchors() -> Figures:
     tiles = Tiles(8, 4, 6, 4, -1.5, 2.5)
     found = {f"plane {i}": float(p.astype(float).mean()) for i, p in enumerate(planes)}
     found |= {"picture": float(to_rgb(planes, 10).mean())}
-    headers = write_image("image-jpeg", geometry, b""), write_features("raw-zstd", geometry, tiles, b"")
+    headers = write_image(0xA6, geometry, b""), write_features(0xA2, geometry, tiles, b"")
     return found | {f"header {i}": float(sum(k * b for k, b in enumerate(h))) for i, h in enumerate(headers)}
 
 
@@ -208,7 +203,7 @@ def learning() -> Figures:
     found: Figures = {"PSNR": one.curve[-1][1]}
     for kind in KINDS:
         torch.manual_seed(1)
-        network = Attacker(kind, channels=3, stride=8, points=(1.0, 2.0))
+        network = AttackerNetwork(kind, channels=3, stride=8, points=(1.0, 2.0))
         with torch.no_grad():
             found[f"{kind} output"] = float(network(torch.ones(1, 3, 4, 6), torch.tensor([1.5])).std())
         found[f"{kind} weights"] = sum(p.numel() for p in network.parameters())
@@ -218,7 +213,7 @@ def learning() -> Figures:
 def rebuilding() -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         observed(Path(folder), learning=False)
-        made = rebuild(ThinTarget(), None, Path(folder) / "0.png", point=2)
+        made = rebuild(ThinTarget(), AsDecoded(), Path(folder) / "0.png", point=2)
     return {"height": made.shape[0], "mean": float(made.mean()), "pixel": float(made[70, 90, 1])}
 
 
@@ -226,7 +221,7 @@ def searching() -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         one = observed(Path(folder), learning=False)[0]
     start = torch.full(one.picture.shape, 0.4)
-    found = search(RawTarget(ThinTarget.detector), one, start, Search(steps=6, lr=0.05))
+    found = search(RawTarget(ThinTarget.network), one, start, Search(steps=6, lr=0.05))
     return {"error": float(1000 * (found - one.picture / 255).square().mean())}
 
 

@@ -33,7 +33,8 @@ def test_every_version_of_measuring_code_has_golden_figures():
             for target in node.targets if isinstance(node, ast.Assign) else ():
                 if isinstance(target, ast.Name) and target.id.endswith("_VERSION"):
                     there.add(target.id)
-    assert there == {measure.constant for measure in MEASURES.values()}
+    # that of fits speaks for whether they go on to the same codec, which tests/fitting compares bit for bit
+    assert there == {measure.constant for measure in MEASURES.values()} | {"FITTING_VERSION"}
 
 
 @pytest.mark.parametrize(

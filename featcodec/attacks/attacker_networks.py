@@ -1,7 +1,7 @@
 """The network attackers: observation and quality in, picture at full resolution out.
 
 `InvNet` mirrors the network's head, as in the seed papers; `ResidualUNet` is wider, and sees the whole
-picture at coarser scales, too. An `Attacker` is one of them with what both need.
+picture at coarser scales, too. An `AttackerNetwork` is one of them with what both need.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from featcodec.codec.transforms import ResidualBlock
 from featcodec.training.invnet import MEAN_COLOUR, InvNet
 
-__all__ = ["KINDS", "Attacker", "Kind", "ResidualUNet"]
+__all__ = ["KINDS", "AttackerNetwork", "Kind", "ResidualUNet"]
 
 Kind = Literal["invnet", "unet"]
 KINDS: tuple[Kind, ...] = ("invnet", "unet")
 
 
-class Attacker(nn.Module):
+class AttackerNetwork(nn.Module):
     """A network that rebuilds pictures from what crossed one target, at any of its points.
 
     It normalises each channel, and reads the point as one more: it is written in the file's header, so the
@@ -35,7 +35,7 @@ class Attacker(nn.Module):
         picture: the observation is a decoded picture, block by block: what is learned is what to add to it.
 
     Example:
-        >>> attacker = Attacker("unet", channels=8, stride=16, points=(2, 4, 8))
+        >>> attacker = AttackerNetwork("unet", channels=8, stride=16, points=(2, 4, 8))
         >>> attacker(torch.zeros(1, 8, 4, 6), torch.tensor([4.0])).shape
         torch.Size([1, 3, 64, 96])
     """
