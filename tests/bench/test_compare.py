@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from featcodec.bench.compare import network_classes
 from featcodec.clocks import Seconds, seconds
 from featcodec.commands import bench as cli
 from featcodec.evaluation.datasets import class_names
+from featcodec.evaluation.metrics import METRICS_VERSION
 from featcodec.evaluation.results import from_json
 from featcodec.networks.coco import COCO
 from featcodec.networks.yolov5 import YOLOv5
@@ -386,7 +388,7 @@ def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):
     assert (run.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert soon_gone(run.pid)
-    lines = sum(path.read_text().count("\n[") for path in journal.iterdir())
+    lines = sum(path.read_text().count("\n{") for path in journal.iterdir())
     assert lines > 0
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "street" in done.stdout
@@ -436,3 +438,85 @@ def test_faces_take_a_folder_and_a_network(photographs, tmp_path, capsys):
     assert "got one of --faces and --face-model, expected both or none" in capsys.readouterr().err
     assert cli.main(["street", "--anchors", "none", "--faces", str(tmp_path)]) == 1
     assert "expected --attack FOLDER" in capsys.readouterr().err
+
+
+# ---- what made the figures that are kept
+
+
+def from_a_copy(once, tmp_path):
+    """Arguments of the same run that go on from a copy of its work folder, and the journals in it."""
+    out, arguments = once
+    shutil.copytree(out / "work", tmp_path / "work")
+    moved = [a.replace(str(out), str(tmp_path)) for a in arguments]
+    return moved, sorted((tmp_path / "work" / "journal").iterdir())
+
+
+def rewrite(journal, change):
+    rows = [json.loads(line) for line in journal.read_text().split("\n") if line.endswith("}")]  # none torn
+    journal.write_text("".join(json.dumps(change(i, row)) + "\n" for i, row in enumerate(rows)))
+
+
+def test_figures_and_times_of_another_machine_are_not_shown_as_of_this_one(once, tmp_path, capsys):
+    arguments, journals = from_a_copy(once, tmp_path)
+    elsewhere = {"commit": "1f0c2a9", "packages": "featcodec 0.0.9", "machine": "aarch64, 4 cores"}
+    slow = {"origin": elsewhere, "encode_s": 1000.0, "decode_s": 2000.0}
+    for k, journal in enumerate(
+        journals
+    ):  # all of one entry and point are from elsewhere, half of the others
+        rewrite(journal, lambda i, row, k=k: row | slow if k == 0 or i == 0 else row)
+    assert cli.main(arguments) == 0
+    got, first = result(tmp_path / "run.json"), result(once[0] / "run.json")
+    count = 2 * len(journals)
+    (note,) = set(got.notes) - set(first.notes) - {n for n in got.notes if n.startswith("Encoding and")}
+    assert note == (
+        f"Of mixed origin: {len(journals) + 1} of {count} kept pieces were made by commit 1f0c2a9 "
+        "(featcodec 0.0.9) on aarch64, 4 cores."
+    )
+    assert [o.machine for o in got.made.origins] == [got.made.machine, "aarch64, 4 cores"]
+    assert got.made.measures["metrics"] == METRICS_VERSION
+    points = [p for e in got.entries for p in e.points]
+    there = [p for p in points if p.timed_on]  # none if the uncoded network's journal came first
+    assert all(p.timed_on == "aarch64, 4 cores" and p.encode_ms == 1e6 and p.decode_ms == 2e6 for p in there)
+    assert len(there) <= 1
+    assert all(p.encode_ms < 1e5 for p in points if not p.timed_on)
+    shown = capsys.readouterr().out
+    assert ("both times of the row are of aarch64, 4 cores" in shown) == bool(there)
+    assert [p.map for p in points] == [p.map for e in first.entries for p in e.points]
+
+
+def test_what_another_version_coded_is_coded_again(once, tmp_path, monkeypatch):
+    arguments, journals = from_a_copy(once, tmp_path)
+    before = {journal: journal.read_bytes() for journal in journals}
+    monkeypatch.setattr("featcodec.bench.runner.CODING_VERSION", 2)
+    assert cli.main(arguments) == 0
+    after = {journal: journal.read_bytes() for journal in (tmp_path / "work" / "journal").iterdir()}
+    assert before.items() <= after.items()
+    assert len(after) == 2 * len(before)
+
+
+@pytest.mark.parametrize(
+    ("module", "constant", "again"),
+    [
+        ("featcodec.bench.subject", "ENCODER_VERSION", 2),  # two qualities of the codec
+        ("featcodec.bench.anchors.images", "ANCHORS_VERSION", 5),  # points of image-jpeg
+        ("featcodec.bench.anchors.features", "ANCHORS_VERSION", 1),  # raw-zstd
+    ],
+)
+def test_only_what_a_coders_version_speaks_for_is_coded_again(
+    once, tmp_path, monkeypatch, module, constant, again
+):
+    arguments, journals = from_a_copy(once, tmp_path)
+    monkeypatch.setattr(f"{module}.{constant}", 2)
+    assert cli.main(arguments) == 0
+    added = set((tmp_path / "work" / "journal").iterdir()) - set(journals)
+    entries = {e.name: len(e.points) for e in result(tmp_path / "run.json").entries}
+    assert len(added) == again or (again == 5 and len(added) == entries["image-jpeg"])
+
+
+def test_a_journal_of_bare_lists_ends_the_run_with_one_line(once, tmp_path, capsys):
+    arguments, journals = from_a_copy(once, tmp_path)
+    rewrite(journals[0], lambda _, row: [row["picture"], row["bytes"], 0.1, 0.1, []])
+    assert cli.main(arguments) == 1
+    err = capsys.readouterr().err
+    assert f"{journals[0]}: kept by another version, or damaged" in err
+    assert "Traceback" not in err
