@@ -273,8 +273,8 @@ def duration(seconds: float) -> str:
     """A length of time, in two units at the most.
 
     Example:
-        >>> [duration(s) for s in (5, 65, 1000, 7300)]
-        ['5 s', '1:05 min', '17 min', '2 h 2 min']
+        >>> [duration(s) for s in (5, 65, 1000, 7380)]
+        ['5 s', '1:05 min', '17 min', '2 h 3 min']
     """
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:

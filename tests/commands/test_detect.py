@@ -213,6 +213,19 @@ class TestFormats:
         codecs = [one["codec"] for one in json.loads(capsys.readouterr().out)]
         assert codecs == ["street", "street", "street", "street-open"]
 
+    def test_together_they_take_no_more_memory_than_one_file_may(self, codec, monkeypatch):
+        sizes = []
+        together = type(codec).detect_batch
+
+        def detect_batch(self, features, **options):
+            sizes.append(len(features))
+            return together(self, features, **options)
+
+        monkeypatch.setattr(type(codec), "detect_batch", detect_batch)
+        assert main(["detect", "mixed", "--json"]) == 0
+        assert main(["detect", "mixed", "--json", "--max-latents", "700"]) == 0  # 676 of the largest
+        assert sizes == [3, 1, 1, 1]
+
     @pytest.mark.parametrize(
         "arguments",
         [
