@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from featcodec.bench.bd import Curve, Measure, Method, delta
 from featcodec.bench.runner import UNCODED, Finished
-from featcodec.evaluation.bootstrap import PERCENT, centred, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.bootstrap import centred, resampled_mean, resamples
 from featcodec.evaluation.coders import Coder
-from featcodec.evaluation.datasets import CocoSet, label_by
+from featcodec.evaluation.datasets import CocoSet
 from featcodec.evaluation.journal import CodedPicture
-from featcodec.evaluation.metrics import Accuracy, match
+from featcodec.evaluation.metric import Metric, Scored
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import BD, Entry, Interval, Point
 
@@ -34,13 +34,11 @@ class Scores:
     """Accuracy and size of one entry at one point, over all pictures and over each resample of them.
 
     Attributes:
-        accuracy: by pycocotools.
-        maps: (resamples,) mAP.
+        accuracy: by the metric.
         bytes: (resamples,) mean size.
     """
 
-    accuracy: Accuracy
-    maps: Floats
+    accuracy: Scored
     bytes: Floats
 
 
@@ -49,37 +47,39 @@ class Measured:
     """What was measured of a run.
 
     Attributes:
-        data: the pictures with the boxes that accuracy is measured against.
+        metric: of accuracy.
+        data: the pictures with what accuracy is measured against.
         draws: (resamples, pictures) how often each picture is in each resample; the same for all scores.
         scores: by entry and point, the uncoded network among them.
     """
 
+    metric: Metric
     data: CocoSet
     draws: NDArray[np.int64]
     scores: dict[tuple[str, float], Scores]
 
 
-def score(data: CocoSet, finished: Finished, *, confidence: float, resampled: int, seed: int) -> Measured:
+def score(
+    metric: Metric, data: CocoSet, finished: Finished, *, confidence: float, resampled: int, seed: int
+) -> Measured:
     """Accuracy of every entry at every point, and of the same resamples of the pictures for all of them.
 
     Args:
-        data: the pictures; without any label, the uncoded network's detections become the reference.
+        metric: of accuracy.
+        data: the pictures; without any label, what the uncoded network finds becomes the reference.
         finished: what was coded.
-        confidence: score from which such a detection counts as an object.
+        confidence: score from which what it finds counts.
         resampled: number of resamples.
         seed: of the draws.
     """
-    names = data.names
-    if not any(data.labelled):
-        data = label_by(data, [r.found(names) for r in finished.coded[UNCODED]], confidence=confidence)
-    objects = np.array([not p.crowd.all() for p in data.pictures])  # a picture's boxes beside crowd regions
-    draws = resamples(len(data.pictures), count=resampled, seed=seed, some_of=objects)
+    data = metric.reference(data, [r.found for r in finished.coded[UNCODED]], confidence)
+    draws = resamples(len(data.pictures), count=resampled, seed=seed, some_of=metric.counts(data))
     scores = {}
     for step, coded in finished.coded.items():
-        matches = match(data, [r.found(names) for r in coded])
         sizes = np.array([float(r.bytes) for r in coded])
-        scores[step] = Scores(matches.accuracy, resampled_map(matches, draws), resampled_mean(sizes, draws))
-    return Measured(data, draws, scores)
+        found = metric.score(data, [r.found for r in coded], draws)
+        scores[step] = Scores(found, resampled_mean(sizes, draws))
+    return Measured(metric, data, draws, scores)
 
 
 def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> tuple[Entry, ...]:
@@ -104,26 +104,30 @@ def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> P
     coded, scores, uncoded = finished.coded[step], measured.scores[step], measured.scores[UNCODED]
     areas = [p.width * p.height for p in measured.data.pictures]
     timed, timed_on = _timed(coded)
-    lost = uncoded.accuracy.map - scores.accuracy.map
+    lost = uncoded.accuracy.value - scores.accuracy.value
     return Point(
         point=step[1],
         bytes=statistics.fmean(r.bytes for r in coded),
         bpp=statistics.fmean(8 * r.bytes / area for r, area in zip(coded, areas, strict=True)),
-        map=scores.accuracy.map,
-        ap50=scores.accuracy.ap50,
-        map_interval=centred(scores.maps, scores.accuracy.map, within=PERCENT),
+        map=scores.accuracy.value,
+        ap50=scores.accuracy.detail,
+        map_interval=centred(scores.accuracy.resampled, scores.accuracy.value, within=measured.metric.within),
         lost=lost,
-        lost_interval=centred(uncoded.maps - scores.maps, lost, within=_losable(uncoded)),
+        lost_interval=centred(
+            uncoded.accuracy.resampled - scores.accuracy.resampled, lost, within=_losable(measured)
+        ),
         encode_ms=1000 * statistics.median(r.encode_s for r in timed),
         decode_ms=1000 * statistics.median(r.decode_s for r in timed),
         timed_on=timed_on,
     )
 
 
-def _losable(uncoded: Scores) -> Interval:
-    """Least and most mAP that coding can lose: at least 0 where the uncoded network has all of it."""
-    reached = np.append(uncoded.maps, uncoded.accuracy.map)
-    return float(reached.min()) - PERCENT[1], float(reached.max()) - PERCENT[0]
+def _losable(measured: Measured) -> Interval:
+    """Least and most that coding can lose: at least 0 where the uncoded network has all of it."""
+    least, most = measured.metric.within
+    uncoded = measured.scores[UNCODED].accuracy
+    reached = np.append(uncoded.resampled, uncoded.value)
+    return float(reached.min()) - most, float(reached.max()) - least
 
 
 def _timed(coded: Sequence[CodedPicture]) -> tuple[Sequence[CodedPicture], str | None]:
@@ -165,5 +169,6 @@ def _curve(entry: Entry, measured: Measured) -> Curve:
         np.array([p.bytes for p in entry.points]),
         np.array([p.map for p in entry.points]),
         np.stack([s.bytes for s in scores], 1),
-        np.stack([s.maps for s in scores], 1),
+        np.stack([s.accuracy.resampled for s in scores], 1),
+        measured.metric.name,
     )

@@ -143,7 +143,8 @@ def _curve(outcomes: Sequence[Outcome], measured: Measured) -> Curve:
         outcomes[0].row.target,
         tuple(f"{o.row.point:g}" for o in outcomes),
         np.array([o.row.psnr for o in outcomes]),
-        np.array([s.accuracy.map for s in scores]),
+        np.array([s.accuracy.value for s in scores]),
         np.stack([resampled_mean(np.array(o.psnr), measured.draws) for o in outcomes], 1),
-        np.stack([s.maps for s in scores], 1),
+        np.stack([s.accuracy.resampled for s in scores], 1),
+        measured.metric.name,
     )

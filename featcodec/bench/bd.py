@@ -35,6 +35,7 @@ class Curve:
         labels: of the N points, such as ``("22", "30")``.
         cost: (N,) what should be small: mean bytes of the files, or PSNR of the attack in dB.
         map: (N,) mAP in percent points.
+        metric: what `map` is called, if it is another measure of accuracy.
         costs, maps: (R, N) the same of R resamples of the pictures, drawn alike for all curves.
 
     Raises:
@@ -47,6 +48,7 @@ class Curve:
     map: Floats
     costs: Floats | None = None
     maps: Floats | None = None
+    metric: str = "mAP"
 
     def __post_init__(self) -> None:
         shapes = [None if a is None else a.shape for a in (self.cost, self.map, self.costs, self.maps)]
@@ -170,7 +172,7 @@ def _delta(test: Curve, anchor: Curve, measure: Measure, method: Method, pareto:
 def _not_numbers(curve: Curve, logarithm: bool) -> str | None:
     for label, cost, map_ in zip(curve.labels, curve.cost, curve.map, strict=True):
         if not 0 <= map_ <= 100:
-            return f"{curve.name}: mAP {map_:.6g} at {label}, expected 0 to 100"
+            return f"{curve.name}: {curve.metric} {map_:.6g} at {label}, expected 0 to 100"
         if logarithm and not 0 < cost < math.inf:
             return f"{curve.name}: {cost:.6g} bytes at {label}, expected a finite number above 0"
         if not math.isfinite(cost):
@@ -189,7 +191,8 @@ def _not_rising(curve: Curve, method: Method, logarithm: bool) -> str | None:
         if cost_a == cost_b:
             return f"{curve.name}: {cost_a:.6g} {unit} at both {a} and {b}"
         if map_a >= map_b:
-            return f"{curve.name}: mAP does not rise with the {unit}: {map_a:.2f} at {a}, {map_b:.2f} at {b}"
+            rise = f"{curve.metric} does not rise with the {unit}"
+            return f"{curve.name}: {rise}: {map_a:.2f} at {a}, {map_b:.2f} at {b}"
     return None
 
 
@@ -200,7 +203,7 @@ def _overlap(test: Curve, anchor: Curve, measure: Measure) -> tuple[Interval | N
     axes = [c.cost if measure == "map" else c.map for c in (test, anchor)]
     ends = [(float(axis.min()), float(axis.max())) for axis in axes]
     low, high = max(e[0] for e in ends), min(e[1] for e in ends)
-    unit, scale = ("bytes", math.log10) if measure == "map" else ("mAP", float)
+    unit, scale = ("bytes", math.log10) if measure == "map" else (test.metric, float)
     width = scale(high) - scale(low)
     if width <= 0:
         spans = [f"{c.name} spans {_span(e)}" for c, e in zip((test, anchor), ends, strict=True)]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from torch import nn
+
 from featcodec.attacks.attack import MEASURES as ATTACK_MEASURES
 from featcodec.bench import demo
 from featcodec.bench.anchors import Anchor
@@ -16,30 +18,38 @@ from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, ne
 from featcodec.bench.runner import CODING_VERSION, UNCODED, Finished, run
 from featcodec.bench.subject import QUALITIES, Subject, Wanted
 from featcodec.errors import InputError
+from featcodec.evaluation.box_metric import boxes_of
+from featcodec.evaluation.built_in_metrics import metric_for
 from featcodec.evaluation.datasets import CocoSet, class_names, read_coco, read_folder, unlabelled
 from featcodec.evaluation.label_doubts import label_doubts
+from featcodec.evaluation.metric import Metric
 from featcodec.evaluation.metrics import METRICS_VERSION
 from featcodec.evaluation.picture_checks import check_pictures
 from featcodec.evaluation.provenance import made, origin_notes
 from featcodec.evaluation.results import BD, Effort, Origin, Reference, Result
 from featcodec.files import list_pictures
 from featcodec.networks.coco import COCO
-from featcodec.networks.cut_network import detector_of
 
 __all__ = ["Compared", "Settings", "compare", "network_classes"]
 
 Say: TypeAlias = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What to compare, on what, and how.
 
     Attributes:
-        codecs: names or paths; empty with `weights` compares anchors alone, on that network.
-        weights: of the network, for codecs without it or no codec.
+        codecs: names or paths; empty with `network` compares anchors alone, on that network.
+        network: for codecs without it or no codec: a name as `featcodec.networks.by_name` takes it, or the
+            network itself.
+        weights: file with the weights of a network by name.
         at, size: cut and longest side in pixels, where no codec says them.
-        annotations: COCO json; without it the uncoded detections are the reference.
+        annotations: COCO json; without it what the uncoded network gives is the reference.
         images: folder of the photographs; without it, the demo.
         anchors: names from `featcodec.bench.anchors.ANCHORS`, and anchors of one's own.
         calibrate: folder of photographs that are not evaluated, to measure value ranges on.
@@ -50,24 +60,27 @@ class Settings:
         resamples: of the bootstrap.
         seed: of the bootstrap.
         attacking: what to attack, if anything.
+        metric: of accuracy; the one that fits the network unless given.
         data_name: what the data is called in the result; its file's or folder's name unless given.
     """
 
-    codecs: tuple[str, ...]
-    weights: Path | None
-    at: int
-    size: int
-    annotations: Path | None
-    images: Path | None
-    anchors: tuple[str | Anchor, ...]
-    calibrate: Path | None
-    qualities: tuple[float, ...]
-    against: tuple[str, ...]
-    work: Path
-    workers: int
-    resamples: int
-    seed: int
+    codecs: tuple[str, ...] = ()
+    network: str | nn.Module | None = None
+    weights: Path | None = None
+    at: str | int = 4
+    size: int = 448
+    annotations: Path | None = None
+    images: Path | None = None
+    anchors: tuple[str | Anchor, ...] = ()
+    calibrate: Path | None = None
+    qualities: tuple[float, ...] = ()
+    against: tuple[str, ...] = ()
+    work: Path = Path("featcodec-bench.work")
+    workers: int = 1
+    resamples: int = 500
+    seed: int = 1
     attacking: Attacking | None = None
+    metric: Metric | None = None
     data_name: str = ""
 
 
@@ -94,7 +107,9 @@ class Compared:
     privacy: Privacy | None
 
 
-def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) -> Compared:
+def compare(
+    settings: Settings, command: Sequence[str] = (), *, say: Say = _silent, warn: Say = _silent
+) -> Compared:
     """Runs what the work folder lacks, and puts the result together.
 
     Args:
@@ -108,10 +123,11 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
     """
     anchors, missing = present(settings.anchors)
     classes = network_classes(settings.annotations) if settings.annotations else ()
-    wanted = Wanted(settings.codecs, settings.weights, classes, settings.at, settings.size)
+    wanted = Wanted(settings.codecs, settings.network, settings.weights, classes, settings.at, settings.size)
     subject = Subject.load(wanted)
-    detector = detector_of(subject.network)
-    data = _data(settings, detector.classes)
+    metric = settings.metric or metric_for(subject.network)
+    detector = subject.network.detector
+    data = _data(settings, metric, detector.classes if detector else ())
     for note in data.notes:
         warn(note)
     paths = [p.path for p in data.pictures]
@@ -120,20 +136,16 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
         calibration = _calibration(settings)
         say("measuring value ranges")
         ranges = measure_ranges(subject, calibration, paths)
-    plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges)
+    plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges, metric)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)
-    doubts = _doubts(settings, data, finished, detector.confidence)
+    confidence = detector.confidence if detector else 0.0
+    doubts = _doubts(settings, data, finished, confidence)
     for note in doubts:
         warn(note)
     say("accuracy and intervals")
-    measured = score(
-        data,
-        finished,
-        confidence=detector.confidence,
-        resampled=settings.resamples,
-        seed=settings.seed,
-    )
+    options = {"resampled": settings.resamples, "seed": settings.seed}
+    measured = score(metric, data, finished, confidence=confidence, **options)
     failures = tuple(_failures(finished))
     coders = build(subject, plan)
     found = entries(coders, finished, measured)
@@ -150,8 +162,8 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
         labelled=settings.annotations is not None,
         demo=settings.images is None,
         network=str(subject),
-        uncoded_map=uncoded.map,
-        uncoded_ap50=uncoded.ap50,
+        uncoded_map=uncoded.value,
+        uncoded_ap50=uncoded.detail,
         entries=found,
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured)),
         attacks=privacy.report.rows if privacy else (),
@@ -166,6 +178,8 @@ def compare(settings: Settings, command: Sequence[str], *, say: Say, warn: Say) 
         ),
         reference=privacy.reference if privacy else Reference(),
         effort=effort,
+        metric=metric.name,
+        detail=metric.detail,
     )
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
 
@@ -194,6 +208,8 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
     if settings.images is None:
         yield demo.NOTE
     yield from data.notes
+    if not any(data.labelled):
+        return
     there = {int(label) for p in data.pictures for label in p.labels[~p.crowd]}
     absent = [name for i, name in enumerate(data.names) if i not in there]
     if absent:
@@ -201,9 +217,9 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
 
 
 def _doubts(settings: Settings, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
-    if settings.annotations is None:  # then the finds are the labels
+    if settings.annotations is None:  # then what is found is the reference
         return ()
-    found = [record.found(data.names) for record in finished.coded[UNCODED]]
+    found = [boxes_of(record.found, data.names) for record in finished.coded[UNCODED]]
     return label_doubts(data, found, confidence=confidence)
 
 
@@ -227,7 +243,12 @@ def network_classes(annotations: Path) -> tuple[str, ...]:
     return COCO if sorted(names) == sorted(COCO) else names
 
 
-def _data(settings: Settings, names: tuple[str, ...]) -> CocoSet:
+def _data(settings: Settings, metric: Metric, names: tuple[str, ...]) -> CocoSet:
+    if settings.annotations is not None and not metric.wants_labels:
+        raise InputError(
+            f"{settings.annotations}: got labels, expected none: of this network {metric.name} is measured, "
+            "against what it gives uncoded"
+        )
     if settings.images is None:
         if settings.annotations is not None:
             raise InputError(f"{settings.annotations}: got no folder for its pictures, expected --images")

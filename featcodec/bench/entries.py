@@ -13,6 +13,7 @@ from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.kept import picture_key
+from featcodec.evaluation.metric import Metric
 from featcodec.networks.torch_state import inference
 
 __all__ = ["CALIBRATION", "Plan", "build", "measure_ranges", "needs_ranges", "present"]
@@ -28,6 +29,7 @@ class Plan:
         wanted: network and codecs.
         anchors: what codecs are compared with; all of them work here.
         qualities: of the codecs.
+        metric: of accuracy; the one that fits the network unless given.
         ranges: least and largest value of the features (``"features"``) and of each codec's latents (by the
             codec's name), measured on photographs that are not evaluated.
     """
@@ -36,6 +38,7 @@ class Plan:
     anchors: tuple[Anchor, ...] = ()
     qualities: tuple[float, ...] = QUALITIES
     ranges: dict[str, Range] = field(default_factory=dict)
+    metric: Metric | None = None
 
 
 def build(subject: Subject, plan: Plan) -> list[Coder]:

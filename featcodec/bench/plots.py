@@ -213,7 +213,7 @@ def _rate(axes: Axes, result: Result, look: _Look) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     _across(axes, look, result.uncoded_map, "uncoded")
     axes.set_xlabel("bytes a picture (whole files)")
-    axes.set_ylabel("mAP, %" if result.labelled else "mAP against the uncoded, %")
+    axes.set_ylabel(f"{result.metric}, %" if result.labelled else f"{result.metric} against the uncoded, %")
     _legend(axes, result.entries, look)
 
 
@@ -315,7 +315,7 @@ def _privacy(axes: Axes, result: Result, look: _Look) -> None:
         _curve(axes, x, y, (low, high), paint, target)
     if result.reference.blind_psnr is not None:
         _across(axes, look, result.reference.blind_psnr, "each in its mean colour")
-    axes.set_xlabel("mAP, %" if result.labelled else "mAP against the uncoded, %")
+    axes.set_xlabel(f"{result.metric}, %" if result.labelled else f"{result.metric} against the uncoded, %")
     axes.set_ylabel("rebuilt, PSNR in dB" if look.narrow else "PSNR of the rebuilt pictures, dB")
     _legend(axes, result.entries, look)
 

@@ -12,11 +12,17 @@ __all__ = ["Column", "Group", "Table", "facts", "tables"]
 
 _KINDS = {"codec": "codec", "features": "features", "bottleneck": "latents", "image": "picture"}
 _BD_TITLES = {
-    "rate": ("BD-rate", "Percent of bytes at equal mAP; negative: the entry needs fewer than its anchor."),
-    "map": ("BD-mAP", "Percent points of mAP at equal bytes; positive: the entry is better than its anchor."),
+    "rate": (
+        "BD-rate",
+        "Percent of bytes at equal {metric}; negative: the entry needs fewer than its anchor.",
+    ),
+    "map": (
+        "BD-{metric}",
+        "Percent points of {metric} at equal bytes; positive: the entry is better than its anchor.",
+    ),
     "attack-psnr": (
         "BD-PSNR of the attack",
-        "dB of the strongest attacker at equal mAP; negative: the entry hides more than its anchor.",
+        "dB of the strongest attacker at equal {metric}; negative: the entry hides more than its anchor.",
     ),
 }
 _METHODS = ("pchip", "akima")
@@ -59,7 +65,7 @@ def facts(result: Result) -> tuple[tuple[str, str], ...]:
     busy = (
         ("Times", f"taken on a busy machine: what was timed waited for a processor {waited} of the time"),
     )
-    uncoded = f"mAP {result.uncoded_map:.1f}, AP50 {result.uncoded_ap50:.1f}"
+    uncoded = f"{result.metric} {result.uncoded_map:.1f}, {result.detail} {result.uncoded_ap50:.1f}"
     if not result.labelled:
         uncoded += "; accuracy is agreement with the uncoded network's own detections, as there are no labels"
     return (
@@ -82,13 +88,22 @@ def tables(result: Result) -> tuple[Table, ...]:
     measures, notes = list(dict.fromkeys(d.measure for d in result.bd)), Footnotes()
     return (
         _accuracy(result),
-        *(_deltas(m, [d for d in result.bd if d.measure == m], notes) for m in measures),
+        *(_deltas(m, [d for d in result.bd if d.measure == m], result.metric, notes) for m in measures),
         *([_privacy(result)] if result.attacks else []),
     )
 
 
 def _accuracy(result: Result) -> Table:
-    heads = ("point", "bytes", "bpp", "mAP [95 %]", "AP50", "lost [95 %]", "encode ms", "decode ms")
+    heads = (
+        "point",
+        "bytes",
+        "bpp",
+        f"{result.metric} [95 %]",
+        result.detail,
+        "lost [95 %]",
+        "encode ms",
+        "decode ms",
+    )
     notes = Footnotes()
     abouts = shared(["; ".join(filter(None, (_KINDS[e.kind], e.note))) for e in result.entries], notes)
     groups = (
@@ -97,8 +112,8 @@ def _accuracy(result: Result) -> Table:
     return Table(
         "Rate and accuracy",
         f"Means over {_count(result.pictures, 'picture')}; bytes and bpp are of whole files, decoded again "
-        f"from nothing else. Lost: mAP below the uncoded {result.uncoded_map:.1f}, the same pictures drawn "
-        "for both. Times are medians and include the network's halves.",
+        f"from nothing else. Lost: {result.metric} below the uncoded {result.uncoded_map:.1f}, the same "
+        "pictures drawn for both. Times are medians and include the network's halves.",
         "entry",
         tuple(Column(h) for h in heads),
         tuple(groups),
@@ -126,11 +141,12 @@ def _elsewhere(p: Point, notes: Footnotes) -> str:
     return "" if p.timed_on is None else f" {notes.mark(f'both times of the row are of {p.timed_on}')}"
 
 
-def _deltas(measure: str, deltas: Sequence[BD], notes: Footnotes) -> Table:
+def _deltas(measure: str, deltas: Sequence[BD], metric: str, notes: Footnotes) -> Table:
     """One table of deltas; a footnote that an earlier table has stands there alone."""
-    title, lead = _BD_TITLES.get(measure, (f"BD of {measure}", ""))
+    title, lead = (text.format(metric=metric) for text in _BD_TITLES.get(measure, (f"BD of {measure}", "")))
     if any(d.dropped for d in deltas):
-        lead += " Pareto: mAP does not rise all along a curve, so the points that others outdo are left out."
+        falls = f"{metric} does not rise all along a curve"
+        lead += f" Pareto: {falls}, so the points that others outdo are left out."
     if any(d.value is not None and d.interval is None and d.refused_resamples for d in deltas):
         lead += " None: so much of the bootstrap was refused that there is no interval."
     by_test: dict[str, list[BD]] = {}

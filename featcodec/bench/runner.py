@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,22 +25,21 @@ from featcodec.bench.subject import Subject
 from featcodec.clocks import Seconds, seconds
 from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
+from featcodec.evaluation.built_in_metrics import metric_for
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.evaluation.journal import CodedPicture, Journal
 from featcodec.evaluation.kept import key, picture_key
+from featcodec.evaluation.metric import Metric
+from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Origin
-from featcodec.networks.cut_network import find_boxes
 from featcodec.networks.torch_state import inference
-from featcodec.pictures.boxes import Boxes
-from featcodec.pictures.geometry import Geometry
 
-__all__ = ["CODING_VERSION", "PROTOCOL", "UNCODED", "Finished", "run"]
+__all__ = ["CODING_VERSION", "UNCODED", "Finished", "run"]
 
 # raise it when the same photograph and coder give other boxes or bytes: by its way onto the canvas, through
 # the network and back to boxes in its own pixels; coders have their own versions in their identities
 CODING_VERSION = 1
 
-PROTOCOL = {"confidence": 0.001, "iou": 0.6, "most": 300}  # as YOLOv5's own evaluation
 UNCODED = ("uncoded", 0.0)
 
 Step = tuple[str, float]  # entry and point
@@ -88,7 +88,11 @@ def run(plan: Plan, paths: Sequence[Path], *, work: Path, workers: int) -> Finis
     subject = Subject.load(plan.wanted)
     coders = build(subject, plan)
     identities = {UNCODED: "uncoded"} | {(c.name, p): c.identity for c in coders for p in c.points}
-    kept = {step: Journal(work, _name(subject, coder, step[1])) for step, coder in identities.items()}
+    metric = plan.metric or metric_for(subject.network)
+    kept = {
+        step: Journal(work, _name(subject, metric, coder, step[1]), metric.columns)
+        for step, coder in identities.items()
+    }
     keys = [picture_key(path) for path in paths]
     tasks = []
     for path, picture in dict(zip(paths, keys, strict=True)).items():
@@ -107,9 +111,9 @@ def run(plan: Plan, paths: Sequence[Path], *, work: Path, workers: int) -> Finis
     return finished
 
 
-def _name(subject: Subject, coder: str, point: float) -> str:
+def _name(subject: Subject, metric: Metric, coder: str, point: float) -> str:
     versions = {"coding": CODING_VERSION}
-    return key(versions, network=subject.identity, protocol=PROTOCOL, coder=coder, point=point)
+    return key(versions, network=subject.identity, metric=metric.identity, coder=coder, point=point)
 
 
 def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
@@ -158,6 +162,7 @@ class _Worker:
 
     def __init__(self, plan: Plan):
         self.network = (subject := Subject.load(plan.wanted)).network
+        self.metric = plan.metric or metric_for(self.network)
         self.coders: dict[str, Coder] = {c.name: c for c in build(subject, plan)}
 
     def work(self, task: _Task) -> list[_Outcome]:
@@ -166,22 +171,21 @@ class _Worker:
         f = self._features(x)
         head = seconds().since(began)
         shot = Shot(task.path, x, f, geometry)
-        return [(step, self._step(task.picture, shot, step, head)) for step in task.steps]
+        prepared = self.metric.prepare(self.network, shot)
+        return [(step, self._step(task.picture, shot, step, head, prepared)) for step in task.steps]
 
     def _features(self, x: Tensor) -> Tensor:
         with inference():
             return self.network.head(x)[0]
 
-    def _boxes(self, f: Tensor, geometry: Geometry) -> Boxes:
-        return find_boxes(self.network, f, [geometry], **PROTOCOL)[0]  # type: ignore[arg-type]
-
-    def _step(self, picture: str, shot: Shot, step: Step, head: Seconds) -> CodedPicture | str:
+    def _step(self, picture: str, shot: Shot, step: Step, head: Seconds, prepared: Any) -> CodedPicture | str:
         name, point = step
         if step == UNCODED:
             began = seconds()
-            found = self._boxes(shot.f, shot.geometry)
+            found = self.metric.find(self.network, shot.f, shot.geometry, prepared)
             tail = seconds().since(began)
-            return CodedPicture.of(picture, 0, head.wall, tail.wall, head.cpu + tail.cpu, found)
+            times = head.wall, tail.wall, head.cpu + tail.cpu
+            return CodedPicture(picture, 0, *times, found, origin())
         coder = self.coders[name]
         try:
             began = seconds()
@@ -192,13 +196,12 @@ class _Worker:
             return f"{shot.path.name}: {error}"
         if coder.gives == "canvas":
             f = self._features(f)
-        found = self._boxes(f, geometry)
+        found = self.metric.find(self.network, f, geometry, prepared)
         done = seconds()
         before = head if coder.gives == "features" else Seconds(0.0, 0.0)
         encode_s, decode_s = encoded.since(began).wall + before.wall, done.since(encoded).wall
-        return CodedPicture.of(
-            picture, len(data), encode_s, decode_s, done.since(began).cpu + before.cpu, found
-        )
+        times = encode_s, decode_s, done.since(began).cpu + before.cpu
+        return CodedPicture(picture, len(data), *times, found, origin())
 
 
 _GRACE = 0.5  # seconds to hand over an outcome

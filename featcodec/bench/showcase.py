@@ -10,9 +10,9 @@ from PIL import Image
 from featcodec.bench.compare import Compared
 from featcodec.bench.gallery import RGB, GalleryRow, GalleryTarget
 from featcodec.bench.runner import UNCODED
+from featcodec.evaluation.box_metric import boxes_of
 from featcodec.evaluation.journal import CodedPicture
 from featcodec.evaluation.results import Entry
-from featcodec.networks.cut_network import detector_of
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.drawing import draw_boxes
 from featcodec.pictures.loading import open_picture
@@ -53,7 +53,10 @@ def _shown(entry: Entry, rebuilt: Rebuilt) -> list[tuple[str, float]]:
 
 
 def _drawn(photograph: Image.Image, coded: CodedPicture, run: Compared) -> RGB:
-    found = coded.found(run.data.names)
-    kept = found.scores >= detector_of(run.subject.network).confidence
+    detector = run.subject.network.detector
+    if detector is None:
+        return np.asarray(photograph)
+    found = boxes_of(coded.found, run.data.names)
+    kept = found.scores >= detector.confidence
     shown = Boxes(found.xyxy[kept], found.scores[kept], found.labels[kept], found.names)
     return np.asarray(draw_boxes(photograph, shown))

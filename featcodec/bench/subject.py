@@ -13,7 +13,7 @@ from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
 from featcodec.networks.by_name import network_by_name
-from featcodec.networks.cut_network import CutNetwork, detector_of
+from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.pictures.geometry import Geometry
 
@@ -28,16 +28,18 @@ class Wanted:
 
     Attributes:
         codecs: names of embedded codecs or paths of codec files.
-        weights: of the network; None takes the network in the first codec's file.
+        network: by name or as it is; None takes the network in the first codec's file.
+        weights: file with the weights of a network by name.
         classes: class names by number, for a network without codec; empty where a codec says them.
         at: layer after which a network without codec is cut.
         size: longest side in pixels, for a network without codec.
     """
 
     codecs: tuple[str, ...] = ()
+    network: str | nn.Module | None = None
     weights: Path | None = None
     classes: tuple[str, ...] = ()
-    at: int = 4
+    at: str | int = 4
     size: int = 448
 
 
@@ -60,11 +62,10 @@ class Subject:
         """Loads network and codecs.
 
         Raises:
-            InputError: neither codec nor weights, codecs for pictures of different sizes, or a network that
-                finds no boxes.
+            InputError: neither codec nor weights, or codecs for pictures of different sizes.
             CodecFileError: a codec that fits another network.
         """
-        network = network_by_name(str(wanted.weights)) if wanted.weights else None
+        network = _network(wanted)
         codecs = tuple(zoo.load(codec, network=network) for codec in wanted.codecs)
         if not codecs:
             if network is None:
@@ -75,7 +76,6 @@ class Subject:
             _check_alike(first, other)
         about = first.file.config
         identity = f"{about.network.digest} cut after {about.network.at}, {about.size} px / {about.stride}"
-        _ = first.detector  # accuracy is measured in boxes
         return Subject(first.network, codecs, identity)
 
     def __str__(self) -> str:
@@ -84,11 +84,17 @@ class Subject:
         return f"{config}{classes}, cut after layer {config.at}, {size} px"
 
 
+def _network(wanted: Wanted) -> nn.Module | None:
+    if isinstance(wanted.network, str):
+        return network_by_name(wanted.network, weights=wanted.weights)
+    return wanted.network
+
+
 def _without_codec(network: nn.Module, wanted: Wanted) -> Subject:
-    config = describe(network, NetworkWish(wanted.at, str(wanted.weights), wanted.classes or None))
+    name = wanted.network if isinstance(wanted.network, str) else type(network).__name__
+    config = describe(network, NetworkWish(wanted.at, name, wanted.classes or None))
     identity = f"{config.digest} cut after {config.at}, {wanted.size} px / 32"
     cut = cut_network(network, config, size=wanted.size, stride=32)
-    detector_of(cut)
     return Subject(cut, (), identity)
 
 

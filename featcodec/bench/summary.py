@@ -31,11 +31,11 @@ def summary(result: Result) -> Table | None:
         )
         for c in codecs
     ]
-    heads = ["bytes", "mAP", *(f"against {anchor}" for anchor in anchors)]
+    heads = ["bytes", result.metric, *(f"against {anchor}" for anchor in anchors)]
     heads += ["attack, dB"] if attacked else []
-    lead = f"mAP without coding: {result.uncoded_map:.1f}."
+    lead = f"{result.metric} without coding: {result.uncoded_map:.1f}."
     if anchors:
-        lead += " Against an anchor: bytes at equal mAP (BD-rate by pchip), negative is fewer."
+        lead += f" Against an anchor: bytes at equal {result.metric} (BD-rate by pchip), negative is fewer."
     if attacked:
         lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is better hidden."
     return Table("In short", lead, "codec", tuple(map(Column, heads)), tuple(rows))

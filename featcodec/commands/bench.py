@@ -102,11 +102,14 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
 def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--network",
-        type=Path,
-        metavar="FILE",
-        help="file with YOLOv5 v6 weights, where no codec file brings them",
+        metavar="MODEL",
+        help="the network, where no codec file brings it, as for featcodec layers: yolov5s.pt, "
+        "torchvision:resnet18. Without boxes that are known, its outputs are compared with the uncoded ones",
     )
-    group.add_argument("--at", type=int, default=4, metavar="N", help="cut after layer N (default: 4)")
+    group.add_argument("--weights", type=Path, metavar="FILE", help="weights of that network, by name")
+    group.add_argument(
+        "--at", default="4", metavar="LAYER", help="cut after it, where no codec says it (default: 4)"
+    )
     group.add_argument(
         "--size",
         type=positive,
@@ -237,7 +240,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         codecs = zoo.names(whole=True)
     return Settings(
         codecs=codecs,
-        weights=arguments.network,
+        network=arguments.network,
+        weights=arguments.weights,
         at=arguments.at,
         size=arguments.size,
         annotations=arguments.data,

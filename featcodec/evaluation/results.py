@@ -262,6 +262,7 @@ class Result:
         learning: of the attackers that were trained.
         notes: what a reader has to know, such as an encoder that is missing here.
         reference: for the attacks.
+        metric, detail: what ``map`` and ``ap50`` are, if the network is measured by something else.
         effort: None in results of releases that did not measure it.
     """
 
@@ -280,6 +281,8 @@ class Result:
     notes: tuple[str, ...]
     reference: Reference = Reference()
     effort: Effort | None = field(default=None, metadata=ADDED)
+    metric: str = field(default="mAP", metadata=ADDED)
+    detail: str = field(default="AP50", metadata=ADDED)
 
 
 # ---- json

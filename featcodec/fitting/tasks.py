@@ -12,8 +12,8 @@ for what is computed on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -23,10 +23,11 @@ from torch import Tensor
 from featcodec.errors import FitError
 from featcodec.fitting.losses import detection_divergence, distortion, relative_error
 from featcodec.networks.cut_network import CutNetwork, DetectorHead
+from featcodec.networks.outputs import tensors_of
 from featcodec.networks.survey import watch
 from featcodec.networks.void import Void
 
-__all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task", "tensors_of"]
+__all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task"]
 
 Loss = Callable[[Any, Any], Tensor]
 _MOST_NAMED = 4
@@ -257,26 +258,3 @@ def _before(tensor: Tensor, features: Tensor) -> bool:
     """Whether it comes from before the cut, or from layers that end there: those return the features."""
     same = not isinstance(tensor, Void) and tensor.data_ptr() == features.data_ptr()
     return isinstance(tensor, Void) or (same and tensor.shape == features.shape)
-
-
-def tensors_of(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in what a network returns: tuples, lists, dictionaries and dataclasses are opened.
-
-    Yields:
-        A name, such as ``"[0].boxes"`` (empty where the output is a tensor), and the tensor.
-
-    Example:
-        >>> [name for name, _ in tensors_of({"out": torch.zeros(1), "aux": [torch.zeros(2)]})]
-        ['.out', '.aux[0]']
-    """
-    if isinstance(output, Tensor):
-        yield name, output
-    elif isinstance(output, Mapping):
-        for key, value in output.items():
-            yield from tensors_of(value, f"{name}.{key}")
-    elif isinstance(output, list | tuple):
-        for i, value in enumerate(output):
-            yield from tensors_of(value, f"{name}[{i}]")
-    elif is_dataclass(output) and not isinstance(output, type):
-        for field in fields(output):
-            yield from tensors_of(getattr(output, field.name), f"{name}.{field.name}")

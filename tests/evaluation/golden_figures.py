@@ -36,8 +36,11 @@ from featcodec.bench.anchors.container import Tiles, write_features, write_image
 from featcodec.bench.anchors.images import to_planes, to_rgb
 from featcodec.codec import feature_codec
 from featcodec.evaluation import closeness as closeness_of
+from featcodec.evaluation import fidelity as fidelity_module
 from featcodec.evaluation import metrics
+from featcodec.evaluation.box_metric import MeanAveragePrecision
 from featcodec.evaluation.datasets import CocoSet, Picture
+from featcodec.evaluation.fidelity import fidelity as fidelity_of
 from featcodec.evaluation.means import mean_interval
 from featcodec.pictures.boxes import Boxes, suppress
 from featcodec.pictures.canvas import Canvas
@@ -123,6 +126,13 @@ def closeness() -> Figures:
     return found
 
 
+def fidelity() -> Figures:
+    wanted = [tensor(1, 6, 8)[None], tensor(2, 6, 8).flatten()[None]]
+    got = [wanted[0] + 0.1 * tensor(3, 6, 8), wanted[1].round(decimals=1)]
+    kept, same = fidelity_of(got, wanted)
+    return {"fidelity": kept, "agreement": same}
+
+
 def mean_average_precision() -> Figures:
     rng = np.random.default_rng(1)
     names, pictures, detections = ("a", "b"), [], []
@@ -151,17 +161,19 @@ def face_verification() -> Figures:
 
 
 def coding() -> Figures:
+    of = MeanAveragePrecision()
+    protocol = {"confidence": of.confidence, "iou": of.iou, "most": of.most}
     x, geometry = load_image(picture(2, 200, 300), size=128)
     rng = np.random.default_rng(1)
     middle, side = rng.uniform(20, 100, (40, 2)), rng.uniform(10, 40, (40, 2))
     rows = np.concatenate([middle, side, rng.random((40, 3))], 1)
     boxes, scores, labels = suppress(
-        torch.from_numpy(rows).float(), confidence=0.1, iou=runner.PROTOCOL["iou"], most=20
+        torch.from_numpy(rows).float(), confidence=0.1, iou=protocol["iou"], most=20
     )
     there = geometry.boxes_to_picture(boxes)
     found = {"canvas": float(x.mean()), "spread": float(x.std()), "pixel": float(x[0, 1, 40, 70])}
     found |= {"boxes": len(boxes), "corners": float(there.mean()), "scores": float(scores.mean())}
-    return found | {"labels": float(labels.float().mean())} | runner.PROTOCOL
+    return found | {"labels": float(labels.float().mean())} | protocol
 
 
 def encoder() -> Figures:
@@ -230,6 +242,7 @@ MEASURES = {
     "closeness": Measure(closeness_of, "CLOSENESS_VERSION", closeness),
     "coding": Measure(runner, "CODING_VERSION", coding),
     "encoder": Measure(feature_codec, "ENCODER_VERSION", encoder, tolerance=3),  # bytes: symbols are rounded
+    "fidelity": Measure(fidelity_module, "FIDELITY_VERSION", fidelity),
     "metrics": Measure(metrics, "METRICS_VERSION", mean_average_precision),
     "observations": Measure(observations, "OBSERVATIONS_VERSION", observing),
     "rebuilding": Measure(attack, "REBUILDING_VERSION", rebuilding),

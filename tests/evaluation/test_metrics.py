@@ -16,10 +16,12 @@ from featcodec.bench.assemble import entries, score
 from featcodec.bench.runner import UNCODED, Finished
 from featcodec.errors import InputError, MissingExtraError
 from featcodec.evaluation.bootstrap import centred, interval, resampled_map, resampled_mean, resamples
+from featcodec.evaluation.box_metric import MeanAveragePrecision, rows_of
 from featcodec.evaluation.coders import Kind
 from featcodec.evaluation.datasets import CocoSet, Picture
 from featcodec.evaluation.journal import CodedPicture
 from featcodec.evaluation.metrics import MOST_COPIES, average_precision, match
+from featcodec.evaluation.provenance import origin
 from featcodec.pictures.boxes import Boxes
 
 NAMES = ("person", "bicycle", "car")
@@ -207,10 +209,13 @@ class Named:
 
 def assembled(data, uncoded, coded, *, resampled=400, seed=1):
     def records(found):
-        return [CodedPicture.of(str(i), 100, 0.0, 0.0, 0.0, boxes) for i, boxes in enumerate(found)]
+        return [
+            CodedPicture(str(i), 100, 0.0, 0.0, 0.0, rows_of(boxes), origin())
+            for i, boxes in enumerate(found)
+        ]
 
     finished = Finished({UNCODED: records(uncoded), ("codec", 1.0): records(coded)})
-    measured = score(data, finished, confidence=0.25, resampled=resampled, seed=seed)
+    measured = score(MeanAveragePrecision(), data, finished, confidence=0.25, resampled=resampled, seed=seed)
     (entry,) = entries([Named()], finished, measured)
     return measured, entry.points[0]
 
@@ -238,7 +243,7 @@ def test_without_an_object_in_any_picture_nothing_is_drawn_again():
 def test_what_finds_everything_has_100_for_certain_though_most_pictures_are_empty(labelled):
     data, found = pictures_of(2, 0, 0, labelled=labelled)
     measured, point = assembled(data, found, found)
-    assert measured.scores[UNCODED].maps == pytest.approx(np.full(400, 100))
+    assert measured.scores[UNCODED].accuracy.resampled == pytest.approx(np.full(400, 100))
     assert (point.map, *point.map_interval) == pytest.approx((100, 100, 100))
     assert (point.lost, *point.lost_interval) == pytest.approx((0, 0, 0))
 
