@@ -14,6 +14,7 @@ import featcodec
 from featcodec.evaluation import closeness
 
 PACKAGE = Path(featcodec.__file__).parent
+RESUMING = {"FITTING_VERSION"}  # of checkpoints of fits, which are no figures
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,7 @@ def test_every_version_of_measuring_code_has_golden_figures():
             for target in node.targets if isinstance(node, ast.Assign) else ():
                 if isinstance(target, ast.Name) and target.id.endswith("_VERSION"):
                     there.add(target.id)
-    # that of fits speaks for whether they go on to the same codec, which tests/fitting compares bit for bit
-    assert there == {measure.constant for measure in MEASURES.values()} | {"FITTING_VERSION"}
+    assert there - RESUMING == {measure.constant for measure in MEASURES.values()}
 
 
 @pytest.mark.parametrize(
