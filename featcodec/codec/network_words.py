@@ -32,10 +32,10 @@ def mismatch(config: CodecConfig, network: nn.Module, digest: str) -> str:
     same, detector = got == about.kind, about.classes is not None
     if family.members and not _norms(network):
         got += ", fused"
-    elif untrained:
-        got += " with random weights"
     elif any(p.dtype == torch.bfloat16 for p in network.parameters()):
         got += " in bfloat16, which keeps less of each weight than a digest covers"
+    elif untrained:
+        got += " with random weights"
     elif same:
         got += " with other weights"
     hint = "; give its weights file, too, as --weights or instead of the name"

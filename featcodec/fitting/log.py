@@ -92,7 +92,7 @@ def _rows(path: Path, step: int) -> list[dict[str, float]]:
     """The log of an interrupted run, up to where its checkpoint stands; FitError where it is not ours."""
     if step <= 0 or not path.exists():
         return []
-    names = {"step", *(f.name for f in fields(Figures))}
+    names = {"step", "cpu_minutes", *(f.name for f in fields(Figures))}
     rows: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

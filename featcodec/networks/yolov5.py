@@ -238,7 +238,8 @@ class YOLOv5(nn.Module):
         """
         for m in self.modules():
             if isinstance(m, Conv) and isinstance(m.bn, nn.BatchNorm2d):
-                m.conv = fuse_conv_bn_eval(m.conv, m.bn)
+                # torch folds modules in evaluation mode only, and the numbers are the same in any
+                m.conv = fuse_conv_bn_eval(m.conv.eval(), m.bn.eval()).train(m.training)
                 m.bn = nn.Identity().train(m.training)
         return self
 

@@ -53,8 +53,8 @@ class Witness(FeatureCodec):
         self.seen.append(digest(s.z, s.y, s.index, s.mean))
         return super().payload(s)
 
-    def decode_symbols(self, stream: Bitstream, geometry: Geometry) -> Symbols:
-        s = super().decode_symbols(stream, geometry)
+    def decode_symbols(self, stream: Bitstream, geometry: Geometry, **limits: Any) -> Symbols:
+        s = super().decode_symbols(stream, geometry, **limits)
         self.seen.append(digest(s.z, s.y, s.index, s.mean))
         return s
 

@@ -358,7 +358,7 @@ def test_detections_taken_for_labels_are_noted(folder, content):
         ("images", "file_name", 5, "file_name: got 5, expected a file"),
         ("images", "file_name", "", 'file_name: got "", expected a file'),
         ("images", "file_name", "a\0", "expected a file"),
-        ("images", "file_name", "x" * 5000, "File name too long"),
+        ("images", "file_name", "x" * 5000, "it is missing"),
         ("images", "width", float("nan"), "width: got NaN, expected a positive whole number of pixels"),
         ("images", "width", -64, "width: got -64, expected a positive whole number"),
         ("images", "width", 0, "width: got 0, expected a positive whole number"),

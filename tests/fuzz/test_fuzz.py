@@ -66,7 +66,7 @@ class TestTarget:
         def broken(*_, **__):
             raise IndexError
 
-        monkeypatch.setattr("featcodec.codec.feature_codec.FeatureCodec.decode_latents", broken)
+        monkeypatch.setattr("featcodec.codec.feature_codec.FeatureCodec.decode_symbols", broken)
         with pytest.raises(IndexError):
             fuzz_decode.one_input(sound_files()[0])
 
