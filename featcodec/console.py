@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from featcodec.errors import FeatcodecError, InputError
+from featcodec.errors import NO_PATH, FeatcodecError, InputError
 from featcodec.files import check_target, printable, read_file, write_atomic
 
 __all__ = [
@@ -100,14 +100,8 @@ def about(path: str) -> Iterator[None]:
     try:
         yield
     except FeatcodecError as error:
-        if error.path is None:
-            name = _name(path)
-            # how a library that was given the path, or its content, has begun its message
-            starts = tuple(f"{start}: " for start in (path, repr(path), name, "<bytes>") if start)
-            message = Exception.__str__(error)
-            for start in starts:
-                message = message.removeprefix(start)
-            error.args, error.path = (message,), name
+        if error.path in (None, NO_PATH):
+            error.path = _name(path)
         raise
 
 

@@ -47,6 +47,9 @@ __all__ = [
 ]
 
 
+NO_PATH = "<bytes>"  # of what was not read from a file, as far as its reader knows
+
+
 class FeatcodecError(Exception):
     """Base of every error raised by featcodec.
 

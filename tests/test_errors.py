@@ -8,7 +8,7 @@ import pytest
 import featcodec
 from featcodec.commands.main import main
 from featcodec.console import about
-from featcodec.errors import ChecksumError, FeatcodecError, InputError, MissingExtraError
+from featcodec.errors import NO_PATH, ChecksumError, FeatcodecError, InputError, MissingExtraError
 from featcodec.files import read_file
 from featcodec.inspect.report import load
 from featcodec.plf.bitstream import Limits
@@ -26,9 +26,9 @@ def test_every_kind_keeps_type_message_and_path_whatever_is_done_to_it(kind):
 
 
 def test_the_file_is_said_once_and_the_first_to_know_it_is_right():
-    for message in ("empty", "a.plf: empty", "'a.plf': empty", "<bytes>: empty"):
+    for known in (None, NO_PATH):
         with pytest.raises(ChecksumError) as caught, about("b.plf"), about("a.plf"):
-            raise ChecksumError(message)
+            raise ChecksumError("empty", path=known)
         assert (str(caught.value), caught.value.path) == ("a.plf: empty", "a.plf")
         assert caught.value.__cause__ is None
 
@@ -53,6 +53,16 @@ def test_a_missing_file_is_an_input_error_with_its_path(tmp_path):
     with pytest.raises(InputError) as caught:
         read_file(tmp_path / "a", 10)
     assert (caught.value.path, str(caught.value)) == (str(tmp_path / "a"), f"{tmp_path / 'a'}: {NOTHING}")
+
+
+def test_pictures_and_codec_files_know_their_path(tmp_path):
+    for read, kind in ((featcodec.encode, featcodec.ImageError), (featcodec.load, featcodec.CodecFileError)):
+        path = tmp_path / "a.safetensors"
+        path.write_bytes(b"neither the one nor the other")
+        with pytest.raises(kind) as caught:
+            read(str(path))
+        assert caught.value.path == str(path)
+        assert str(caught.value).count(str(path)) == 1
 
 
 def test_commands_show_the_path_once(tmp_path, capsys):

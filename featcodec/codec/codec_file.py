@@ -33,7 +33,7 @@ from featcodec.codec.transforms import (
     exact_carriers,
 )
 from featcodec.errors import CodecFileError, FeatcodecError, InputError
-from featcodec.files import read_file, write_atomic
+from featcodec.files import printable, read_file, write_atomic
 from featcodec.networks.by_name import network_from_file
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import cut_network, family_named
@@ -196,10 +196,13 @@ class CodecFile:
             config = CodecConfig.from_json(metadata[METADATA_KEY])
             return CodecFile(config, read_tensors(data)).check()
         except CodecFileError as error:
-            raise CodecFileError(f"{path}: {error}") from error
+            error.path = printable(path)
+            raise
         except (Unusable, ValueError, KeyError, TypeError) as error:
             got = " ".join(str(error).split())[:300] if isinstance(error, Unusable) else _one_line(error)
-            raise CodecFileError(f"{path}: expected a featcodec codec file, got {got}") from error
+            raise CodecFileError(
+                f"expected a featcodec codec file, got {got}", path=printable(path)
+            ) from error
 
 
 def _check_layout(w: Widths, tensors: Mapping[str, Tensor]) -> None:

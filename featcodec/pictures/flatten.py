@@ -106,7 +106,7 @@ def _of_tiff(picture: Any, name: str) -> Meaning:
     tags = picture.tag_v2
     bits = tags.get(_BITS, (1,))
     if picture.mode == "L" and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
-        raise ImageError(f"{name}: got signed numbers of 8 bits, expected unsigned ones")
+        raise ImageError("got signed numbers of 8 bits, expected unsigned ones", path=name)
     if picture.tile:
         _mend_tiles(picture, max(bits))
     numbers = picture.mode == "F" or picture.mode.startswith("I")
@@ -252,7 +252,7 @@ def _numbers(part: Image.Image, meaning: Meaning, name: str) -> NDArray[Any]:
     if low < 0 or high > meaning.most:
         bits = meaning.most.bit_length()
         raise ImageError(
-            f"{name}: got values from {low} to {high}, expected {bits} bits, 0 to {meaning.most}"
+            f"got values from {low} to {high}, expected {bits} bits, 0 to {meaning.most}", path=name
         )
     if meaning.negative:
         values = meaning.most - values.astype(np.int32)

@@ -25,7 +25,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from featcodec.errors import ImageError, InputError
+from featcodec.errors import NO_PATH, ImageError, InputError
+from featcodec.files import printable
 from featcodec.pictures.flatten import Meaning, flatten, is_flat
 from featcodec.pictures.geometry import Geometry, check_positive
 from featcodec.pictures.opening import check_pixels, check_work, open_encoded, open_file, quiet
@@ -278,10 +279,9 @@ def _read(image: ImageLike, size: int | None, max_pixels: int, channels: str) ->
 def _name(image: object) -> str:
     """What messages call a file or its bytes: one printable line."""
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return "<bytes>"
+        return NO_PATH
     if isinstance(image, (str, os.PathLike)):
-        path = os.fsdecode(image)
-        return path if path and path.isprintable() else repr(path)
+        return printable(os.fsdecode(image)) or "''"
     expected = "a path, bytes, a PIL image, a NumPy array or a torch tensor"
     raise ImageError(f"image: got {type(image).__name__}, expected {expected}")
 
@@ -296,10 +296,10 @@ def _refusing(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or f"no readable image: {error}"
-        raise ImageError(f"{name}: {' '.join(reason.split())}") from error
+        raise ImageError(" ".join(reason.split()), path=name) from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise ImageError(f"{name}: no readable image: {reason}") from error
+        raise ImageError(f"no readable image: {reason}", path=name) from error
 
 
 def _without_warnings(work: Callable[[], _T]) -> _T:

@@ -141,7 +141,7 @@ def open_file(path: str, name: str) -> Iterator[Image.Image]:
     mode = Path(path).stat().st_mode
     if not stat.S_ISREG(mode):  # opening a pipe could wait forever
         kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        raise ImageError(f"{name}: got {kind}, expected an image file")
+        raise ImageError(f"got {kind}, expected an image file", path=name)
     with Path(path).open("rb", 0) as raw, _File(raw) as file:
         file.allow(os.fstat(file.fileno()).st_size, name)
         yield _open(file, name)
@@ -163,16 +163,16 @@ def _open(stream: IO[bytes], name: str) -> Image.Image:
     """As Image.open, but without its limit on pixels (max_pixels is ours) and without other programs."""
     prefix = stream.read(16)
     if not prefix:
-        raise ImageError(f"{name}: got 0 bytes, expected an image")
+        raise ImageError("got 0 bytes, expected an image", path=name)
     if prefix.startswith(_PLF_MAGIC):
-        raise ImageError(f"{name}: got a .plf file, expected an image; decode it, it is encoded already")
+        raise ImageError("got a .plf file, expected an image; decode it, it is encoded already", path=name)
     kind = kind_of(prefix)
     if kind == "RAW":  # else Pillow could take its thumbnail for it
-        raise ImageError(f"{name}: {refusal(kind)}")
+        raise ImageError(refusal(kind), path=name)
     picture, reason = _first_that_opens(stream, prefix)
     if picture is None:
         kind = kind or kind_by_ending(name)
-        raise ImageError(f"{name}: {refusal(kind) if kind else f'no image of a known kind ({reason})'}")
+        raise ImageError(refusal(kind) if kind else f"no image of a known kind ({reason})", path=name)
     if picture.format == "TIFF":
         _check_tiff(picture, name)
     return picture
@@ -215,9 +215,11 @@ def _first_that_opens(stream: IO[bytes], prefix: bytes) -> tuple[Image.Image | N
 def check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
     """Refuse a picture without pixels, or with too many."""
     if width < 1 or height < 1:
-        raise ImageError(f"{name}: got {width} x {height} pixels, expected at least one")
+        raise ImageError(f"got {width} x {height} pixels, expected at least one", path=name)
     if width * height > max_pixels:
-        raise ImageError(f"{name}: got {width} x {height} pixels, expected at most {max_pixels} (max_pixels)")
+        raise ImageError(
+            f"got {width} x {height} pixels, expected at most {max_pixels} (max_pixels)", path=name
+        )
 
 
 def check_work(picture: Image.Image, name: str, max_pixels: int) -> None:
@@ -231,7 +233,9 @@ def check_work(picture: Image.Image, name: str, max_pixels: int) -> None:
         if stream is not None and tiles[0][0] in Image.DECODERS:
             _check_slow(picture, stream, name)
         if stream is not None and picture.format in ("JPEG", "MPO") and _scans(stream) > MOST_SCANS:
-            raise ImageError(f"{name}: got a JPEG of more than {MOST_SCANS} scans, expected at most so many")
+            raise ImageError(
+                f"got a JPEG of more than {MOST_SCANS} scans, expected at most so many", path=name
+            )
     finally:
         if stream is not None:
             stream.seek(place)
@@ -239,7 +243,9 @@ def check_work(picture: Image.Image, name: str, max_pixels: int) -> None:
         tags: Any = picture.tag_v2  # type: ignore[attr-defined]
         across, down = tags.get(_TILE_WIDTH, 1), tags.get(_TILE_LENGTH, 1)
         if across * down > max(max_pixels, _FREE_TILE):  # whatever the picture shows of it, all is decoded
-            raise ImageError(f"{name}: got tiles of {across} x {down} pixels, expected at most {max_pixels}")
+            raise ImageError(
+                f"got tiles of {across} x {down} pixels, expected at most {max_pixels}", path=name
+            )
 
 
 def _check_slow(picture: Image.Image, stream: IO[bytes], name: str) -> None:
@@ -250,8 +256,9 @@ def _check_slow(picture: Image.Image, stream: IO[bytes], name: str) -> None:
     if picture.width * picture.height > max(MOST_SLOW_PIXELS, size):
         got = f"{picture.width} x {picture.height} pixels, compressed, in a {picture.format} file"
         raise ImageError(
-            f"{name}: got {got}, which takes long to decode, expected at most {MOST_SLOW_PIXELS} pixels; "
-            "convert it to PNG first"
+            f"got {got}, which takes long to decode, expected at most {MOST_SLOW_PIXELS} pixels; "
+            "convert it to PNG first",
+            path=name,
         )
 
 
@@ -261,7 +268,7 @@ def _check_tiff(picture: Image.Image, name: str) -> None:
     reduced = tags.get(_NEW_SUBFILE_TYPE, 0)
     thumbnail = _SUB_IFDS in tags and isinstance(reduced, int) and reduced & 1
     if thumbnail or _DNG_VERSION in tags or Path(name).suffix.lower() in RAW_ENDINGS:
-        raise ImageError(f"{name}: {refusal('RAW')}")
+        raise ImageError(refusal("RAW"), path=name)
 
 
 def _scans(stream: IO[bytes]) -> int:

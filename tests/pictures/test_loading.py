@@ -21,6 +21,7 @@ from PIL import Image, ImageCms
 from skimage import data
 
 from featcodec.errors import ImageError, InputError
+from featcodec.files import printable
 from featcodec.pictures import loading as images
 from featcodec.pictures.loading import load_image, open_picture
 
@@ -457,7 +458,7 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def test_files_that_are_no_image_are_refused_in_one_line(tmp_path: Path) -> None:
     for path, reason in bad_files(tmp_path):
-        name = str(path) if str(path).isprintable() else repr(str(path))
+        name = printable(str(path))
         for read in (load_image, open_picture):
             with pytest.raises(ImageError) as caught:
                 read(path)
