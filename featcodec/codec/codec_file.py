@@ -286,7 +286,8 @@ def _stored_network(file: CodecFile) -> nn.Module:
 def _given_network(file: CodecFile, network: object) -> nn.Module:
     if not isinstance(network, str | os.PathLike):
         if not isinstance(network, nn.Module):  # which network is meant, no type can say
-            raise InputError(f"network: got {type(network).__name__}, expected {wanted(file.config)}")
+            got = f"{type(network).__name__}, expected a whole torch.nn.Module: {wanted(file.config)}"
+            raise InputError(f"network: got {got}")
         return plain_module(network)
     if family_named(file.config.network.family).embeds:
         return network_from_file(network)

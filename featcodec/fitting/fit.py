@@ -193,7 +193,8 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     file = _fit(subject, samples, folder, given["minutes"], where)
     if folder and processes.rank == 0:
         file.save(folder / "codec.safetensors")
-    return zoo.remember(file, network)
+    # with the weights as the file holds them, so that it encodes as whoever loads it will
+    return zoo.remember(file, None if file.has_network else network)
 
 
 def _check_arguments(given: dict[str, Any]) -> None:

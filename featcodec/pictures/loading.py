@@ -188,6 +188,7 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int, int]:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     exif = Image.Exif()
         ...     exif[0x0112] = 6

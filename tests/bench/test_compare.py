@@ -256,7 +256,10 @@ def test_anchors_alone_on_a_network_without_codec(photographs, coco, tmp_path):
         (["--anchors", "raw-mpeg2"], "got 'raw-mpeg2', expected one of"),
         (["street", "street"], "entry 'street': got it twice"),
         (["no-such-codec"], "got 'no-such-codec', expected a path or one of"),
-        (["street", "--network", "{net}"], "got yolov5n of 2 classes with random weights, expected yolov5n of 6 classes"),
+        (
+            ["street", "--network", "{net}"],
+            "got yolov5n of 2 classes with random weights, expected yolov5n of 6 classes",
+        ),
         (["--json", "{folder}/missing/run.json"], "missing"),
         (["--plot", "plot.bmp"], "plot.bmp"),
         (

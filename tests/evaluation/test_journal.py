@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from featcodec.pictures.found import Boxes
+from featcodec.pictures.boxes import Boxes
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -114,7 +114,9 @@ class TestWrappers:
             network_of(file, "weights.pt")
         name = next(n for n in featcodec.zoo.names() if n not in featcodec.zoo.names(whole=True))
         torch.save(YOLOv5("s").state_dict(), tmp_path / "weights.pt")
-        with pytest.raises(CodecFileError, match="got yolov5s of 80 classes with random weights, expected yolov5s"):
+        with pytest.raises(
+            CodecFileError, match="got yolov5s of 80 classes with random weights, expected yolov5s"
+        ):
             featcodec.load(name, network=tmp_path / "weights.pt")
 
     def test_fusing_keeps_the_mode(self):

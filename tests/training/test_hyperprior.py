@@ -57,7 +57,7 @@ def features(seed: int, count: int = 1, side: int = 16) -> Tensor:
 
 def imported(*options: str, before: str = "") -> str:
     """What a fresh process prints that imports the model, on both streams."""
-    tried = "try:\n    import featcodec.fitting.fit\nexcept ImportError as error:\n    print(error)"
+    tried = "try:\n    import featcodec.training.hyperprior\nexcept ImportError as error:\n    print(error)"
     script = f"import sys; {before}\n{tried}"
     done = subprocess.run(
         [sys.executable, *options, "-c", script], capture_output=True, text=True, check=True
