@@ -26,6 +26,7 @@ __all__ = [
     "MAX_INPUT",
     "STANDARD",
     "Progress",
+    "Terminated",
     "about",
     "aligned",
     "check_output",
@@ -43,6 +44,10 @@ __all__ = [
 
 STANDARD = "-"  # as a path: standard input or output
 MAX_INPUT = 2**30  # bytes of a picture
+
+
+class Terminated(SystemExit):
+    """The process was told to end by a signal, and has saved what it had; the code is the shell's."""
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:
@@ -67,6 +72,8 @@ def run_command(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:
         _discard_output()
         return 141
+    except Terminated:
+        raise
     except SystemExit as error:  # of a network's own code: what a command says ends with its exit code
         complain(program, f"code of the user's asked to exit with {error.code!r}, expected it to return")
         return 1

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from featcodec.console import complain
+from featcodec.console import Terminated, complain
 
 __all__ = ["StopSignals"]
 
@@ -70,7 +70,7 @@ class StopSignals:
             signal.raise_signal(self.received)
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + self.received)
+        raise Terminated(128 + self.received)
 
     def until_signal(self, items: Iterable[T], *, agree: Callable[[bool], bool] | None = None) -> Iterator[T]:
         """The items, as long as no signal has come.

@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from featcodec.pictures.boxes import Boxes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from featcodec.evaluation.box_metric import KEPT_BOXES, MeanAveragePrecision, bo
 from featcodec.evaluation.journal import CodedPicture, Journal
 from featcodec.evaluation.kept import picture_key
 from featcodec.evaluation.provenance import origin
+from featcodec.pictures.boxes import Boxes
 
 NAMES = ("person", "car")
 COLUMNS = MeanAveragePrecision().columns
