@@ -14,7 +14,7 @@ from featcodec.networks.yolov5_split import crossing_layers
 
 __all__ = ["CodecConfig", "ModuleConfig", "NetworkConfig", "check_config"]
 
-FORMAT = 1
+FORMATS = (1, 2)  # of the codec file; 1: transforms without a linear path
 LARGEST_NUMBER = 1 << 16  # of channels, pixels
 
 
@@ -77,6 +77,7 @@ class CodecConfig:
         size: longest side in pixels that pictures are scaled down to.
         stride: pixels that the canvas is a multiple of.
         latent_stride: pixels a latent stands for.
+        format: version of the codec file, 1 or 2.
     """
 
     name: str
@@ -86,13 +87,14 @@ class CodecConfig:
     size: int = 416
     stride: int = 32
     latent_stride: int = 16
+    format: int = FORMATS[-1]
 
     @staticmethod
     def from_json(text: str) -> CodecConfig:
         """Reads the metadata of a codec file. Raises KeyError, TypeError or ValueError where it is wrong."""
         raw: dict[str, Any] = json.loads(text)
-        if raw.pop("format") != FORMAT:
-            raise ValueError(f"expected format {FORMAT}")
+        if type(raw["format"]) is not int or raw["format"] not in FORMATS:
+            raise ValueError(f"got format {raw['format']!r}, expected one of {FORMATS}")
         config = CodecConfig(
             **{**raw, "network": _network(raw["network"]), "widths": Widths(**raw["widths"])}
         )
@@ -102,7 +104,7 @@ class CodecConfig:
 
     def to_json(self) -> str:
         """Canonical: the same configuration gives the same text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
 
 def _network(raw: dict[str, Any]) -> NetworkConfig | ModuleConfig:

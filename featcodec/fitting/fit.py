@@ -33,7 +33,9 @@ from featcodec.networks.yolov5_split import Split, split
 
 __all__ = ["fit"]
 
-ENOUGH = 16  # pictures from which channel statistics and the first gains are taken
+ENOUGH = 16  # pictures from which the prior is taken where weights are those of an earlier codec
+MEASURED = 192  # pictures, at most, from which the closed form is taken
+LARGEST_SAMPLE = 1 << 26  # values of their features
 PROBED = 3  # pictures on which the tail is examined
 
 
@@ -127,8 +129,6 @@ def fit(
     if folder and processes.rank == 0:
         make_folder(str(folder), parents=True)
     file = _fit(subject, samples, folder, minutes, where)
-    if folder and processes.rank == 0:
-        file.save(folder / "codec.safetensors")
     return zoo.remember(file, copy.deepcopy(network).cpu())
 
 
@@ -234,37 +234,65 @@ def _fit(
     from featcodec.fitting.log import Journal
     from featcodec.fitting.loop import Fitting, fit_codec
     from featcodec.fitting.run import Run
-    from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
-    from featcodec.fitting.tasks import find_task
+    from featcodec.fitting.start import (
+        check_start,
+        find_statistics,
+        metric_task,
+        set_closed_form,
+        set_weights,
+    )
+    from featcodec.fitting.tasks import Features, Task, find_task
     from featcodec.training.hyperprior import CodecModel
 
     s, processes = subject.settings, subject.processes
-    first = list(islice(batches(samples, s.batch)(0), -(-ENOUGH // s.batch)))
+    checkpoint = folder / "checkpoint.pt" if folder else None
+    sample = batches(samples, s.batch)
+    first = list(islice(sample(0), -(-ENOUGH // s.batch)))
     f = _features(subject, first, where)
+    task = find_task(
+        subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
+    )
+    warm_up: Task = Features()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
         if subject.starts:
             set_weights(model, subject.starts, f)
         else:
-            set_statistics(model, f)
-            set_gains(model, f)
-    task = find_task(
-        subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
-    )
+            count = min(MEASURED, LARGEST_SAMPLE // f[0].numel())
+            more = list(islice(sample(len(first)), max(0, -(-(count - len(f)) // s.batch))))
+            f = torch.cat((f, _features(subject, more, where))) if more else f
+            found = find_statistics(
+                task,
+                f,
+                pixels=subject.side**2,
+                feature_weight=s.feature_weight,
+                seed=s.seed,
+                kept=folder / "closed-form.pt" if folder else None,
+                identity=subject.identity,
+            )
+            warm_up = metric_task(found, subject.latent_stride // 2)
+            if not (checkpoint and checkpoint.exists()):
+                set_closed_form(model, found, f, s.quality_weights)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
-    fitting = Fitting(subject.cut, task, source, processes)
+    fitting = Fitting(subject.cut, task, source, processes, warm_up)
     check_start(model, task, f[: s.batch], first[0][1])
     run = Run(model, s.options, latent_stride=subject.latent_stride, identity=subject.identity)
     if minutes is not None:
         planned = replace(s.options, steps=_steps_within(minutes, fitting, run, folder))
         run = Run(model, planned, latent_stride=subject.latent_stride, identity=subject.identity)
-    checkpoint = folder / "checkpoint.pt" if folder else None
     if checkpoint:
         run.resume(checkpoint)
+
+    def export(run: Run) -> CodecFile:
+        file = _exported(copy.deepcopy(run.average).cpu(), subject)
+        if folder and processes.rank == 0:
+            file.save(folder / "codec.safetensors")
+        return file
+
     with Journal(folder if processes.rank == 0 else None, run) as journal:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=journal)
-    return _exported(run.model.cpu(), subject)
+        fit_codec(fitting, run, checkpoint=checkpoint, report=journal, saved=export)
+    return export(run)
 
 
 def _features(subject: _Subject, first: list[Batch], where: torch.device) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.fitting.ridge import Ridge
 from featcodec.training.hyperprior import CodecModel
 from featcodec.training.invnet import InvNet, reconstruction_loss, squared_loss
-from featcodec.training.optimizer import Optimizer
+from featcodec.training.optimizer import Optimizer, follow
 from featcodec.training.states import load_state, save_state
 
 __all__ = ["Options", "Run"]
@@ -29,9 +30,11 @@ class Options:
         lr: peak learning rate of the codec; see `featcodec.training.optimizer.learning_rate`.
         optimizer: ``"muon"`` (for the inner convolutions; it needs torch 2.9) or ``"adamw"`` for all.
         quality_weights: lambda at quality 1 and 8.
+        balance: each picture's loss is divided by lambda to this power; 0: qualities of large lambda rule.
+        average: share that the average of the weights keeps at each step; the codec is the average.
         feature_weight: share of the features' own error in the distortion.
         output_weight: share of a YOLOv5's raw outputs in the distortion.
-        warm_up: share of the steps, at the start, in which the features are the whole task.
+        warm_up: share of the steps, at the start, in which the task's metric takes the place of its tail.
         privacy: weight of the adversary's failure; 0 fits without adversary.
         linear_privacy: weight of what the best linear attacker explains; see `featcodec.fitting.ridge`.
         adversary_loss: ``"edges"``, or ``"squared"`` error; see `featcodec.training.invnet`.
@@ -49,6 +52,8 @@ class Options:
     lr: float = 1e-3
     optimizer: str = "muon" if hasattr(torch.optim, "Muon") else "adamw"
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
+    balance: float = 0.5
+    average: float = 0.998
     feature_weight: float = 1.0
     output_weight: float = 0.0
     warm_up: float = 0.5
@@ -66,13 +71,15 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {
-            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
+            "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
             "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
             "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():
             if not value <= getattr(self, name) < float("inf"):
                 raise FitError(f"{name}: got {getattr(self, name)!r}, expected a number of at least {value}")
+        if self.average >= 1:
+            raise FitError(f"average: got {self.average!r}, expected a number below 1")
         if self.optimizer not in ("muon", "adamw"):
             raise FitError(f"optimizer: got {self.optimizer!r}, expected muon or adamw")
         if self.adversary_loss not in ("edges", "squared"):
@@ -107,6 +114,7 @@ class Run:
     def __init__(self, model: CodecModel, options: Options, *, latent_stride: int = 16, identity: str = ""):
         self.model = model.to(memory_format=torch.channels_last)
         self.options, self.latent_stride, self.identity = options, latent_stride, identity
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizer = _codec_optimizer(self.model, options)
         count = options.adversaries if options.privacy > 0 else 0
         self.adversaries = [self._adversary(k) for k in range(count)]
@@ -128,6 +136,10 @@ class Run:
         muon = self.options.optimizer == "muon"
         return network, Optimizer.of(network, self.options.adversary_lr, muon=muon)
 
+    def follow(self) -> None:
+        """Moves the average towards the weights; faster at the start, so that it does not lag behind."""
+        follow(self.average, self.model, min(self.options.average, (1 + self.step) / (10 + self.step)))
+
     def restart(self) -> None:
         """Replaces an adversary by a fresh one, if it is its turn."""
         every = self.options.adversary_restart
@@ -142,6 +154,7 @@ class Run:
             "options": json.dumps(asdict(self.options)),
             "step": self.step,
             "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "adversaries": [(n.state_dict(), o.state_dict()) for n, o in self.adversaries],
             "ridge": self.ridge.state_dict() if self.ridge else None,
@@ -170,6 +183,7 @@ class Run:
                     "go on with the same settings, or use another folder"
                 )
         self.model.load_state_dict(kept["model"])
+        self.average.load_state_dict(kept["average"])
         self.optimizer.load_state_dict(kept["optimizer"])
         for (network, optimizer), (net_state, optimizer_state) in zip(
             self.adversaries, kept["adversaries"], strict=True
@@ -186,8 +200,9 @@ def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:
     inner: list[nn.Parameter] = []
     if options.optimizer == "muon":
         for part in (model.g_a, model.g_s, model.h_a):
-            convolutions = [p for p in part.parameters() if p.ndim == 4]
+            convolutions = [p for p in part.net.parameters() if p.ndim == 4]
             inner += convolutions[1:-1]
-    inside = {id(p) for p in inner} | {id(model.log_gain)}
+    slow = [*model.g_a.linear.parameters(), *model.g_s.linear.parameters()]
+    inside = {id(p) for p in (*inner, *slow, model.log_gain)}
     outer = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
-    return Optimizer(inner, outer, options.lr, gains=[model.log_gain])
+    return Optimizer(inner, outer, options.lr, gains=[model.log_gain], slow=slow)
