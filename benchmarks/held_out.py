@@ -2,8 +2,8 @@
 
     python benchmarks/held_out.py --shared ../shared --out benchmarks/results/held-out.json CODEC...
 
-The photographs are every tenth of coco/train by name, as `"hold_out": 10` leaves them out of a fit. This is to
-choose by; coco/val is for measuring only.
+The photographs are every tenth of coco/train by name, as `"hold_out": 10` leaves them out of a fit. This is
+to choose by; coco/val is for measuring only.
 """
 
 from __future__ import annotations

@@ -71,9 +71,9 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {
-            "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
-            "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
-            "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
+            "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "output_weight": 0.0,
+            "warm_up": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1,
+            "adversary_lr": 0.0, "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():
             if not value <= getattr(self, name) < float("inf"):
@@ -196,13 +196,14 @@ class Run:
 
 
 def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:
-    """Muon takes convolutions that have others before and behind them; h_s works on a grid, and stays out."""
+    """Muon takes convolutions of the transforms that have others before and behind them."""
     inner: list[nn.Parameter] = []
     if options.optimizer == "muon":
-        for part in (model.g_a, model.g_s, model.h_a):
+        for part in (model.g_a, model.g_s):
             convolutions = [p for p in part.net.parameters() if p.ndim == 4]
             inner += convolutions[1:-1]
-    slow = [*model.g_a.linear.parameters(), *model.g_s.linear.parameters()]
+    ready = (model.g_a.linear, model.g_s.linear, model.h_a, model.h_s)  # since the closed form is in them
+    slow = [p for part in ready for p in part.parameters()]
     inside = {id(p) for p in (*inner, *slow, model.log_gain)}
     outer = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
     return Optimizer(inner, outer, options.lr, gains=[model.log_gain], slow=slow)

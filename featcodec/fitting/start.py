@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
 from featcodec.errors import FeatcodecError, FitError
+from featcodec.fitting.losses import quality_weight
 from featcodec.fitting.tasks import Metric, Task
 from featcodec.training.closed_form import Statistics, jacobian_sketch, set_transforms, statistics
+from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
-from featcodec.training.hyperprior import CodecModel
+from featcodec.training.hyperprior import QUALITIES, CodecModel
 from featcodec.training.states import load_state, save_state
 
 __all__ = [
@@ -27,7 +30,7 @@ __all__ = [
 ]
 
 START_QUALITY = 4
-VERSION = 1  # of the statistics, which are kept
+VERSION = 2  # of the statistics, which are kept
 SKETCHED = 8  # pictures in a backward pass
 LATENTS = 48  # pictures that the entropy model starts from
 
@@ -64,7 +67,7 @@ def find_statistics(
         identity: of network, cut, pictures and task, in words.
     """
     identity = f"{VERSION} {identity} {tuple(features.shape)} {pixels} {feature_weight} {seed}"
-    names = ("mean", "covariance", "metric")
+    names = [field.name for field in fields(Statistics)]
     if kept and kept.exists():
         try:
             found = load_state(
@@ -91,8 +94,7 @@ def find_statistics(
 
 def metric_task(found: Statistics, stride: int) -> Metric:
     """The task's metric as a task, for features at a stride in pixels."""
-    scale, direction = torch.linalg.eigh(found.metric)
-    return Metric((direction * scale.clamp(min=0).sqrt() @ direction.T).float(), stride)
+    return Metric(found.root(), stride)
 
 
 def set_closed_form(
@@ -111,6 +113,8 @@ def set_closed_form(
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])
     start_entropy_model(model, y)
+    quality = torch.arange(1.0, QUALITIES + 1)
+    start_decoder(model, found, features, quality_weight(quality, weights).sqrt())
 
 
 def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Transforms in closed form: the Karhunen-Loève transform of 2x2 blocks of features, in the metric of the task.
+"""Transforms in closed form: the Karhunen-Loève transform of 2x2 blocks of features, in the task's metric.
 
       D(f + e) ≈ Σ_b e_bᵀ M e_b / pixels        M = E[JᵀJ]: J the Jacobian of what the tail computes
       M^½ Σ M^½ = U Λ Uᵀ                        Σ the covariance of blocks x about their mean μ
@@ -27,26 +27,39 @@ from featcodec.training.hyperprior import CodecModel
 __all__ = ["Basis", "Statistics", "basis", "jacobian_sketch", "set_transforms", "statistics", "step_width"]
 
 WIDEST = 256  # channels; of features with more, their principal ones in the metric
-SHRINKAGE = 16.0  # pictures that the prior of the covariance counts for
+SHRINKAGE = 2.0  # pictures that the prior of the covariance counts for
 LEAST = 1e-5  # eigenvalue of the metric, as a share of the largest
 LEAST_WORTH = 1e-9  # of a direction, as a share of the first one's
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a closed form needs to know of features at a cut, over 2x2 blocks of C' = 4 C values.
+    """What a closed form needs to know of features (B, C, h, w) at a cut, over 2x2 blocks of their channels.
 
+    Features of more than `WIDEST` channels are described by C' principal ones, others by their own, C' = C.
     The order of a block's values is that of `torch.nn.functional.pixel_unshuffle`: channel, row, column.
 
     Attributes:
         mean: (C,) of the channels.
-        covariance: (4 C, 4 C) of the blocks about their mean, float64.
-        metric: (4 C, 4 C): e^T M e / pixels is what an error e of a block costs; positive definite, float64.
+        reduce: (C', C) from channels to principal channels.
+        restore: (C, C') back.
+        covariance: (4 C', 4 C') of the blocks about their mean, float64.
+        metric: (4 C', 4 C'): e^T M e / pixels is what an error e of a block costs; float64.
     """
 
     mean: Tensor
+    reduce: Tensor
+    restore: Tensor
     covariance: Tensor
     metric: Tensor
+
+    def root(self) -> Tensor:
+        """(4 C', 4 C) R with |R e|^2 / pixels the cost of an error e of a block of all channels."""
+        return _of_blocks(_root(self.metric)[0], self.reduce).float()
+
+    def inverse_root(self) -> Tensor:
+        """(4 C, 4 C') from what `root` gives back to a block of all channels."""
+        return _of_blocks(_root(self.metric)[1].T, self.restore.T).T.float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,57 +106,77 @@ def statistics(features: Tensor, sketches: Tensor, *, pixels: int, feature_weigh
     """Moments of features and of what the task says of them.
 
     Few pictures give few directions: both matrices are shrunk towards what needs fewer numbers, the
-    covariance to its diagonal (`SHRINKAGE`), the metric to a multiple of the identity.
+    covariance to its diagonal, the metric to a multiple of the identity; `SHRINKAGE` says how far.
 
     Args:
         features: (B, C, h, w) of pictures.
         sketches: (B', C, h, w), as `jacobian_sketch` gives them; none where the features are all that counts.
         pixels: of a picture's canvas.
-        feature_weight: share of the features' own error in the task.
+        feature_weight: share of the features' own error in the task; above 0 where there are no sketches.
 
     Source: shrinkage of covariances after Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4.
     """
     mean = features.mean((0, 2, 3))
-    covariance = _moment(features - mean.view(-1, 1, 1))
-    kept = len(features) / (len(features) + SHRINKAGE)
-    covariance = kept * covariance + (1 - kept) * torch.diag(covariance.diagonal())
-    size = len(covariance)
+    centred = features - mean.view(-1, 1, 1)
     own = pixels * feature_weight / (features[0].numel() * float(features.var()) + 1e-12)
-    metric = own * torch.eye(size, dtype=torch.float64, device=features.device)
-    if len(sketches):
-        seen = pixels * _moment(sketches)
-        kept = len(sketches) / (len(sketches) + SHRINKAGE)
-        even = float(seen.diagonal().mean()) * torch.eye(size, dtype=torch.float64, device=features.device)
-        metric = metric + kept * seen + (1 - kept) * even
-    return Statistics(mean, covariance, metric)
+    even = torch.eye(features.shape[1], dtype=torch.float64, device=features.device)
+    reduce = restore = even.float()
+    if len(even) > WIDEST:
+        channels = Statistics(
+            mean, reduce, restore, *_moments(centred, sketches, own * even, pixels, block=1)
+        )
+        best = _directions(channels, WIDEST)
+        reduce, restore = best.analysis, best.synthesis
+        centred, sketches = (
+            torch.einsum("ij,bjhw->bihw", m, x) for m, x in ((reduce, centred), (restore.T, sketches))
+        )
+    own_metric = torch.kron(own * (restore.T @ restore).double(), torch.eye(4, dtype=torch.float64).to(even))
+    return Statistics(mean, reduce, restore, *_moments(centred, sketches, own_metric, pixels, block=2))
 
 
-def _moment(values: Tensor) -> Tensor:
-    """E[x x^T] (4 C, 4 C) over the 2x2 blocks x of (B, C, h, w), in float64; picture after picture."""
-    size = 4 * values.shape[1]
+def _moments(
+    centred: Tensor, sketches: Tensor, own: Tensor, pixels: int, *, block: int
+) -> tuple[Tensor, Tensor]:
+    """Covariance and metric of blocks, shrunk; `own` is the features' own part of the metric."""
+    covariance = _moment(centred, block)
+    kept = len(centred) / (len(centred) + SHRINKAGE)
+    covariance = kept * covariance + (1 - kept) * torch.diag(covariance.diagonal())
+    if not len(sketches):
+        return covariance, own
+    seen = pixels * _moment(sketches, block)
+    kept = len(sketches) / (len(sketches) + SHRINKAGE)
+    even = seen.diagonal().mean() * torch.eye(len(seen), dtype=seen.dtype, device=seen.device)
+    return covariance, own + kept * seen + (1 - kept) * even
+
+
+def _moment(values: Tensor, block: int) -> Tensor:
+    """E[x x^T] over the blocks x of (B, C, h, w), in float64; a few pictures at a time."""
+    size = block * block * values.shape[1]
     total = torch.zeros(size, size, dtype=torch.float64, device=values.device)
     count = 0
     for part in values.split(8):
-        x = F.pixel_unshuffle(part.float(), 2).transpose(0, 1).flatten(1)  # (4 C, N)
+        x = F.pixel_unshuffle(part.float(), block).transpose(0, 1).flatten(1)  # (size, N)
         total += (x @ x.T).double()
         count += x.shape[1]
     return total / count
 
 
-def basis(found: Statistics, count: int) -> Basis:
-    """The `count` best directions; zeros where the features have not so many.
+def _root(metric: Tensor) -> tuple[Tensor, Tensor]:
+    """M^1/2 and M^-1/2."""
+    scale, direction = torch.linalg.eigh(metric)
+    scale = scale.clamp(min=LEAST * float(scale.max())).sqrt()
+    return direction * scale @ direction.T, direction / scale @ direction.T
 
-    Example:
-        >>> values = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-        >>> found = statistics(values, values[:0], pixels=16, feature_weight=1.0)
-        >>> b = basis(found, 4)
-        >>> bool((b.variances.diff() <= 0).all()), torch.allclose(b.synthesis @ b.analysis, torch.eye(4), atol=1e-4)
-        (True, True)
-    """
-    scale, direction = torch.linalg.eigh(found.metric)
-    scale = scale.clamp(min=LEAST * float(scale.max()))
-    root = (direction * scale.sqrt()) @ direction.T
-    inverse = (direction / scale.sqrt()) @ direction.T
+
+def _of_blocks(matrix: Tensor, channels: Tensor) -> Tensor:
+    """(K, 4 C') on blocks of principal channels to (K, 4 C) on blocks of all, by `channels` (C', C)."""
+    parts = matrix.unflatten(1, (channels.shape[0], -1))
+    return torch.einsum("kcp,cd->kdp", parts, channels.to(matrix)).flatten(1)
+
+
+def _directions(found: Statistics, count: int) -> Basis:
+    """As `basis`, of the covariance's own channels."""
+    root, inverse = _root(found.metric)
     worth, u = torch.linalg.eigh(root @ found.covariance @ root)
     worth, u = worth.flip(0), u.flip(1)
     used = min(count, len(worth), int((worth > LEAST_WORTH * worth[0]).sum()))
@@ -153,6 +186,22 @@ def basis(found: Statistics, count: int) -> Basis:
     synthesis[:, :used] = inverse @ u[:, :used]
     variances[:used] = worth[:used]
     return Basis(analysis.float(), synthesis.float(), variances.float())
+
+
+def basis(found: Statistics, count: int) -> Basis:
+    """The `count` best directions of blocks of all channels; zeros where the features have not so many.
+
+    Example:
+        >>> values = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        >>> b = basis(statistics(values, values[:0], pixels=16, feature_weight=1.0), 4)
+        >>> bool((b.variances.diff() <= 0).all())
+        True
+        >>> torch.allclose(b.synthesis @ b.analysis, torch.eye(4), atol=1e-4)
+        True
+    """
+    best = _directions(found, count)
+    synthesis = _of_blocks(best.synthesis.T, found.restore.T).T
+    return Basis(_of_blocks(best.analysis, found.reduce), synthesis, best.variances)
 
 
 def step_width(weight: float) -> float:

@@ -3,10 +3,10 @@
       y ─h_a─▶ z_0 = STEPS · log2 (how strongly the latents around differ from 0, against the usual)
       z_0 ─h_s─▶ index of y_k = index of channel k's own scale + what z_0 says
 
-Gains scale the latents, so the quality is in z_0, too. The first layer of h_a takes the strongest latents with
-both signs (SiLU(v) + SiLU(-v) is about |v|), the second averages them and bends the average at several knots,
-the third averages again, and its weights are those of least squares for the logarithm. What is left of the
-networks keeps its random weights, behind weights of 0: training finds uses for it.
+Gains scale the latents, so the quality is in z_0, too. The first layer of h_a takes the strongest latents
+with both signs (SiLU(v) + SiLU(-v) is about |v|), the second averages them and bends the average at several
+knots, the third averages again, and its weights are those of least squares for the logarithm. What is left of
+the networks keeps its random weights, behind weights of 0: training finds uses for it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _start_analysis(model: CodecModel, gained: list[Tensor]) -> None:
 
 
 def _start_synthesis(model: CodecModel, gained: list[Tensor]) -> None:
-    """z_0 to the indexes, as it is; a channel's own scale so that its latents fill it, at all qualities alike."""
+    """z_0 to the indexes, as it is, and each channel's own scale, which its latents fill."""
     h_s, latents = model.h_s, model.widths.latents
     for layer, offset in ((0, CEILING + 1), (1, 0.0)):
         h_s.weights[layer][0] = 0

@@ -32,7 +32,7 @@ class Optimizer:
     """
 
     GAIN_RATE = 5.0
-    SLOW_RATE = 0.2
+    SLOW_RATE = 0.1
 
     def __init__(
         self,
