@@ -57,6 +57,13 @@ class ResidualBlock(nn.Module):
         return y
 
 
+def _silent(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights of 0: it adds nothing until they are set."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
 class AnalysisTransform(nn.Module):
     """g_a: features (B, C, H, W) to latents (B, M, H/2, W/2); H and W even.
 
@@ -87,7 +94,7 @@ class AnalysisTransform(nn.Module):
             ResidualBlock(width),
             nn.Conv2d(width, latents, 3, padding=1),
         )
-        self.linear = nn.Conv2d(features, latents, 2, stride=2) if linear else None
+        self.linear = _silent(nn.Conv2d(features, latents, 2, stride=2)) if linear else None
 
     def forward(self, f: Tensor) -> Tensor:
         x = (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
@@ -119,7 +126,7 @@ class SynthesisTransform(nn.Module):
             ResidualBlock(width),
             nn.Conv2d(width, 4 * features, 3, padding=1),
         )
-        self.linear = nn.Conv2d(latents, 4 * features, 1) if linear else None
+        self.linear = _silent(nn.Conv2d(latents, 4 * features, 1)) if linear else None
 
     def forward(self, y_hat: Tensor) -> Tensor:
         x = self.net(y_hat) if self.linear is None else self.net(y_hat) + self.linear(y_hat)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from featcodec.commands.options import MODEL, minutes, path, weight
+from featcodec.commands.options import MODEL, minutes, path, steps, weight
 from featcodec.console import positive
 
 __all__ = ["add_fit"]
@@ -42,7 +42,10 @@ def add_fit(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     budget = command.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=positive, metavar="N", help="default: 2000")
+    budget.add_argument(
+        "--steps", type=steps, metavar="N",
+        help="default: 2000; 0: the codec in closed form that training starts from",
+    )  # fmt: skip
     budget.add_argument("--minutes", type=minutes, metavar="M", help="as many steps as that takes, about")
     command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
     command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")

@@ -8,7 +8,7 @@ from dataclasses import fields
 from featcodec.console import STANDARD, positive
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits
 
-__all__ = ["MODEL", "add_limits", "add_max_pixels", "limits_of", "minutes", "path", "weight"]
+__all__ = ["MODEL", "add_limits", "add_max_pixels", "limits_of", "minutes", "path", "steps", "weight"]
 
 MODEL = (
     "yolov5n, s, m, l or x; a file with weights of YOLOv5; torchvision:NAME; timm:NAME; or MODULE:CALLABLE "
@@ -77,6 +77,17 @@ def minutes(text: str) -> float:
 
 
 minutes.__name__ = "number"
+
+
+def steps(text: str) -> int:
+    """For argparse: a number of steps, 0 included."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of at least 0")
+    return number
+
+
+steps.__name__ = "number of steps"
 
 
 def weight(text: str) -> float:

@@ -54,7 +54,7 @@ class Options:
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
     balance: float = 0.5
     average: float = 0.998
-    feature_weight: float = 1.0
+    feature_weight: float = 0.1
     output_weight: float = 0.0
     warm_up: float = 0.5
     privacy: float = 0.0
@@ -71,8 +71,8 @@ class Options:
 
     def __post_init__(self) -> None:
         least = {
-            "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "output_weight": 0.0,
-            "warm_up": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1,
+            "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "warm_up": 0.0,
+            "output_weight": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1,
             "adversary_lr": 0.0, "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():

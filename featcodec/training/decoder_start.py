@@ -4,8 +4,8 @@
 
 A block is decoded better from its neighbours' latents, too: quantization leaves of each only its largest
 directions, and blocks of a picture are alike. The best linear map from 3x3 latents to what the linear path
-leaves over, in the task's metric and of a rank that fits through the path, is a regression; the residual blocks
-start as the identity.
+leaves over, in the task's metric and of a rank that fits through the path, is a regression; the residual
+blocks start as the identity.
 
 Source: reduced-rank regression, Izenman 1975, doi:10.1016/0047-259X(75)90042-1.
 """
