@@ -83,6 +83,7 @@ class AnalysisTransform(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    linear: nn.Conv2d  # absent in codecs of format 1
 
     def __init__(self, features: int, latents: int, width: int, *, linear: bool = True):
         super().__init__()
@@ -94,12 +95,13 @@ class AnalysisTransform(nn.Module):
             ResidualBlock(width),
             nn.Conv2d(width, latents, 3, padding=1),
         )
-        self.linear = _silent(nn.Conv2d(features, latents, 2, stride=2)) if linear else None
+        if linear:
+            self.linear = _silent(nn.Conv2d(features, latents, 2, stride=2))
 
     def forward(self, f: Tensor) -> Tensor:
         x = (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
-        y: Tensor = self.net(x) if self.linear is None else self.net(x) + self.linear(x)
-        return y
+        y: Tensor = self.net(x)
+        return y + self.linear(x) if hasattr(self, "linear") else y
 
 
 class SynthesisTransform(nn.Module):
@@ -114,6 +116,7 @@ class SynthesisTransform(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    linear: nn.Conv2d  # absent in codecs of format 1
 
     def __init__(self, features: int, latents: int, width: int, *, linear: bool = True):
         super().__init__()
@@ -126,11 +129,14 @@ class SynthesisTransform(nn.Module):
             ResidualBlock(width),
             nn.Conv2d(width, 4 * features, 3, padding=1),
         )
-        self.linear = _silent(nn.Conv2d(latents, 4 * features, 1)) if linear else None
+        if linear:
+            self.linear = _silent(nn.Conv2d(latents, 4 * features, 1))
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        x = self.net(y_hat) if self.linear is None else self.net(y_hat) + self.linear(y_hat)
-        x = F.pixel_shuffle(x, 2)  # and no more: a block at full resolution costs as much as the rest
+        x = self.net(y_hat)
+        x = F.pixel_shuffle(
+            x + self.linear(y_hat) if hasattr(self, "linear") else x, 2
+        )  # and no more: a block at full resolution costs as much as the rest
         f_hat: Tensor = x * self.deviation.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
         return f_hat
 

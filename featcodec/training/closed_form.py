@@ -234,14 +234,17 @@ def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, f
     shift = found.mean - model.g_a.mean
     deviation = model.g_a.deviation.repeat_interleave(4)  # as blocks are ordered
     for transform in (model.g_a, model.g_s):
-        last = [m for m in transform.net if isinstance(m, nn.Conv2d)][-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in transform.net[-1].parameters():
+            nn.init.zeros_(parameter)
     analysis = (best.analysis * deviation).unflatten(1, (-1, 2, 2))
-    model.g_a.linear.weight.copy_(analysis)
-    model.g_a.linear.bias.copy_(-best.analysis @ shift.repeat_interleave(4))
-    model.g_s.linear.weight.copy_((best.synthesis / deviation[:, None])[:, :, None, None])
-    model.g_s.linear.bias.copy_((shift / model.g_s.deviation).repeat_interleave(4))
+    _set(model.g_a.linear, analysis, -best.analysis @ shift.repeat_interleave(4))
+    synthesis = (best.synthesis / deviation[:, None])[:, :, None, None]
+    _set(model.g_s.linear, synthesis, (shift / model.g_s.deviation).repeat_interleave(4))
     low, high = (math.log2(1 / step_width(weight)) for weight in weights)
     model.log_gain.copy_(torch.linspace(low, high, len(model.log_gain))[:, None].expand_as(model.log_gain))
     return best
+
+
+def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    for parameter, values in zip(layer.parameters(), (weight, bias), strict=True):
+        parameter.copy_(values)

@@ -23,6 +23,7 @@ from featcodec.training.hyperprior import QUALITIES, CodecModel
 __all__ = ["start_decoder"]
 
 STRONGEST = 64  # channels of the latents that are looked at around a block
+PLACES = 20  # for each regressor; with fewer the regression fits noise
 RIDGE = 1e-4  # of the mean variance of the regressors
 PART = 8  # pictures at a time
 
@@ -38,30 +39,37 @@ def start_decoder(model: CodecModel, found: Statistics, features: Tensor, weight
         weights: (8,) of the errors at each quality.
     """
     net = model.g_s.net
-    inner, outer = _moments(model, found.root(), features, weights)
+    first, last = net[0], net[-1]
+    assert isinstance(first, nn.Conv2d) and isinstance(last, nn.Conv2d)  # noqa: PT018
+    assert first.bias is not None
+    places = features[:, 0].numel() // 4
+    count = min(STRONGEST, model.widths.latents, places // (9 * PLACES))
+    if not count:
+        return
+    inner, outer = _moments(model, found.root(), features, weights, count)
     level = RIDGE * inner.diagonal().mean() + 1e-12
     solved = torch.linalg.solve(inner + level * torch.eye(len(inner)).to(inner), outer)  # (9 k + 1, 4 C')
     explained, direction = torch.linalg.eigh(solved.T @ outer)
-    rank = min(net[0].out_channels, int((explained > 0).sum()))
+    rank = min(first.out_channels, int((explained > 0).sum()))
     direction = direction[:, -rank:]
     before, after = (solved @ direction).float(), (found.inverse_root().to(direction) @ direction).float()
     # halfway between both layers in size, so that neither learns much faster than the other
     size = (before.square().sum(0) / after.square().sum(0).clamp(min=1e-12)).clamp(min=1e-12) ** 0.25
     before, after = before / size, after * size
-    count = (len(before) - 1) // 9
-    net[0].weight[:rank] = 0
-    net[0].weight[:rank, :count] = before[:-1].T.unflatten(1, (count, 3, 3))
-    net[0].bias[:rank] = before[-1]
+    first.weight[:rank] = 0
+    first.weight[:rank, :count] = before[:-1].T.unflatten(1, (count, 3, 3))
+    first.bias[:rank] = before[-1]
     for block in net:
         if isinstance(block, ResidualBlock):
-            nn.init.zeros_(block.b.weight)
-            nn.init.zeros_(block.b.bias)
-    net[-1].weight[:, :rank, 1, 1] = after / model.g_s.deviation.repeat_interleave(4)[:, None]
+            for parameter in block.b.parameters():
+                nn.init.zeros_(parameter)
+    last.weight[:, :rank, 1, 1] = after / model.g_s.deviation.repeat_interleave(4)[:, None]
 
 
-def _moments(model: CodecModel, root: Tensor, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Of regressors (9 k + 1), and with what the linear path leaves over (4 C' in the metric), in float64."""
-    count = min(STRONGEST, model.widths.latents)
+def _moments(
+    model: CodecModel, root: Tensor, features: Tensor, weights: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Of 9 k + 1 regressors, and with the 4 C' values that the linear path leaves over, in float64."""
     gains = model.gains()
     inner = torch.zeros(9 * count + 1, 9 * count + 1, dtype=torch.float64, device=features.device)
     outer = torch.zeros(9 * count + 1, len(root), dtype=torch.float64, device=features.device)

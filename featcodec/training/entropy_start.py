@@ -15,7 +15,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from featcodec.codec.transforms import IntegerHyperSynthesis
 from featcodec.training.hyperprior import SCALE_MAX, SCALE_MIN, CodecModel, scale_of
@@ -49,44 +49,49 @@ def start_entropy_model(model: CodecModel, y: Tensor) -> None:
 
 def _start_analysis(model: CodecModel, gained: list[Tensor]) -> None:
     """Activity to z_0; the other channels of z are 0."""
-    first, second, third = model.h_a.net[0], model.h_a.net[2], model.h_a.net[4]
+    first, second, third = (m for m in model.h_a.net if isinstance(m, nn.Conv2d))
     usual = torch.stack([g.square().mean((0, 2, 3)) for g in gained]).log().mean(0).div(2).exp()  # (M,)
     count = min(STRONGEST, first.out_channels // 2, int((usual > 0.1 * usual.max()).sum()))
     knots = min(KNOTS, second.out_channels)
-    first.weight.zero_()
-    first.bias.zero_()
+    for parameter in (*first.parameters(), *third.parameters()):
+        parameter.zero_()
     for k in range(count):
-        for sign in (0, 1):
-            first.weight[2 * k + sign, k, 1, 1] = (2.0 - 4.0 * sign) / usual[k]
-    average = AVERAGE.to(second.weight)
+        first.weight[2 * k, k, 1, 1] = 2.0 / usual[k]
+        first.weight[2 * k + 1, k, 1, 1] = -2.0 / usual[k]
+    active = torch.cat([F.silu(first(g)) for g in gained])
+    level = _averaged(active[:, : 2 * count].mean(1, keepdim=True) * 2)
+    bends = torch.quantile(_sample(level), torch.linspace(0.01, 0.99, knots).to(level)).clamp(min=1e-3)
     second.weight[:knots] = 0
-    second.weight[:knots, : 2 * count] = average / count
-    second.bias[:knots] = 0
-    activity = torch.cat([F.silu(first(g)) for g in gained])
-    level = F.conv2d(
-        activity[:, : 2 * count].mean(1, keepdim=True) * 2, average[None, None], stride=2, padding=2
-    )
-    places = torch.linspace(0.01, 0.99, knots).to(level)
-    bends = torch.quantile(_sample(level.flatten()), places).clamp(min=1e-3)
-    second.weight[:knots] *= (2 / bends)[:, None, None, None]
-    second.bias[:knots] = -2.0
-    bent = F.silu(second(activity)[:, :knots])
-    pooled = F.conv2d(bent.flatten(0, 1)[:, None], average[None, None], stride=2, padding=2).unflatten(
-        0, bent.shape[:2]
-    )
-    regressors = pooled.transpose(0, 1).flatten(1).T.double()
-    regressors = torch.cat((regressors, torch.ones_like(regressors[:, :1])), 1)
-    relative = torch.cat(
-        [(g[:, :count] / usual[:count, None, None]).square().mean(1, keepdim=True) for g in gained]
-    )
-    wanted = F.avg_pool2d(relative, 4, ceil_mode=True).flatten().double().clamp(min=1e-6).log2() / 2 * STEPS
-    inner = regressors.T @ regressors
+    second.weight[:knots, : 2 * count] = AVERAGE.to(level) * (2 / bends / count)[:, None, None, None]
+    _bias(second)[:knots] = -2.0
+    averaged = _averaged(F.silu(second(active)[:, :knots]))
+    relative = [(g[:, :count] / usual[:count, None, None]).square().mean(1, keepdim=True) for g in gained]
+    found = _logarithm(averaged, F.avg_pool2d(torch.cat(relative), 4, ceil_mode=True))
+    third.weight[0, :knots] = found[:-1, None, None] * AVERAGE.to(level)
+    _bias(third)[0] = found[-1]
+
+
+def _averaged(x: Tensor) -> Tensor:
+    """(B, K, h, w) to (B, K, ceil(h / 2), ceil(w / 2)), as a layer of h_a averages."""
+    one = F.conv2d(x.flatten(0, 1)[:, None], AVERAGE.to(x)[None, None], stride=2, padding=2)
+    averaged: Tensor = one.unflatten(0, x.shape[:2])
+    return averaged
+
+
+def _logarithm(levels: Tensor, power: Tensor) -> Tensor:
+    """Weights (K + 1), the constant last, of levels (B, K, h, w) for `STEPS` log2 of the root of power."""
+    x = levels.transpose(0, 1).flatten(1).T.double()
+    x = torch.cat((x, torch.ones_like(x[:, :1])), 1)
+    wanted = power.flatten().double().clamp(min=1e-6).log2() / 2 * STEPS
+    inner = x.T @ x
     inner += 1e-6 * inner.diagonal().mean() * torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
-    found = torch.linalg.solve(inner, regressors.T @ wanted.clamp(-CEILING, CEILING)).to(average)
-    third.weight.zero_()
-    third.bias.zero_()
-    third.weight[0, :knots] = found[:-1, None, None] * average
-    third.bias[0] = found[-1]
+    found: Tensor = torch.linalg.solve(inner, x.T @ wanted.clamp(-CEILING, CEILING))
+    return found.float()
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def _start_synthesis(model: CodecModel, gained: list[Tensor]) -> None:
@@ -123,4 +128,5 @@ def fit_prior(model: CodecModel, z: Tensor) -> None:
 
 
 def _sample(values: Tensor, most: int = 100_000) -> Tensor:
+    values = values.flatten()
     return values[:: max(1, len(values) // most)].float()
