@@ -110,8 +110,6 @@ def fit(
         >>> tuple(features.shape), tuple(codec.tail(features).shape)
         ((1, 8, 16, 16), (1, 4, 8, 8))
     """
-    if more.get("start"):
-        more = {"warm_up": 0.0, **more}  # it is warm
     settings = _settings(
         at=at, normalise=normalise, privacy=privacy, steps=steps, size=size, batch=batch, seed=seed,
         quality_weights=tuple(quality_weights), name=name, description=description,

@@ -49,14 +49,14 @@ class Options:
     """
 
     steps: int = 2000
-    lr: float = 1e-3
+    lr: float = 3e-4
     optimizer: str = "muon" if hasattr(torch.optim, "Muon") else "adamw"
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
     balance: float = 0.5
     average: float = 0.998
     feature_weight: float = 0.1
     output_weight: float = 0.0
-    warm_up: float = 0.5
+    warm_up: float = 0.0
     privacy: float = 0.0
     linear_privacy: float = 0.0
     adversary_loss: str = "edges"

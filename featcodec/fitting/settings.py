@@ -40,7 +40,7 @@ class Settings(Options):
         analysis, synthesis: channels inside g_a and g_s.
         workers: processes that prepare pictures; 0: the one that fits.
         start: codec, by name or path, whose weights and widths the fit starts from, or several of the same
-            widths, from the mean of whose weights; it is warm then: `warm_up` is 0 unless given.
+            widths, from the mean of whose weights; the closed form unless given.
         classes: of a YOLOv5, by number; of one with 80 those of COCO unless given.
     """
 
@@ -53,7 +53,7 @@ class Settings(Options):
     crop: int | None = None
     hold_out: int = 0
     batch: int = 8
-    latents: int = 64
+    latents: int = 128
     analysis: int = 64
     synthesis: int = 80
     workers: int = 0

@@ -29,6 +29,7 @@ __all__ = ["Basis", "Statistics", "basis", "jacobian_sketch", "set_transforms", 
 WIDEST = 256  # channels; of features with more, their principal ones in the metric
 SHRINKAGE = 2.0  # pictures that the prior of the covariance counts for
 LEAST = 1e-5  # eigenvalue of the metric, as a share of the largest
+LEAST_UNIT = 1e-6  # variance of a latent that has a unit of its own, as a share of the largest
 LEAST_WORTH = 1e-9  # of a direction, as a share of the first one's
 
 
@@ -219,16 +220,16 @@ def step_width(weight: float) -> float:
 
 
 @torch.no_grad()
-def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, float]) -> Basis:
+def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, float]) -> None:
     """Sets g_a, g_s and the gains to the closed form; the convolutional paths add nothing yet.
+
+    Latents are stored over the root of their deviation, which the gains make good: a step of training, which
+    moves all channels alike, would else drown the weak ones.
 
     Args:
         model: fresh, with its channel statistics set.
         found: of the features.
         weights: of the task at quality 1 and 8.
-
-    Returns:
-        The transform, in the units of the latents.
     """
     best = basis(found, model.widths.latents)
     shift = found.mean - model.g_a.mean
@@ -236,13 +237,17 @@ def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, f
     for transform in (model.g_a, model.g_s):
         for parameter in transform.net[-1].parameters():
             nn.init.zeros_(parameter)
-    analysis = (best.analysis * deviation).unflatten(1, (-1, 2, 2))
-    _set(model.g_a.linear, analysis, -best.analysis @ shift.repeat_interleave(4))
-    synthesis = (best.synthesis / deviation[:, None])[:, :, None, None]
+    unit = best.variances.clamp(min=LEAST_UNIT * float(best.variances.max())) ** 0.25  # (M,)
+    analysis = best.analysis / unit[:, None]
+    _set(
+        model.g_a.linear,
+        (analysis * deviation).unflatten(1, (-1, 2, 2)),
+        -analysis @ shift.repeat_interleave(4),
+    )
+    synthesis = (best.synthesis * unit / deviation[:, None])[:, :, None, None]
     _set(model.g_s.linear, synthesis, (shift / model.g_s.deviation).repeat_interleave(4))
     low, high = (math.log2(1 / step_width(weight)) for weight in weights)
-    model.log_gain.copy_(torch.linspace(low, high, len(model.log_gain))[:, None].expand_as(model.log_gain))
-    return best
+    model.log_gain.copy_(torch.linspace(low, high, len(model.log_gain))[:, None] + unit.log2())
 
 
 def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
