@@ -78,14 +78,15 @@ def find_statistics(
         if found["identity"] == identity:
             return Statistics(*(found[name] for name in names))
     generator = torch.Generator().manual_seed(seed)
-    sketches = [
-        jacobian_sketch(task.compared, part, generator)
-        for part in features.split(SKETCHED)
-        if len(task.compared(part[:1]))
-    ]
-    none = features[:0]
+    with torch.enable_grad():  # is there anything beside the features that counts?
+        alone = not len(task.compared(features[:1].clone().requires_grad_()))
+    parts = () if alone else features.split(SKETCHED)
+    sketches = [jacobian_sketch(task.compared, part, generator) for part in parts]
     measured = statistics(
-        features, torch.cat(sketches or [none]), pixels=pixels, feature_weight=feature_weight
+        features,
+        torch.cat(sketches or [features[:0]]),
+        pixels=pixels,
+        feature_weight=1.0 if alone else feature_weight,
     )
     if kept:
         save_state(kept, {"identity": identity, **{name: getattr(measured, name) for name in names}})

@@ -175,6 +175,12 @@ class TestStart:
             cost = (torch.stack(got).mean(0) + 0.3 * relative_error(f + error, f)).mean()
         assert float(foretold) == pytest.approx(float(cost), rel=0.15)
 
+    def test_the_metric_of_an_own_loss_is_that_of_what_the_network_returns(self, network):
+        f = network.head(torch.rand(8, 3, 64, 64))[0]
+        own = find_task(network, lambda got, wanted: (got - wanted).square().mean(1), f, feature_weight=0.1)
+        outputs = find_task(network, "outputs", f, feature_weight=0.1)
+        assert torch.equal(statistics_of(own, f).metric, statistics_of(outputs, f).metric)
+
     def test_statistics_are_kept_and_measured_again_for_others(self, network, fitting, tmp_path):
         f = network.head(torch.rand(4, 3, 64, 64))[0]
         kept = tmp_path / "closed-form.pt"
@@ -382,7 +388,7 @@ class TestCheckpoint:
     def test_a_checkpoint_of_other_settings_is_refused_by_name(self, tmp_path):
         path = tmp_path / "checkpoint.pt"
         Run(model(), Options(steps=3)).save(path)
-        with pytest.raises(FitError, match=r"of a fit with lr = 0.001, got 0.1"):
+        with pytest.raises(FitError, match=r"of a fit with lr = 0.0003, got 0.1"):
             Run(model(), Options(steps=3, lr=0.1)).resume(path)
         with pytest.raises(FitError, match="network, pictures and sizes"):
             Run(model(), Options(steps=3), identity="other").resume(path)
