@@ -1,6 +1,6 @@
 """Codec files: safetensors with JSON metadata, and what identifies a codec.
 
-g_a.* h_a.*             float16   the encoder's transforms
+g_a.* h_a.*             float16   the encoder's transforms; format 1 has no g_a.linear and g_s.linear
 g_s.*                   float16   the decoder's transform                          ┐
 h_s.weight.N, .bias.N   int16/32  the integer hyper-synthesis                      │ the fingerprint
 inverse_gains           float32   (8, M), one row a quality                        │ covers these and
