@@ -1,6 +1,6 @@
 """Codec files: safetensors with JSON metadata, and what identifies a codec.
 
-g_a.* h_a.*             float16   the encoder's transforms
+g_a.* h_a.*             float16   the encoder's transforms; format 1 has no g_a.linear and g_s.linear
 g_s.*                   float16   the decoder's transform                          ┐
 h_s.weight.N, .bias.N   int16/32  the integer hyper-synthesis                      │ the fingerprint
 inverse_gains           float32   (8, M), one row a quality                        │ covers these and
@@ -87,17 +87,26 @@ class CodecFile:
     @cached_property
     def g_a(self) -> nn.Module:
         w = self.config.widths
-        return self._module("g_a.", AnalysisTransform, w.features, w.latents, w.analysis)
+        return self._module(
+            "g_a.", lambda: AnalysisTransform(w.features, w.latents, w.analysis, linear=self._linear)
+        )
 
     @cached_property
     def g_s(self) -> nn.Module:
         w = self.config.widths
-        return self._module("g_s.", SynthesisTransform, w.features, w.latents, w.synthesis)
+        return self._module(
+            "g_s.", lambda: SynthesisTransform(w.features, w.latents, w.synthesis, linear=self._linear)
+        )
 
     @cached_property
     def h_a(self) -> nn.Module:
         w = self.config.widths
-        return self._module("h_a.", HyperAnalysis, w.latents, w.hyper, w.side)
+        return self._module("h_a.", lambda: HyperAnalysis(w.latents, w.hyper, w.side))
+
+    @property
+    def _linear(self) -> bool:
+        """Whether the transforms have a linear path."""
+        return self.config.format > 1
 
     @cached_property
     def h_s_weights(self) -> list[Tensor]:
@@ -134,10 +143,10 @@ class CodecFile:
         return mixed.float()
 
     @inference()
-    def _module(self, prefix: str, build: Callable[[int, int, int], nn.Module], *widths: int) -> nn.Module:
+    def _module(self, prefix: str, build: Callable[[], nn.Module]) -> nn.Module:
         state = {k.removeprefix(prefix): v.float() for k, v in self.tensors.items() if k.startswith(prefix)}
         with torch.device("meta"):  # a file that asks for huge layers fails when it does not bring them
-            module = build(*widths)
+            module = build()
         module.load_state_dict(state, assign=True)
         frozen = module.eval().requires_grad_(False)
         return frozen.to(memory_format=torch.channels_last)

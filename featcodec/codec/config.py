@@ -16,7 +16,7 @@ from featcodec.plf.strict_json import JsonProblem, decode_json
 
 __all__ = ["CodecConfig", "check_config", "check_texts"]
 
-FORMAT = 1
+FORMATS = (1, 2)  # of the codec file; 1: transforms without a linear path
 LARGEST_NUMBER = 1 << 16  # of channels, pixels
 LONGEST_CLASS = 256  # characters
 
@@ -33,6 +33,7 @@ class CodecConfig:
         size: longest side in pixels that pictures are scaled down to.
         stride: pixels that the canvas is a multiple of.
         latent_stride: pixels a latent stands for.
+        format: version of the codec file, 1 or 2.
     """
 
     name: str
@@ -42,6 +43,7 @@ class CodecConfig:
     size: int = 416
     stride: int = 32
     latent_stride: int = 16
+    format: int = FORMATS[-1]
 
     @property
     def canvas(self) -> Canvas:
@@ -52,8 +54,8 @@ class CodecConfig:
     def from_json(text: str) -> CodecConfig:
         """Reads the metadata of a codec file. Raises KeyError, TypeError or ValueError where it is wrong."""
         raw = _object(text)
-        if raw.pop("format") != FORMAT:
-            raise ValueError(f"expected format {FORMAT}")
+        if type(raw["format"]) is not int or raw["format"] not in FORMATS:
+            raise ValueError(f"got format {raw['format']!r:.40}, expected one of {FORMATS}")
         network = family_named(raw["network"]["family"]).from_json(raw["network"])
         config = CodecConfig(**{**raw, "network": network, "widths": Widths(**raw["widths"])})
         if config.to_json() != text:
@@ -62,7 +64,7 @@ class CodecConfig:
 
     def to_json(self) -> str:
         """Canonical: the same configuration gives the same text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
 
 def _object(text: str) -> dict[str, Any]:

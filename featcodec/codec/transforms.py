@@ -57,17 +57,35 @@ class ResidualBlock(nn.Module):
         return y
 
 
+def _silent(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights of 0: it adds nothing until they are set."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
 class AnalysisTransform(nn.Module):
     """g_a: features (B, C, H, W) to latents (B, M, H/2, W/2); H and W even.
 
+        f ─normalise─┬─▶ net: 5x5 /2, residual blocks, 3x3 ─┐
+                     └─▶ linear: 2x2 /2 ────────────────────┴─ + ─▶ y
+
     The features are first normalised by the channel means and deviations of the fitting set, which are
-    part of the codec file.
+    part of the codec file. The linear path takes the 2x2 blocks of the features one by one; a fit starts
+    with the whole transform in it (`featcodec.training.closed_form`).
+
+    Args:
+        features, latents, width: channels C, M and inside.
+        linear: False for codec files of format 1, which have no linear path.
+
+    Source: linear paths beside the networks of learned codecs: Li et al. 2025 (arXiv:2501.13751).
     """
 
     mean: Tensor
     deviation: Tensor
+    linear: nn.Conv2d  # absent in codecs of format 1
 
-    def __init__(self, features: int, latents: int, width: int):
+    def __init__(self, features: int, latents: int, width: int, *, linear: bool = True):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
@@ -77,19 +95,30 @@ class AnalysisTransform(nn.Module):
             ResidualBlock(width),
             nn.Conv2d(width, latents, 3, padding=1),
         )
+        if linear:
+            self.linear = _silent(nn.Conv2d(features, latents, 2, stride=2))
 
     def forward(self, f: Tensor) -> Tensor:
-        y: Tensor = self.net((f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1))
-        return y
+        x = (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
+        y: Tensor = self.net(x)
+        return y + self.linear(x) if hasattr(self, "linear") else y
 
 
 class SynthesisTransform(nn.Module):
-    """g_s: decoded latents (B, M, h, w) to decoded features (B, C, 2h, 2w)."""
+    """g_s: decoded latents (B, M, h, w) to decoded features (B, C, 2h, 2w).
+
+        ŷ ─┬─▶ net: 3x3, residual blocks, 3x3 ─┐
+           └─▶ linear: 1x1 ────────────────────┴─ + ─shuffle─▶ 2x2 blocks ─denormalise─▶ f̂
+
+    Args:
+        features, latents, width, linear: as `AnalysisTransform` takes them.
+    """
 
     mean: Tensor
     deviation: Tensor
+    linear: nn.Conv2d  # absent in codecs of format 1
 
-    def __init__(self, features: int, latents: int, width: int):
+    def __init__(self, features: int, latents: int, width: int, *, linear: bool = True):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
@@ -99,11 +128,16 @@ class SynthesisTransform(nn.Module):
             ResidualBlock(width),
             ResidualBlock(width),
             nn.Conv2d(width, 4 * features, 3, padding=1),
-            nn.PixelShuffle(2),  # and no more: a block at full resolution costs as much as the rest
         )
+        if linear:
+            self.linear = _silent(nn.Conv2d(latents, 4 * features, 1))
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        f_hat: Tensor = self.net(y_hat) * self.deviation.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+        x = self.net(y_hat)
+        x = F.pixel_shuffle(
+            x + self.linear(y_hat) if hasattr(self, "linear") else x, 2
+        )  # and no more: a block at full resolution costs as much as the rest
+        f_hat: Tensor = x * self.deviation.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
         return f_hat
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featcodec.commands.options import MODEL, Subparsers, add_command, minutes, path, weight
+from featcodec.commands.options import MODEL, Subparsers, add_command, minutes, path, steps, weight
 from featcodec.console import positive, show
 from featcodec.errors import InputError
 from featcodec.files import check_target, list_pictures, make_folder, printable, write_atomic
@@ -57,7 +57,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     budget = command.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=positive, metavar="N", help="default: 2000")
+    budget.add_argument(
+        "--steps", type=steps, metavar="N",
+        help="default: 2000; 0: the codec in closed form that training starts from",
+    )  # fmt: skip
     budget.add_argument("--minutes", type=minutes, metavar="M", help="as many steps as that takes, about")
     command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
     command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")

@@ -38,6 +38,7 @@ __all__ = [
     "path",
     "qualities",
     "quality",
+    "steps",
     "weight",
 ]
 
@@ -208,6 +209,17 @@ def minutes(text: str) -> float:
 
 
 minutes.__name__ = "number"
+
+
+def steps(text: str) -> int:
+    """For argparse: a number of steps, 0 included."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of at least 0")
+    return number
+
+
+steps.__name__ = "number of steps"
 
 
 def weight(text: str) -> float:

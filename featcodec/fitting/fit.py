@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -33,7 +34,9 @@ from featcodec.networks.torch_state import training
 
 __all__ = ["fit"]
 
-ENOUGH = 16  # pictures from which channel statistics and the first gains are taken
+ENOUGH = 16  # pictures from which the prior is taken where weights are those of an earlier codec
+MEASURED = 192  # pictures, at most, from which the closed form is taken
+LARGEST_SAMPLE = 1 << 26  # values of their features
 PROBED = 3  # pictures on which the tail is examined
 
 
@@ -65,7 +68,9 @@ def fit(
     lr: float = Settings.lr,
     optimizer: Literal["muon", "adamw"] = Settings.optimizer,
     bf16: bool = Settings.bf16,
-    warm_up: float | None = None,
+    warm_up: float = Settings.warm_up,
+    balance: float = Settings.balance,
+    average: float = Settings.average,
     feature_weight: float = Settings.feature_weight,
     output_weight: float = Settings.output_weight,
     linear_privacy: float = Settings.linear_privacy,
@@ -120,8 +125,9 @@ def fit(
         lr: peak learning rate of the codec; warm-up over 2 % of the steps, then a cosine to 2 % of it.
         optimizer: ``"muon"`` for the inner convolutions (it needs torch 2.9), or ``"adamw"`` for all.
         bf16: whether networks run in bfloat16 where autocast says that it does no harm.
-        warm_up: share of the steps, at the start, in which the features are the whole task; half of them
-            unless given, none for a fit with a `start`.
+        warm_up: share of the steps, at the start, in which the task's metric takes the place of its tail.
+        balance: each picture's loss is divided by its lambda to this power; 0: large lambdas rule.
+        average: share that the average of the weights keeps at each step; the codec is the average.
         feature_weight: weight of the features' own error in the distortion.
         output_weight: weight of a YOLOv5's raw outputs in the distortion.
         linear_privacy: weight of what the best linear attacker explains of the picture.
@@ -162,8 +168,6 @@ def fit(
     """
     given = dict(locals())
     given["network"] = plain_module(network)
-    if warm_up is None:
-        given["warm_up"] = 0.0 if start else Settings.warm_up  # what starts from a codec is warm
     if model is None:
         given["model"] = type(given["network"]).__name__
     with training():
@@ -191,8 +195,6 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     if folder and processes.rank == 0:
         make_folder(str(folder), parents=True)
     file = _fit(subject, samples, folder, given["minutes"], where)
-    if folder and processes.rank == 0:
-        file.save(folder / "codec.safetensors")
     # with the weights as the file holds them, so that it encodes as whoever loads it will
     return zoo.remember(file, None if file.has_network else network)
 
@@ -298,38 +300,66 @@ def _fit(
     from featcodec.fitting.log import FitLog
     from featcodec.fitting.loop import Fitting, fit_codec
     from featcodec.fitting.run import Run
-    from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
-    from featcodec.fitting.tasks import find_task
+    from featcodec.fitting.start import (
+        check_start,
+        find_statistics,
+        metric_task,
+        set_closed_form,
+        set_weights,
+    )
+    from featcodec.fitting.tasks import Features, Task, find_task
     from featcodec.training.hyperprior import CodecModel
     from featcodec.training.stopping import StopSignals
 
     s, processes = subject.settings, subject.processes
-    first = list(islice(batches(samples, s.batch)(0), -(-ENOUGH // s.batch)))
+    checkpoint = folder / "checkpoint.pt" if folder else None
+    sample = batches(samples, s.batch)
+    first = list(islice(sample(0), -(-ENOUGH // s.batch)))
     f = _features(subject, first, where)
+    task = find_task(
+        subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
+    )
+    warm_up: Task = Features()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
         if subject.starts:
             set_weights(model, subject.starts, f)
         else:
-            set_statistics(model, f)
-            set_gains(model, f)
-    task = find_task(
-        subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
-    )
+            count = min(MEASURED, LARGEST_SAMPLE // f[0].numel())
+            more = list(islice(sample(len(first)), max(0, -(-(count - len(f)) // s.batch))))
+            f = torch.cat((f, _features(subject, more, where))) if more else f
+            found = find_statistics(
+                task,
+                f,
+                pixels=subject.side**2,
+                feature_weight=s.feature_weight,
+                seed=s.seed,
+                kept=folder / "closed-form.pt" if folder else None,
+                identity=subject.identity,
+            )
+            warm_up = metric_task(found, subject.latent_stride // 2)
+            if not (checkpoint and checkpoint.exists()):
+                set_closed_form(model, found, f, s.quality_weights)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
-    fitting = Fitting(subject.cut, task, source, processes)
+    fitting = Fitting(subject.cut, task, source, processes, warm_up)
     check_start(model, task, f[: s.batch], first[0][1])
     run = Run(model, s.options, latent_stride=subject.latent_stride, identity=subject.identity)
     if minutes is not None:
         planned = replace(s.options, steps=_steps_within(minutes, fitting, run, folder))
         run = Run(model, planned, latent_stride=subject.latent_stride, identity=subject.identity)
-    checkpoint = folder / "checkpoint.pt" if folder else None
     if checkpoint:
         run.resume(checkpoint)
+
+    def export(run: Run) -> CodecFile:
+        file = _exported(copy.deepcopy(run.average).cpu(), subject)
+        if folder and processes.rank == 0:
+            file.save(folder / "codec.safetensors")
+        return file
+
     with StopSignals() as stop, FitLog(folder if processes.rank == 0 else None, run) as log:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=log, stop=stop)
-    return _exported(run.model.cpu(), subject)
+        fit_codec(fitting, run, checkpoint=checkpoint, report=log, saved=export, stop=stop)
+    return export(run)
 
 
 def _features(subject: _Subject, first: list[Batch], where: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from featcodec.errors import FitError
 from featcodec.evaluation.closeness import decibels
 from featcodec.fitting.data import Batch, Source
-from featcodec.fitting.losses import quality_weight
+from featcodec.fitting.losses import balance, quality_weight
 from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
 from featcodec.fitting.tasks import Features, Task
@@ -87,6 +87,7 @@ def fit_codec(
     *,
     checkpoint: Path | None,
     report: Callable[[Run, Figures], None] | None = None,
+    saved: Callable[[Run], object] | None = None,
     save_every: float = 180.0,
     stop: StopSignals | None = None,
 ) -> None:
@@ -97,6 +98,7 @@ def fit_codec(
         run: fresh, or resumed from its checkpoint.
         checkpoint: where the state goes, every now and then and at the end.
         report: called after each step of the codec.
+        saved: called after each checkpoint, before the first step, too.
         save_every: seconds between checkpoints.
         stop: has been entered; a signal that comes ends the loop after a step, with a checkpoint.
 
@@ -104,8 +106,17 @@ def fit_codec(
         FitError: the loss is not finite, at the start or for some steps; the last good checkpoint is kept.
     """
     writes = checkpoint if fitting.processes.rank == 0 else None
-    saved, bad = time.monotonic(), 0
+    bad = 0
+
+    def save() -> float:
+        if writes:
+            run.save(writes)
+            if saved is not None:
+                saved(run)
+        return time.monotonic()
+
     with _own_random_numbers(run):
+        last = time.monotonic() if run.taken else save()
         batches = islice(fitting.source(run.taken), run.options.steps - run.step)
         for batch in stop.until_signal(batches, agree=fitting.processes.agree) if stop else batches:
             figures = _step(fitting, run, batch)
@@ -119,15 +130,15 @@ def fit_codec(
                 raise FitError(f"step {run.step}: the loss is not finite, {figures}{kept}")
             if figures is not None and report is not None:
                 report(run, figures)
-            if writes and not bad and time.monotonic() - saved > save_every:
-                run.save(writes)
-                saved = time.monotonic()
-        if writes and not bad:
-            run.save(writes)
+            if not bad and time.monotonic() - last > save_every:
+                last = save()
+        if not bad:
+            save()
     if stop and stop.received and fitting.processes.rank == 0:
         stop.message = _how_to_go_on(run, checkpoint)
     fitting.processes.wait()
     run.model.eval()
+    run.average.eval()
 
 
 def _how_to_go_on(run: Run, checkpoint: Path | None) -> str:
@@ -225,7 +236,8 @@ def _codec_step(
     loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
     hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
     explained = run.ridge.explained(coded.y_hat, picture) if run.ridge else torch.zeros_like(d)
-    loss = (loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained).mean()
+    loss = loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained
+    loss = (loss * balance(quality, o.quality_weights, o.balance)).mean()
     run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
     run.optimizer.zero_grad()
     loss.backward()
@@ -236,6 +248,7 @@ def _codec_step(
     else:
         loss = loss * float("nan")
     run.step += 1
+    run.follow()
     rates = coded.bits_y / pixels, coded.bits_z / pixels
     means = [v.detach().float().mean() for v in (*rates, d, hidden, bound, psnr, explained, loss)]
     return Figures(*fitting.processes.mean(torch.stack(means)).tolist())

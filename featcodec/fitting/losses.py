@@ -11,13 +11,21 @@ place of the distortion as in Azizian and Bajić 2024 (arXiv:2402.18864), eq. 7.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["QUALITY_WEIGHTS", "detection_divergence", "distortion", "quality_weight", "relative_error"]
+__all__ = [
+    "QUALITY_WEIGHTS",
+    "balance",
+    "detection_divergence",
+    "distortion",
+    "quality_weight",
+    "relative_error",
+]
 
 # lambda at quality 1 and at quality 8; geometric in between
 QUALITY_WEIGHTS = (0.3, 30.0)
@@ -27,6 +35,15 @@ def quality_weight(quality: Tensor, weights: tuple[float, float] = QUALITY_WEIGH
     """lambda at qualities (B,) in [1, 8]."""
     low, high = weights
     return low * (high / low) ** ((quality - 1) / 7)
+
+
+def balance(quality: Tensor, weights: tuple[float, float], power: float) -> Tensor:
+    """What the losses of qualities (B,) are multiplied by: lambda^-power, 1 in the middle of the qualities.
+
+    Without it the sum over qualities is ruled by the largest lambda, and the low qualities hardly train.
+    """
+    middle = math.sqrt(weights[0] * weights[1])
+    return (quality_weight(quality, weights) / middle) ** -power
 
 
 def distortion(got: Sequence[Tensor], wanted: Sequence[Tensor], feature_weight: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.settings import Options
 from featcodec.training.hyperprior import CodecModel
 from featcodec.training.invnet import InvNet
-from featcodec.training.optimizer import Optimizer
+from featcodec.training.optimizer import Optimizer, follow
 from featcodec.training.states import load_state, save_state
 
 __all__ = ["FITTING_VERSION", "Run"]
@@ -33,6 +34,7 @@ class Run:
     def __init__(self, model: CodecModel, options: Options, *, latent_stride: int = 16, identity: str = ""):
         self.model = model.to(memory_format=torch.channels_last)
         self.options, self.latent_stride, self.identity = options, latent_stride, identity
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizer = _codec_optimizer(self.model, options)
         count = options.adversaries if options.privacy > 0 else 0
         self.adversaries = [self._adversary(k) for k in range(count)]
@@ -54,6 +56,10 @@ class Run:
         muon = self.options.optimizer == "muon"
         return network, Optimizer.of(network, self.options.adversary_lr, muon=muon)
 
+    def follow(self) -> None:
+        """Moves the average towards the weights; faster at the start, so that it does not lag behind."""
+        follow(self.average, self.model, min(self.options.average, (1 + self.step) / (10 + self.step)))
+
     def restart(self) -> None:
         """Replaces an adversary by a fresh one, if it is its turn."""
         every = self.options.adversary_restart
@@ -69,6 +75,7 @@ class Run:
             "options": json.dumps(asdict(self.options)),
             "step": self.step,
             "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "adversaries": [(n.state_dict(), o.state_dict()) for n, o in self.adversaries],
             "ridge": self.ridge.state_dict() if self.ridge else None,
@@ -106,6 +113,7 @@ class Run:
     def _take(self, kept: dict[str, Any]) -> None:
         """Takes over the state of a checkpoint."""
         self.model.load_state_dict(kept["model"])
+        self.average.load_state_dict(kept["average"])
         self.optimizer.load_state_dict(kept["optimizer"])
         for (network, optimizer), (net_state, optimizer_state) in zip(
             self.adversaries, kept["adversaries"], strict=True
@@ -118,12 +126,14 @@ class Run:
 
 
 def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:
-    """Muon takes convolutions that have others before and behind them; h_s works on a grid, and stays out."""
+    """Muon takes convolutions of the transforms that have others before and behind them."""
     inner: list[nn.Parameter] = []
     if options.optimizer == "muon":
-        for part in (model.g_a, model.g_s, model.h_a):
-            convolutions = [p for p in part.parameters() if p.ndim == 4]
+        for part in (model.g_a, model.g_s):
+            convolutions = [p for p in part.net.parameters() if p.ndim == 4]
             inner += convolutions[1:-1]
-    inside = {id(p) for p in inner} | {id(model.log_gain)}
+    ready = (model.g_a.linear, model.g_s.linear, model.h_a, model.h_s)  # since the closed form is in them
+    slow = [p for part in ready for p in part.parameters()]
+    inside = {id(p) for p in (*inner, *slow, model.log_gain)}
     outer = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
-    return Optimizer(inner, outer, options.lr, gains=[model.log_gain])
+    return Optimizer(inner, outer, options.lr, gains=[model.log_gain], slow=slow)

@@ -40,12 +40,14 @@ class Options:
     """What the loop needs to know; the names are those of `featcodec.fit`."""
 
     steps: int = 2000
-    lr: float = 1e-3
+    lr: float = 3e-4
     optimizer: Literal["muon", "adamw"] = "muon" if hasattr(torch.optim, "Muon") else "adamw"
     quality_weights: tuple[float, float] = QUALITY_WEIGHTS
-    feature_weight: float = 1.0
+    balance: float = 0.5
+    average: float = 0.998
+    feature_weight: float = 0.1
     output_weight: float = 0.0
-    warm_up: float = 0.5
+    warm_up: float = 0.0
     privacy: float = 0.0
     linear_privacy: float = 0.0
     adversary_loss: Literal["edges", "squared"] = "edges"
@@ -61,13 +63,15 @@ class Options:
     def __post_init__(self) -> None:
         _check_types(self)
         least = {
-            "steps": 1, "lr": 0.0, "feature_weight": 0.0, "output_weight": 0.0, "warm_up": 0.0,
-            "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1, "adversary_lr": 0.0,
-            "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
+            "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "warm_up": 0.0,
+            "output_weight": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1,
+            "adversary_lr": 0.0, "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():
             if not value <= getattr(self, name) < float("inf"):
                 raise FitError(f"{name}: got {getattr(self, name)!r}, expected a number of at least {value}")
+        if self.average >= 1:
+            raise FitError(f"average: got {self.average!r}, expected a number below 1")
         low, high = self.quality_weights
         if not 0 < low <= high < float("inf"):
             raise FitError(
@@ -81,7 +85,7 @@ class Options:
         return reconstruction_loss(got, picture, self.beta)
 
     def warming_up(self, step: int) -> bool:
-        """Whether a step is one of those in which the features are the whole task."""
+        """Whether a step is one of those in which the task's metric stands in for its tail."""
         return step < self.warm_up * self.steps
 
     @property
@@ -103,7 +107,7 @@ class Settings(Options):
     crop: int | None = None
     hold_out: int = 0
     batch: int = 8
-    latents: int = 64
+    latents: int = 128
     analysis: int = 64
     synthesis: int = 80
     workers: int = 0

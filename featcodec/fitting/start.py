@@ -1,26 +1,38 @@
-"""Where a fit starts: channel statistics and gains at which the first rates are about right, or the weights
-of an earlier codec or of several; and a check."""
+"""Where a fit starts: in closed form, or the weights of an earlier codec or of several; and a check."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
-from featcodec.codec.transforms import IntegerHyperSynthesis
-from featcodec.errors import FitError
-from featcodec.fitting.tasks import Task
-from featcodec.training.hyperprior import SCALE_MAX, SCALE_MIN, CodecModel
+from featcodec.errors import FeatcodecError, FitError
+from featcodec.fitting.losses import quality_weight
+from featcodec.fitting.tasks import Task, TaskMetric
+from featcodec.training.closed_form import Statistics, jacobian_sketch, set_transforms, statistics
+from featcodec.training.decoder_start import start_decoder
+from featcodec.training.entropy_start import fit_prior, start_entropy_model
+from featcodec.training.hyperprior import QUALITIES, CodecModel
+from featcodec.training.states import load_state, save_state
 
-__all__ = ["START_SCALE", "check_start", "set_gains", "set_statistics", "set_weights"]
+__all__ = [
+    "check_start",
+    "find_statistics",
+    "metric_task",
+    "set_closed_form",
+    "set_statistics",
+    "set_weights",
+]
 
-START_SCALE = 0.42  # deviation of latents, in quantizer steps, of which a latent takes about one bit
 START_QUALITY = 4
-PRIOR_STEPS, PRIOR_LR = 400, 2e-2  # of the factorized prior alone
+VERSION = 2  # of the statistics, which are kept
+SKETCHED = 8  # pictures in a backward pass
+LATENTS = 48  # pictures that the entropy model starts from
 
 
 @torch.no_grad()
@@ -33,23 +45,77 @@ def set_statistics(model: CodecModel, features: Tensor) -> None:
         transform.deviation.copy_(deviation.clamp(min=least))
 
 
-@torch.no_grad()
-def set_gains(model: CodecModel, features: Tensor) -> None:
-    """Sets the gains, and the scale that h_s starts from, so that a latent takes a bit at quality 4.
-
-    Where the first rates are far off, a fit spends its first thousand steps on moving the gains there.
+def find_statistics(
+    task: Task,
+    features: Tensor,
+    *,
+    pixels: int,
+    feature_weight: float,
+    seed: int,
+    kept: Path | None,
+    identity: str,
+) -> Statistics:
+    """Statistics of features and what the task says of them; from a file, if it has them of the same.
 
     Args:
-        model: fresh, with its channel statistics set.
+        task: whose tail is sketched.
         features: (B, C, h, w) of training pictures.
+        pixels: of a picture's canvas.
+        feature_weight: share of the features' own error.
+        seed: of the sketches.
+        kept: the file that they are kept in.
+        identity: of network, cut, pictures and task, in words.
     """
-    spread = float(model.g_a(features).std())
-    wanted = math.log2(START_SCALE / spread)
-    model.log_gain.add_(wanted - model.log_gain[START_QUALITY - 1].mean())
-    rows = IntegerHyperSynthesis.SCALES - 1
-    index = rows * math.log(START_SCALE / SCALE_MIN) / math.log(SCALE_MAX / SCALE_MIN)
-    latents = model.widths.latents
-    model.h_s.biases[2][:latents] = index / IntegerHyperSynthesis.UNIT_ACTIVATION
+    identity = f"{VERSION} {identity} {tuple(features.shape)} {pixels} {feature_weight} {seed}"
+    names = [field.name for field in fields(Statistics)]
+    if kept and kept.exists():
+        try:
+            found = load_state(
+                kept, {"identity", *names}, of="statistics", error=FitError, where=features.device
+            )
+        except FeatcodecError:
+            found = {"identity": ""}  # measured again
+        if found["identity"] == identity:
+            return Statistics(*(found[name] for name in names))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.enable_grad():  # is there anything beside the features that counts?
+        alone = not len(task.compared(features[:1].clone().requires_grad_()))
+    parts = () if alone else features.split(SKETCHED)
+    sketches = [jacobian_sketch(task.compared, part, generator) for part in parts]
+    measured = statistics(
+        features,
+        torch.cat(sketches or [features[:0]]),
+        pixels=pixels,
+        feature_weight=1.0 if alone else feature_weight,
+    )
+    if kept:
+        save_state(kept, {"identity": identity, **{name: getattr(measured, name) for name in names}})
+    return measured
+
+
+def metric_task(found: Statistics, stride: int) -> TaskMetric:
+    """The task's metric as a task, for features at a stride in pixels."""
+    return TaskMetric(found.root(), stride)
+
+
+def set_closed_form(
+    model: CodecModel, found: Statistics, features: Tensor, weights: tuple[float, float]
+) -> None:
+    """Makes a fresh model a working codec: see `featcodec.training.closed_form`.
+
+    Args:
+        model: fresh.
+        found: statistics of the features.
+        features: (B, C, h, w) of training pictures.
+        weights: of the task at quality 1 and 8.
+    """
+    set_statistics(model, features)
+    set_transforms(model, found, weights)
+    with torch.no_grad():
+        y = model.g_a(features[:LATENTS])
+    start_entropy_model(model, y)
+    quality = torch.arange(1.0, QUALITIES + 1)
+    start_decoder(model, found, features, quality_weight(quality, weights).sqrt())
 
 
 def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor) -> None:
@@ -72,16 +138,14 @@ def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor)
         model.h_s.set_integers(weights, biases)
         for name in ("g_a", "g_s", "h_a"):
             states = [getattr(file, name).state_dict() for file in files]
-            getattr(model, name).load_state_dict({key: _mean([s[key] for s in states]) for key in states[0]})
+            mean = {key: _mean([s[key] for s in states]) for key in states[0]}
+            own = getattr(model, name).state_dict()  # a codec of format 1 has no linear path
+            none = {key: torch.zeros_like(own[key]) for key in own if key not in mean}
+            getattr(model, name).load_state_dict({**none, **mean})
         model.log_gain.copy_(_mean([-file.tensors["inverse_gains"].log2() for file in files]))
         y = model.g_a(features)
         z = torch.cat([model.h_a(y * gain[:, None, None]) for gain in model.gains()])
-    prior = model.prior_z
-    optimizer = torch.optim.Adam([p for p in prior.parameters() if p.requires_grad], lr=PRIOR_LR)
-    for _ in range(PRIOR_STEPS):
-        optimizer.zero_grad()
-        (-prior(z, training=True)[1].log2().mean()).backward()
-        optimizer.step()
+    fit_prior(model, z)
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

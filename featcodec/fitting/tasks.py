@@ -12,7 +12,7 @@ for what is computed on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,16 @@ from featcodec.networks.outputs import tensors_of
 from featcodec.networks.survey import watch
 from featcodec.networks.void import Void
 
-__all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task"]
+__all__ = [
+    "Detection",
+    "Distillation",
+    "Features",
+    "Loss",
+    "OwnTask",
+    "Task",
+    "TaskMetric",
+    "find_task",
+]
 
 Loss = Callable[[Any, Any], Tensor]
 _MOST_NAMED = 4
@@ -35,6 +44,9 @@ _MOST_NAMED = 4
 
 class Task(Protocol):
     """A task, as the loop uses it."""
+
+    def compared(self, f: Tensor) -> Sequence[Tensor]:
+        """The tensors (B, ...) that `distortion` compares beside the features themselves, with gradients."""
 
     def target(self, f: Tensor, labels: Any) -> Any:
         """What decoded features are judged by, from uncoded features (B, C, h, w); without gradients."""
@@ -55,6 +67,9 @@ class Detection:
     feature_weight: float
     output_weight: float
 
+    def compared(self, f: Tensor) -> Sequence[Tensor]:
+        return self.detector.maps(f)[1:]
+
     def target(self, f: Tensor, labels: Any) -> list[Tensor]:  # noqa: ARG002
         return self.detector.maps(f)
 
@@ -71,11 +86,38 @@ class Detection:
 class Features:
     """The features themselves: no tail is run."""
 
+    def compared(self, f: Tensor) -> Sequence[Tensor]:  # noqa: ARG002
+        return ()
+
     def target(self, f: Tensor, labels: Any) -> Tensor:  # noqa: ARG002
         return f
 
     def distortion(self, f_hat: Tensor, target: Tensor) -> Tensor:
         return relative_error(f_hat, target)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMetric:
+    """A task's metric in the place of its tail: what an error of the features costs, to the second order.
+
+    Attributes:
+        root: (4 C, 4 C) root of the metric of 2x2 blocks; see `featcodec.training.closed_form`.
+        stride: pixels that a place of the features stands for.
+    """
+
+    root: Tensor
+    stride: int
+
+    def compared(self, f: Tensor) -> Sequence[Tensor]:  # noqa: ARG002
+        return ()
+
+    def target(self, f: Tensor, labels: Any) -> Tensor:  # noqa: ARG002
+        return f
+
+    def distortion(self, f_hat: Tensor, target: Tensor) -> Tensor:
+        error = F.pixel_unshuffle(f_hat.float() - target.float(), 2)
+        cost = F.conv2d(error, self.root[:, :, None, None]).square().flatten(1).sum(1)
+        return cost / (target.shape[2] * target.shape[3] * self.stride**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +133,11 @@ class OwnTask:
     network: CutNetwork
     loss: Loss
     feature_weight: float
+
+    def compared(self, f: Tensor) -> Sequence[Tensor]:
+        """What the network returns, as far as it has gradients: what the loss looks at in it is not known."""
+        found = [t for _, t in tensors_of(self.network.tail((f,)))]
+        return [t for t in found if t.is_floating_point() and t.requires_grad and t.shape[:1] == f.shape[:1]]
 
     def target(self, f: Tensor, labels: Any) -> tuple[Tensor, Any]:
         return f, self.network.tail((f,)) if labels is None else labels
@@ -121,6 +168,9 @@ class Distillation:
     kept: tuple[int, ...]
     names: tuple[str, ...]
     feature_weight: float
+
+    def compared(self, f: Tensor) -> Sequence[Tensor]:
+        return self._outputs(f)
 
     def target(self, f: Tensor, labels: Any) -> tuple[Tensor, list[Tensor]]:  # noqa: ARG002
         return f, self._outputs(f)

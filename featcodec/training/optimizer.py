@@ -22,6 +22,7 @@ class Optimizer:
         outer: everything else, the first and the last layer among it.
         lr: peak learning rate of both; Muon's steps are scaled to the size of AdamW's.
         gains: parameters on a logarithmic scale, which go `GAIN_RATE` times as fast.
+        slow: parameters that start where they should be, which go `SLOW_RATE` times as fast.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale from
     Liu et al. 2025 (arXiv:2502.16982), section 2.2.
@@ -31,6 +32,7 @@ class Optimizer:
     """
 
     GAIN_RATE = 5.0
+    SLOW_RATE = 0.1
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Optimizer:
         lr: float,
         *,
         gains: Sequence[nn.Parameter] = (),
+        slow: Sequence[nn.Parameter] = (),
     ):
         if inner and not hasattr(torch.optim, "Muon"):
             raise MissingExtraError(
@@ -58,6 +61,7 @@ class Optimizer:
             {"params": [p for p in outer if p.ndim > 1], "weight_decay": 0.02},
             {"params": [p for p in outer if p.ndim <= 1], "weight_decay": 0.0},
             {"params": list(gains), "weight_decay": 0.0, "rate": self.GAIN_RATE},
+            {"params": list(slow), "weight_decay": 0.0, "rate": self.SLOW_RATE},
         ]
         self.adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(0.9, 0.99))
 

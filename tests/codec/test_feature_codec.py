@@ -485,7 +485,7 @@ def test_the_configuration_survives_json() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"format":1', '"format": 1'),
+        ('"format":2', '"format": 2'),
         ('"size":96', '"size":1,"size":96'),
         ("\\u2013", "–"),
     ],

@@ -77,6 +77,43 @@ def command(*more):
     return main(["fit", "fitnet:network", "--at", "1", "--images", "photos", "--size", "64", *more])
 
 
+def error_at(codec, quality):
+    """Squared error of decoded features over their variance, and the bytes of the file."""
+    f, data = codec.features(ASTRONAUT), codec.encode(ASTRONAUT, quality=quality)
+    f, f_hat = f.as_subclass(torch.Tensor), codec.decode(data).as_subclass(torch.Tensor)
+    return float((f_hat - f).square().mean() / f.var()), len(data)
+
+
+class TestClosedForm:
+    def test_a_fit_of_no_steps_is_a_codec_of_what_it_is_worth_at_each_quality(self, network, tmp_path):
+        how = {**SMALL, "steps": 0, "latents": 64, "quality_weights": (1.0, 1000.0)}
+        codec = featcodec.fit(network, at="1", images=[ASTRONAUT], out=tmp_path, **how)
+        errors, sizes = zip(*(error_at(codec, quality) for quality in (1, 4, 8)), strict=True)
+        assert sorted(errors, reverse=True) == list(errors)
+        assert sorted(sizes) == list(sizes)
+        assert errors[-1] < 0.05
+        # and it is the codec that an interrupted fit has had from its first minute
+        assert CodecFile.load(tmp_path / "codec.safetensors").fingerprint == codec.fingerprint
+
+    def test_a_killed_fit_leaves_a_codec_in_its_folder(self, network, tmp_path, monkeypatch):
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("featcodec.fitting.loop._step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            featcodec.fit(network, at="1", images=[ASTRONAUT], out=tmp_path, **SMALL)
+        codec = featcodec.load(str(tmp_path / "codec.safetensors"), network=network)
+        assert error_at(codec, 8)[0] < 1.0
+
+    @pytest.mark.usefixtures("here")
+    def test_the_command_line_takes_no_steps(self, capsys):
+        assert command("--steps", "0", "-o", "mine.safetensors") == 0
+        assert CodecFile.load("mine.safetensors").config.format == 2
+        with pytest.raises(SystemExit):
+            command("--steps", "-1", "-o", "mine.safetensors")
+        assert "expected a number of at least 0" in capsys.readouterr().err
+
+
 class TestFunction:
     def test_a_fitted_codec_is_saved_loaded_and_used_with_its_network(self, network, tmp_path):
         codec = featcodec.fit(

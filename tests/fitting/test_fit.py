@@ -19,11 +19,18 @@ from featcodec.fitting import loop
 from featcodec.fitting.export import export
 from featcodec.fitting.log import FitLog
 from featcodec.fitting.loop import Figures, Fitting, fit_codec, seconds_a_step
-from featcodec.fitting.losses import detection_divergence, quality_weight, relative_error
+from featcodec.fitting.losses import balance, detection_divergence, quality_weight, relative_error
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Run
 from featcodec.fitting.settings import Options
-from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
+from featcodec.fitting.start import (
+    check_start,
+    find_statistics,
+    metric_task,
+    set_closed_form,
+    set_statistics,
+    set_weights,
+)
 from featcodec.fitting.tasks import Detection, Features, find_task
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import YOLOv5
@@ -77,6 +84,11 @@ def fitted(fitting, options, checkpoint=None, **how):
     return run
 
 
+def statistics_of(task, f, *, feature_weight=0.1, kept=None, identity="some pictures"):
+    how = {"pixels": 64**2, "feature_weight": feature_weight, "seed": 1, "kept": kept, "identity": identity}
+    return find_statistics(task, f, **how)
+
+
 def same(a, b):
     return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
 
@@ -85,6 +97,11 @@ class TestObjective:
     def test_lambda_is_geometric_between_its_ends(self):
         got = quality_weight(torch.tensor([1.0, 4.5, 8.0]), (0.5, 8.0))
         assert torch.allclose(got, torch.tensor([0.5, 2.0, 8.0]))
+
+    def test_the_balance_takes_the_root_of_lambda_and_leaves_the_middle(self):
+        got = balance(torch.tensor([1.0, 4.5, 8.0]), (0.25, 25.0), 0.5)
+        assert torch.allclose(got, torch.tensor([10**0.5, 1.0, 10**-0.5]))
+        assert torch.equal(balance(torch.rand(3), (0.3, 30.0), 0.0), torch.ones(3))
 
     def test_distortion_of_the_uncoded_features_is_zero_and_of_others_is_not(self):
         torch.manual_seed(0)
@@ -133,14 +150,52 @@ class TestObjective:
 
 
 class TestStart:
-    def test_a_latent_takes_about_a_bit_at_quality_4(self, network):
+    def test_the_start_is_a_codec_that_spends_more_on_less_error(self, network, fitting):
+        f = network.head(torch.rand(24, 3, 64, 64))[0]
+        fresh = CodecModel(Widths(16, latents=64, side=4, analysis=8, synthesis=8, hyper=8))
+        found = statistics_of(fitting.task, f)
+        set_closed_form(fresh, found, f, (0.3, 300.0))
+        rates, errors = [], []
+        with torch.no_grad():
+            for quality in range(1, 9):
+                coded = fresh(f, torch.full((len(f),), float(quality)))
+                rates.append(float((coded.bits_y + coded.bits_z).mean()) / 64**2)
+                errors.append(float(relative_error(coded.f_hat, f).mean()))
+        assert rates == sorted(rates)
+        assert errors == sorted(errors, reverse=True)
+        assert errors[-1] < 0.05 * errors[0]
+
+    def test_the_metric_foretells_what_a_small_error_costs_the_task(self, network):
+        f = network.head(torch.rand(64, 3, 64, 64))[0]
+        task = find_task(network, "outputs", f, feature_weight=0.3)
+        metric = metric_task(statistics_of(task, f, feature_weight=0.3), 8)
+        error = 0.02 * f.std() * torch.randn(f.shape, generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            foretold = metric.distortion(f + error, metric.target(f, None)).mean()
+            # the divergence of class probabilities, which `outputs` has beside the squared error, is left out
+            got = [
+                relative_error(a, b) for a, b in zip(task.compared(f + error), task.compared(f), strict=True)
+            ]
+            cost = (torch.stack(got).mean(0) + 0.3 * relative_error(f + error, f)).mean()
+        assert float(foretold) == pytest.approx(float(cost), rel=0.15)
+
+    def test_the_metric_of_an_own_loss_is_that_of_what_the_network_returns(self, network):
+        f = network.head(torch.rand(8, 3, 64, 64))[0]
+        own = find_task(network, lambda got, wanted: (got - wanted).square().mean(1), f, feature_weight=0.1)
+        outputs = find_task(network, "outputs", f, feature_weight=0.1)
+        assert torch.equal(statistics_of(own, f).metric, statistics_of(outputs, f).metric)
+
+    def test_statistics_are_kept_and_measured_again_for_others(self, network, fitting, tmp_path):
         f = network.head(torch.rand(4, 3, 64, 64))[0]
-        fresh = model()
-        set_statistics(fresh, f)
-        set_gains(fresh, f)
-        coded = fresh(f, torch.full((4,), 4.0))
-        latents = coded.y_hat[0].numel()
-        assert 0.5 < float(coded.bits_y.mean().detach()) / latents < 2.0
+        kept = tmp_path / "closed-form.pt"
+        first = statistics_of(fitting.task, f, kept=kept)
+        written = kept.read_bytes()
+        again = statistics_of(None, f, kept=kept)  # no task is asked
+        assert torch.equal(first.metric, again.metric)
+        statistics_of(fitting.task, f, kept=kept, identity="other pictures")
+        assert kept.read_bytes() != written
+        kept.write_bytes(b"damaged")
+        assert torch.equal(statistics_of(fitting.task, f, kept=kept).metric, first.metric)
 
     def test_statistics_normalise_the_features_channel_by_channel(self, network):
         f = network.head(torch.rand(4, 3, 64, 64))[0]
@@ -285,6 +340,24 @@ class TestLoop:
         monkeypatch.setattr(loop, "_paced", lambda f, _: 1.0 if isinstance(f.warm_up, Features) else 3.0)
         assert seconds_a_step(fitting, run) == 0.25 * 1.0 + 0.75 * 3.0
 
+    def test_the_average_follows_the_weights_and_is_kept(self, fitting, tmp_path):
+        checkpoint = tmp_path / "checkpoint.pt"
+        run = fitted(fitting, Options(steps=3, average=0.5), checkpoint)
+        start, last = model().g_s.net[0].weight.detach(), run.model.g_s.net[0].weight.detach()
+        average = run.average.g_s.net[0].weight
+        assert 0 < float((average - start).norm()) < float((last - start).norm())
+        resumed = Run(model(), Options(steps=3, average=0.5))
+        resumed.resume(checkpoint)
+        assert same(resumed.average, run.average)
+
+    def test_a_fit_of_no_steps_saves_where_it_starts(self, fitting, tmp_path):
+        seen = []
+        run = Run(model(), Options(steps=0))
+        fit_codec(fitting, run, checkpoint=tmp_path / "c.pt", saved=lambda run: seen.append(run.step))
+        assert seen[0] == 0
+        assert same(run.average, model())
+        assert (tmp_path / "c.pt").exists()
+
     def test_a_fit_moves_the_codec_and_leaves_the_network_alone(self, fitting):
         before = {k: v.clone() for k, v in fitting.network.network.state_dict().items()}
         run = fitted(fitting, Options(steps=2))
@@ -344,7 +417,7 @@ class TestCheckpoint:
     def test_a_checkpoint_of_other_settings_is_refused_by_name(self, tmp_path):
         path = tmp_path / "checkpoint.pt"
         Run(model(), Options(steps=3)).save(path)
-        with pytest.raises(FitError, match=r"of a fit with lr = 0.001, got 0.1"):
+        with pytest.raises(FitError, match=r"of a fit with lr = 0.0003, got 0.1"):
             Run(model(), Options(steps=3, lr=0.1)).resume(path)
         with pytest.raises(FitError, match="network, pictures and sizes"):
             Run(model(), Options(steps=3), identity="other").resume(path)
@@ -393,7 +466,8 @@ class TestCheckpoint:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"steps": 0}, "steps: got 0"),
+            ({"steps": -1}, "steps: got -1"),
+            ({"average": 1.0}, "average: got 1.0"),
             ({"privacy": -1.0}, "privacy: got -1.0"),
             ({"optimizer": "sgd"}, "expected muon or adamw"),
             ({"adversary_loss": "cubed"}, "expected edges or squared"),

@@ -236,7 +236,7 @@ def test_rate_and_distortion_each_reach_the_analysis_transform(what: str) -> Non
 
 
 def test_a_finer_quality_spends_more_bits_on_less_distortion() -> None:
-    m = model(7)
+    m = model(8)
     f = features(8).expand(QUALITIES, -1, -1, -1)
     with torch.no_grad():
         y = m.g_a(f)

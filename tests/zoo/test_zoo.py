@@ -28,6 +28,21 @@ def test_whole_codecs_are_listed_apart():
     assert featcodec.zoo.names(whole=True) == ("street", "street-open")
 
 
+def test_codecs_of_format_1_have_no_linear_path_and_a_fit_can_go_on_from_them():
+    from featcodec.fitting.start import set_weights
+    from featcodec.training.hyperprior import CodecModel
+
+    file = featcodec.zoo.decoder("street").file
+    assert file.config.format == 1
+    assert not any("linear" in name for name in file.tensors)
+    model = CodecModel(file.config.widths)
+    features = torch.rand(2, 64, 16, 16)
+    torch.nn.init.ones_(model.g_a.linear.weight)
+    set_weights(model, [file], features)
+    with torch.no_grad():
+        assert torch.allclose(model.g_a(features), file.g_a(features), atol=1e-4)
+
+
 @pytest.mark.parametrize("name", BROUGHT)
 class TestBrought:
     def test_it_holds_none_of_the_networks_weights(self, name):

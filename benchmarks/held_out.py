@@ -1,0 +1,117 @@
+"""What codecs for YOLOv5s reach on photographs that were held out of their fits: real files, decoded again.
+
+    python benchmarks/held_out.py --shared ../shared --out benchmarks/results/held-out.json CODEC...
+
+The photographs are every tenth of coco/train by name, as `"hold_out": 10` leaves them out of a fit. This is
+to choose by; coco/val is for measuring only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from featcodec.bench.provenance import made
+from torch import Tensor, nn
+
+import featcodec
+from featcodec.evaluation.datasets import CocoSet, class_names, read_coco
+from featcodec.evaluation.metrics import average_precision
+from featcodec.fitting.losses import relative_error
+from featcodec.networks.by_name import network_by_name
+from featcodec.pictures.boxes import Boxes
+
+EVERY = 10
+BEHIND_CUT = 5  # the first layer behind it
+
+
+def held_out(shared: Path, most: int) -> CocoSet:
+    names = class_names(shared / "data/coco/train.json")
+    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", names)
+    data = data.where(lambda i: i % EVERY == 0)
+    return data.where(lambda i: i < most)
+
+
+@torch.no_grad()
+def measure(
+    codec: featcodec.FeatureCodec, data: CocoSet, quality: float | None
+) -> dict[str, float | str | None]:
+    """Mean bytes, mAP, error of the maps behind the cut, times; of uncoded features without a quality."""
+    size, errors, found = 0, [], []
+    encoding, decoding = [], []
+    for picture in data.pictures:
+        f = codec.features(picture.path)
+        geometry, plain = f.geometry, f.as_subclass(Tensor)
+        if quality is not None:
+            began = time.process_time()
+            file = codec.encode_features(plain, geometry, quality=quality)
+            encoding.append(time.process_time() - began)
+            size += len(file)
+            began = time.process_time()
+            decoded = codec.decode(file).as_subclass(Tensor)
+            decoding.append(time.process_time() - began)
+            errors.append(error_of_maps(codec, decoded, plain))
+        else:
+            decoded = plain
+        found.append(boxes(codec, decoded, geometry))
+    return {
+        "codec": codec.name,
+        "quality": quality,
+        "kb": round(size / 1024 / len(data.pictures), 3),
+        "map": round(average_precision(data, found).map, 2),
+        "error": round(sum(errors) / max(len(errors), 1), 4),
+        "encode_ms": round(1000 * statistics.median(encoding or [0]), 1),  # without the network's head
+        "decode_ms": round(1000 * statistics.median(decoding or [0]), 1),  # without its tail
+    }
+
+
+def boxes(codec: featcodec.FeatureCodec, f: Tensor, geometry: object) -> Boxes:
+    return codec.detect(f, geometry=geometry, confidence=0.001, iou=0.6, most=300)  # type: ignore[arg-type]
+
+
+def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) -> float:
+    """Mean relative squared error of the maps that later layers look back to."""
+    maps = [codec.network.maps(f)[1:] for f in (got, wanted)]  # type: ignore[union-attr]
+    pairs = [relative_error(a, b) for a, b in zip(*maps, strict=True)]
+    return float(torch.stack(pairs).mean())
+
+
+def network(shared: Path) -> nn.Module:
+    return network_by_name(str(shared / "weights/yolov5s-v6.safetensors"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "codecs", nargs="*", metavar="CODEC", help="names or files; none: the uncoded features"
+    )
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
+    parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 4, 6, 8])
+    parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="json file to write")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    data, net = held_out(args.shared, args.pictures), network(args.shared)
+    rows = []
+    for name in args.codecs or ["yolov5s-p3"]:
+        codec = featcodec.load(name, network=net)
+        for quality in args.qualities if args.codecs else [None]:
+            rows.append(measure(codec, data, quality))
+            print(json.dumps(rows[-1]), flush=True)
+    if args.out:
+        about = asdict(made(["python", *(arguments or sys.argv)], seeds={}))
+        args.out.write_text(
+            json.dumps({"made": about, "pictures": len(data.pictures), "rows": rows}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Transforms in closed form: the Karhunen-Loève transform of 2x2 blocks of features, in the task's metric.
+
+      D(f + e) ≈ Σ_b e_bᵀ M e_b / pixels        M = E[JᵀJ]: J the Jacobian of what the tail computes
+      M^½ Σ M^½ = U Λ Uᵀ                        Σ the covariance of blocks x about their mean μ
+      y = U_Kᵀ M^½ (x - μ)                      the K directions of largest worth Λ
+      x̂ = μ + M^-½ U_K y                        the decoder of least squares, as U diagonalises both
+
+In these latents every error costs the task the same, so that one step width for all is right; it follows
+from the weight of the task (`step_width`).
+
+Source: transform coding with the eigenvectors of a weighted covariance, Li et al. 1999, "Optimal linear
+transforms for weighted squared error"; task metrics from sketches of Jacobians, arXiv:2504.02216.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from featcodec.training.hyperprior import CodecModel
+
+__all__ = ["Basis", "Statistics", "basis", "jacobian_sketch", "set_transforms", "statistics", "step_width"]
+
+WIDEST = 256  # channels; of features with more, their principal ones in the metric
+SHRINKAGE = 2.0  # pictures that the prior of the covariance counts for
+LEAST = 1e-5  # eigenvalue of the metric, as a share of the largest
+LEAST_UNIT = 1e-6  # variance of a latent that has a unit of its own, as a share of the largest
+LEAST_WORTH = 1e-9  # of a direction, as a share of the first one's
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a closed form needs to know of features (B, C, h, w) at a cut, over 2x2 blocks of their channels.
+
+    Features of more than `WIDEST` channels are described by C' principal ones, others by their own, C' = C.
+    The order of a block's values is that of `torch.nn.functional.pixel_unshuffle`: channel, row, column.
+
+    Attributes:
+        mean: (C,) of the channels.
+        reduce: (C', C) from channels to principal channels.
+        restore: (C, C') back.
+        covariance: (4 C', 4 C') of the blocks about their mean, float64.
+        metric: (4 C', 4 C'): e^T M e / pixels is what an error e of a block costs; float64.
+    """
+
+    mean: Tensor
+    reduce: Tensor
+    restore: Tensor
+    covariance: Tensor
+    metric: Tensor
+
+    def root(self) -> Tensor:
+        """(4 C', 4 C) R with |R e|^2 / pixels the cost of an error e of a block of all channels."""
+        return _of_blocks(_root(self.metric)[0], self.reduce).float()
+
+    def inverse_root(self) -> Tensor:
+        """(4 C, 4 C') from what `root` gives back to a block of all channels."""
+        return _of_blocks(_root(self.metric)[1].T, self.restore.T).T.float()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """A linear transform, its directions ordered by their worth.
+
+    Attributes:
+        analysis: (K, 4 C) from blocks about their mean to latents.
+        synthesis: (4 C, K) back.
+        variances: (K,) of the latents, falling: what the task loses without them, by pixels.
+    """
+
+    analysis: Tensor
+    synthesis: Tensor
+    variances: Tensor
+
+
+def jacobian_sketch(
+    compared: Callable[[Tensor], Sequence[Tensor]], f: Tensor, generator: torch.Generator
+) -> Tensor:
+    """One random backward pass: g (B, C, h, w) with E[g g^T] = J^T W J, for each picture.
+
+    W weights the values of each map by 1 / (maps x values x variance over the batch), so that g^T e squared
+    has the mean relative error of the maps, which an error e of the features makes, as its expectation.
+
+    Args:
+        compared: features (B, C, h, w) to maps (B, ...), with gradients.
+        f: uncoded features.
+        generator: of the directions.
+    """
+    given = f.detach().float().requires_grad_()
+    with torch.enable_grad():
+        maps = [m.float() for m in compared(given)]
+        total = given.new_zeros(())
+        for values in maps:
+            weight = 1 / (len(maps) * values[0].numel() * (values.detach().var() + 1e-6))
+            direction = torch.randn(values.shape, generator=generator).to(values.device)
+            total = total + (weight.sqrt() * direction * values).sum()
+        (g,) = torch.autograd.grad(total, given)
+    return g
+
+
+def statistics(features: Tensor, sketches: Tensor, *, pixels: int, feature_weight: float) -> Statistics:
+    """Moments of features and of what the task says of them.
+
+    Few pictures give few directions: both matrices are shrunk towards what needs fewer numbers, the
+    covariance to its diagonal, the metric to a multiple of the identity; `SHRINKAGE` says how far.
+
+    Args:
+        features: (B, C, h, w) of pictures.
+        sketches: (B', C, h, w), as `jacobian_sketch` gives them; none where the features are all that counts.
+        pixels: of a picture's canvas.
+        feature_weight: share of the features' own error in the task; above 0 where there are no sketches.
+
+    Source: shrinkage of covariances after Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4.
+    """
+    mean = features.mean((0, 2, 3))
+    centred = features - mean.view(-1, 1, 1)
+    own = pixels * feature_weight / (features[0].numel() * float(features.var()) + 1e-12)
+    even = torch.eye(features.shape[1], dtype=torch.float64, device=features.device)
+    reduce = restore = even.float()
+    if len(even) > WIDEST:
+        channels = Statistics(
+            mean, reduce, restore, *_moments(centred, sketches, own * even, pixels, block=1)
+        )
+        best = _directions(channels, WIDEST)
+        reduce, restore = best.analysis, best.synthesis
+        centred, sketches = (
+            torch.einsum("ij,bjhw->bihw", m, x) for m, x in ((reduce, centred), (restore.T, sketches))
+        )
+    own_metric = torch.kron(own * (restore.T @ restore).double(), torch.eye(4, dtype=torch.float64).to(even))
+    return Statistics(mean, reduce, restore, *_moments(centred, sketches, own_metric, pixels, block=2))
+
+
+def _moments(
+    centred: Tensor, sketches: Tensor, own: Tensor, pixels: int, *, block: int
+) -> tuple[Tensor, Tensor]:
+    """Covariance and metric of blocks, shrunk; `own` is the features' own part of the metric."""
+    covariance = _moment(centred, block)
+    kept = len(centred) / (len(centred) + SHRINKAGE)
+    covariance = kept * covariance + (1 - kept) * torch.diag(covariance.diagonal())
+    if not len(sketches):
+        return covariance, own
+    seen = pixels * _moment(sketches, block)
+    kept = len(sketches) / (len(sketches) + SHRINKAGE)
+    even = seen.diagonal().mean() * torch.eye(len(seen), dtype=seen.dtype, device=seen.device)
+    return covariance, own + kept * seen + (1 - kept) * even
+
+
+def _moment(values: Tensor, block: int) -> Tensor:
+    """E[x x^T] over the blocks x of (B, C, h, w), in float64; a few pictures at a time."""
+    size = block * block * values.shape[1]
+    total = torch.zeros(size, size, dtype=torch.float64, device=values.device)
+    count = 0
+    for part in values.split(8):
+        x = F.pixel_unshuffle(part.float(), block).transpose(0, 1).flatten(1)  # (size, N)
+        total += (x @ x.T).double()
+        count += x.shape[1]
+    return total / count
+
+
+def _root(metric: Tensor) -> tuple[Tensor, Tensor]:
+    """M^1/2 and M^-1/2."""
+    scale, direction = torch.linalg.eigh(metric)
+    scale = scale.clamp(min=LEAST * float(scale.max())).sqrt()
+    return direction * scale @ direction.T, direction / scale @ direction.T
+
+
+def _of_blocks(matrix: Tensor, channels: Tensor) -> Tensor:
+    """(K, 4 C') on blocks of principal channels to (K, 4 C) on blocks of all, by `channels` (C', C)."""
+    parts = matrix.unflatten(1, (channels.shape[0], -1))
+    return torch.einsum("kcp,cd->kdp", parts, channels.to(matrix)).flatten(1)
+
+
+def _directions(found: Statistics, count: int) -> Basis:
+    """As `basis`, of the covariance's own channels."""
+    root, inverse = _root(found.metric)
+    worth, u = torch.linalg.eigh(root @ found.covariance @ root)
+    worth, u = worth.flip(0), u.flip(1)
+    used = min(count, len(worth), int((worth > LEAST_WORTH * worth[0]).sum()))
+    analysis = torch.zeros(count, len(worth), dtype=torch.float64, device=u.device)
+    synthesis, variances = torch.zeros_like(analysis.T), torch.zeros_like(analysis[:, 0])
+    analysis[:used] = u[:, :used].T @ root
+    synthesis[:, :used] = inverse @ u[:, :used]
+    variances[:used] = worth[:used]
+    return Basis(analysis.float(), synthesis.float(), variances.float())
+
+
+def basis(found: Statistics, count: int) -> Basis:
+    """The `count` best directions of blocks of all channels; zeros where the features have not so many.
+
+    Example:
+        >>> values = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+        >>> b = basis(statistics(values, values[:0], pixels=16, feature_weight=1.0), 4)
+        >>> bool((b.variances.diff() <= 0).all())
+        True
+        >>> torch.allclose(b.synthesis @ b.analysis, torch.eye(4), atol=1e-4)
+        True
+    """
+    best = _directions(found, count)
+    synthesis = _of_blocks(best.synthesis.T, found.restore.T).T
+    return Basis(_of_blocks(best.analysis, found.reduce), synthesis, best.variances)
+
+
+def step_width(weight: float) -> float:
+    """The step of uniform quantization at which bits per pixel + `weight` x D is least, at high rates.
+
+    D is step^2 / 12 a latent, over the pixels, and each halving of the step takes a bit.
+
+    Example:
+        >>> step, weight = step_width(10.0), 10.0
+        >>> cost = [weight * s * s / 12 - math.log2(s) for s in (0.99 * step, step, 1.01 * step)]
+        >>> cost[1] < cost[0] and cost[1] < cost[2]
+        True
+    """
+    return math.sqrt(6 / (math.log(2) * weight))
+
+
+@torch.no_grad()
+def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, float]) -> None:
+    """Sets g_a, g_s and the gains to the closed form; the convolutional paths add nothing yet.
+
+    Latents are stored over the root of their deviation, which the gains make good: a step of training, which
+    moves all channels alike, would else drown the weak ones.
+
+    Args:
+        model: fresh, with its channel statistics set.
+        found: of the features.
+        weights: of the task at quality 1 and 8.
+    """
+    best = basis(found, model.widths.latents)
+    shift = found.mean - model.g_a.mean
+    deviation = model.g_a.deviation.repeat_interleave(4)  # as blocks are ordered
+    for transform in (model.g_a, model.g_s):
+        for parameter in transform.net[-1].parameters():
+            nn.init.zeros_(parameter)
+    unit = best.variances.clamp(min=LEAST_UNIT * float(best.variances.max())) ** 0.25  # (M,)
+    analysis = best.analysis / unit[:, None]
+    _set(
+        model.g_a.linear,
+        (analysis * deviation).unflatten(1, (-1, 2, 2)),
+        -analysis @ shift.repeat_interleave(4),
+    )
+    synthesis = (best.synthesis * unit / deviation[:, None])[:, :, None, None]
+    _set(model.g_s.linear, synthesis, (shift / model.g_s.deviation).repeat_interleave(4))
+    low, high = (math.log2(1 / step_width(weight)) for weight in weights)
+    model.log_gain.copy_(torch.linspace(low, high, len(model.log_gain))[:, None] + unit.log2())
+
+
+def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    for parameter, values in zip(layer.parameters(), (weight, bias), strict=True):
+        parameter.copy_(values)
