@@ -92,14 +92,15 @@ def _rows(path: Path, step: int) -> list[dict[str, float]]:
     """The log of an interrupted run, up to where its checkpoint stands; FitError where it is not ours."""
     if step <= 0 or not path.exists():
         return []
-    names = {"step", "cpu_minutes", *(f.name for f in fields(Figures))}
+    needed = {"step", *(f.name for f in fields(Figures))}
+    names = needed | {"cpu_minutes"}  # which earlier releases did not measure
     rows: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise FitError(str(unlike_ours(path, error))) from error
-        if not isinstance(row, dict) or set(row) != names:
+        if not isinstance(row, dict) or not needed <= set(row) <= names:
             got = ", ".join(row) if isinstance(row, dict) else type(row).__name__
             raise FitError(str(unlike_ours(path, f"got {got}, expected {', '.join(sorted(names))}")))
         rows.append(row)

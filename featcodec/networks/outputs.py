@@ -18,6 +18,7 @@ def tensors_of(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
         A name, such as ``"[0].boxes"`` (empty where the output is a tensor), and the tensor.
 
     Example:
+        >>> import torch
         >>> [name for name, _ in tensors_of({"out": torch.zeros(1), "aux": [torch.zeros(2)]})]
         ['.out', '.aux[0]']
     """
