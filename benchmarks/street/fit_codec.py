@@ -88,7 +88,9 @@ def main() -> None:
         optimizer="adamw",  # as the codecs were made
         quality_weights=tuple(args.quality_weights),
         feature_weight=0.1,
-        warm_up=0.0,
+        latents=64,
+        balance=0.0,
+        average=0.0,
         privacy=args.privacy,
         seed=args.seed,
         workers=1,
