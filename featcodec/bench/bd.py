@@ -63,7 +63,7 @@ class Curve:
         if self.costs is None or self.maps is None:
             return []
         return [
-            Curve(self.name, self.labels, cost, map_)
+            Curve(self.name, self.labels, cost, map_, metric=self.metric)
             for cost, map_ in zip(self.costs, self.maps, strict=True)
         ]
 
@@ -83,7 +83,8 @@ class Curve:
         return self._only(on), out
 
     def _only(self, keep: NDArray[np.intp]) -> Curve:
-        return Curve(self.name, tuple(self.labels[i] for i in keep), self.cost[keep], self.map[keep])
+        labels = tuple(self.labels[i] for i in keep)
+        return Curve(self.name, labels, self.cost[keep], self.map[keep], metric=self.metric)
 
 
 def delta(test: Curve, anchor: Curve, *, measure: Measure, method: Method, pareto: bool = False) -> BD:
