@@ -156,7 +156,7 @@ def _deltas(measure: str, deltas: Sequence[BD], metric: str, notes: Footnotes) -
         by_test.setdefault(d.test, []).append(d)
     if notes:
         lead += " Footnotes that are not here stand under an earlier table."
-    groups = tuple(Group(test, "", _delta_rows(found, notes)) for test, found in by_test.items())
+    groups = tuple(Group(test, "", _delta_rows(found, metric, notes)) for test, found in by_test.items())
     columns = (
         Column("anchor", left=True),
         *(Column(f"{m} [95 %]") for m in _METHODS),
@@ -167,7 +167,7 @@ def _deltas(measure: str, deltas: Sequence[BD], metric: str, notes: Footnotes) -
     return Table(title, lead.strip(), "entry", columns, groups, notes.new())
 
 
-def _delta_rows(deltas: Sequence[BD], notes: Footnotes) -> tuple[tuple[str, ...], ...]:
+def _delta_rows(deltas: Sequence[BD], metric: str, notes: Footnotes) -> tuple[tuple[str, ...], ...]:
     """Rows of one entry. A refusal is shown where nothing else is: neither beside the delta of the Pareto
     fronts, which it led to, nor once for every anchor where it is the same for all."""
     by_anchor: dict[str, dict[tuple[str, ...], dict[str, BD]]] = {}
@@ -181,30 +181,30 @@ def _delta_rows(deltas: Sequence[BD], notes: Footnotes) -> tuple[tuple[str, ...]
     if len(kept) > 1 and len(reasons) == 1 and (reason := reasons.pop()):
         refused, test = f"refused {notes.mark(reason)}", deltas[0].test
         own = [d for methods in kept for d in methods.values() if d.dropped]
-        front = [notes.mark(text) for name, text in _left_out(own[0]) if name == test] if own else []
+        front = [notes.mark(text) for name, text in _left_out(own[0], metric) if name == test] if own else []
         points = f"Pareto {front[0]}" if front else ""
         return ((f"each of {len(by_anchor)}", refused, refused, "", "", points),)
-    return tuple(_delta_row(methods, notes) for methods in kept)
+    return tuple(_delta_row(methods, metric, notes) for methods in kept)
 
 
-def _delta_row(methods: dict[str, BD], notes: Footnotes) -> tuple[str, ...]:
+def _delta_row(methods: dict[str, BD], metric: str, notes: Footnotes) -> tuple[str, ...]:
     one = next(iter(methods.values()))
     points = "all"
     if one.dropped:
-        points = f"Pareto {''.join(notes.mark(text) for _, text in _left_out(one))}"
+        points = f"Pareto {''.join(notes.mark(text) for _, text in _left_out(one, metric))}"
     overlap = "none" if one.overlap is None else _span(one.overlap, 0 if one.measure == "map" else 1)
     reason = _refusal(methods)
     cells = (_delta(methods.get(m), reason, notes) for m in _METHODS)
     return (one.anchor, *cells, overlap, f"{100 * one.fraction:.0f} %", points)
 
 
-def _left_out(d: BD) -> list[tuple[str, str]]:
+def _left_out(d: BD, metric: str) -> list[tuple[str, str]]:
     """By name of the curve, which points are left out and why."""
     cost = "attack PSNR" if d.measure == "attack-psnr" else "bytes"
     points: dict[str, list[str]] = {}
     for name, _, label in (text.rpartition("@") for text in d.dropped):
         points.setdefault(name, []).append(label)
-    why = f"its other points have at least their mAP for no more {cost}"
+    why = f"its other points have at least their {metric} for no more {cost}"
     return [(name, f"{name} without {', '.join(labels)}: {why}") for name, labels in points.items()]
 
 
