@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import re
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,11 +13,17 @@ import pytest
 
 import featcodec
 from featcodec import errors
+from featcodec.commands.bench import main as bench
 from featcodec.commands.main import main
+from featcodec.commands.plf import main as plf
 
 ROOT = Path(__file__).parents[1]
 API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(p.relative_to(ROOT).as_posix() for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+
+GUIDES = [
+    name for name in DOCUMENTS if name != "docs/benchmarks.md"
+]  # whose commands are those of their time
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +98,7 @@ def test_the_tree_of_errors_is_that_of_the_classes():
 def test_the_methods_of_a_codec_that_are_promised_are_there():
     (listed,) = re.findall(r"^A `FeatureCodec` has (.*?)\. The errors are$", API, re.M | re.S)
     names = re.findall(r"`(\w+)`", listed)
-    assert len(names) == 10
+    assert len(names) == 11
     assert all(hasattr(featcodec.FeatureCodec, name) for name in names)
 
 
@@ -103,12 +112,39 @@ def test_the_files_that_a_document_links_to_exist(name):
         assert (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "RELEASING.md", "docs/api.md"])
+@pytest.mark.parametrize("name", [*GUIDES, "bitstreams/README.md"])
 def test_the_files_of_the_repository_that_a_document_names_exist(name):
     text = (ROOT / name).read_text(encoding="utf-8")
-    named = re.findall(r"\b((?:tests|benchmarks|bitstreams|docs|featcodec)/[\w./-]*\w)", text)
-    for path in {p for p in named if "NAME" not in p}:
+    named = re.findall(r"(?<![\w/])((?:tests|benchmarks|bitstreams|docs|featcodec)/[\w./-]*\w)", text)
+    for path in {p for p in named if "NAME" not in p and "CODEC" not in p}:
         assert (ROOT / path).exists(), path
+
+
+def test_the_modules_that_the_architecture_names_exist():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/[a-z_/0-9]*(?:\.py)?)`", text))
+    assert len(named) > 20
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "featcodec" / path).exists(), path
+
+
+@functools.cache
+def options_of(program, command):
+    """What the help of a command lists."""
+    run = {"featcodec": main, "featcodec-bench": bench, "plf": plf}[program]
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit):
+        run([*command, "--help"])
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", out.getvalue()))
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_commands_and_options_that_a_document_shows_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    shown = re.findall(r"(?:^|`|&& |-m )(featcodec-bench|featcodec|plf) ([^`&\n]*)", text, re.M)
+    for program, words in shown:
+        command = () if program == "featcodec-bench" else tuple(re.findall(r"^[a-z]+", words))
+        typed = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", re.sub(r"\$\(.*?\)\)?", "", words)))
+        assert typed <= options_of(program, command), (program, words)
 
 
 def test_who_wants_to_cite_finds_the_papers_of_the_method():

@@ -67,7 +67,9 @@ def facts(result: Result) -> tuple[tuple[str, str], ...]:
     )
     uncoded = f"{result.metric} {result.uncoded_map:.1f}, {result.detail} {result.uncoded_ap50:.1f}"
     if not result.labelled:
-        uncoded += "; accuracy is agreement with the uncoded network's own detections, as there are no labels"
+        uncoded += (
+            f"; {result.metric} is against what the network itself gives uncoded, as there are no labels"
+        )
     return (
         *(demo if result.demo else ()),
         *(busy if result.effort and result.effort.busy else ()),

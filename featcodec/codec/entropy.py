@@ -8,8 +8,8 @@
 A table is a list of n integer frequencies that add up to 2^24, for the symbols low .. low + n - 2, and last
 the escape. constriction gets them as the weights ``frequency - 1``: it adds 1 to each (its models leave
 no symbol without probability) after scaling by (2^24 - n) / sum(weights), which is exactly 1, so that no
-rounding takes place and the coder works on exactly the stored integers (``tests/range_coder_reference.py``
-decodes with integers alone and agrees).
+rounding takes place and the coder works on exactly the stored integers
+(``tests/conformance/range_coder_reference.py`` decodes with integers alone and agrees).
 
 Source of the coder: Bamler 2022 (arXiv:2201.01741); range coding after Martin 1979; the escape's code
 from Elias 1975 (gamma), doi:10.1109/TIT.1975.1055349.

@@ -242,7 +242,7 @@ class FeatureCodec:
 
     @inference()
     def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
-        """Uncoded features (1, C, h, w), of a head that the caller ran himself, to a ``.plf`` file.
+        """Uncoded features (1, C, h, w), of a head that the caller has run, to a ``.plf`` file.
 
         Raises:
             InputError: quality out of range, or a shape that is not what the head gives for `geometry`.

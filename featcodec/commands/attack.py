@@ -178,7 +178,7 @@ def _show(report: Report) -> None:
         table.append((*what, f"{r.pictures}", *numbers, *near, *faces, counts))
     for line in aligned(table, "<" * len(table[0])):
         show(line)
-    show(f"a blind attacker, who knows each picture's mean colour: {report.outcomes[0].blind:.2f} dB")
+    show(f"a blind attacker, which knows each picture's mean colour: {report.outcomes[0].blind:.2f} dB")
     for curve in report.curves:
         read = ", ".join(f"{step}: {psnr:.2f}" for step, psnr in curve.readings)
         show(f"learning of {curve.attacker} on {printable(curve.target)}, dB after steps, held out: {read}")

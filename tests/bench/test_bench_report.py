@@ -316,6 +316,15 @@ def test_a_footnote_of_two_tables_stands_under_the_first():
     assert (len(rate.footnotes), accuracy.footnotes) == (2, ())
 
 
+def test_figures_of_another_metric_are_called_by_its_name_and_never_map():
+    other = {"metric": "fidelity", "detail": "agreement", "labelled": False}
+    text = to_text(replace(small(), bd=tuple(falling("street", "raw-vvc")), **other))
+    assert "at least their fidelity for no more bytes" in " ".join(text.split())
+    assert "fidelity is against what the network itself gives uncoded" in " ".join(text.split())
+    assert "mAP" not in text
+    assert "detections" not in text
+
+
 def test_what_several_entries_say_of_their_encoder_stands_once():
     encoder = "an encoder of a long name, version 12.34.56, with many options"
     entries = [replace(e, note=f"tiled; {encoder}") for e in small().entries]

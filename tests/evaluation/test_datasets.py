@@ -1,4 +1,4 @@
-"""Reading COCO files, and average precision."""
+"""Data sets: pictures and boxes as a COCO json lists them, and the average precision of what was found."""
 
 from __future__ import annotations
 
