@@ -16,7 +16,7 @@ from featcodec.bench.assemble import Measured, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
 from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
 from featcodec.bench.runner import CODING_VERSION, UNCODED, Finished, run
-from featcodec.bench.subject import QUALITIES, Subject, Wanted
+from featcodec.bench.subject import Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.box_metric import boxes_of
 from featcodec.evaluation.built_in_metrics import metric_for
@@ -29,6 +29,7 @@ from featcodec.evaluation.provenance import made, origin_notes
 from featcodec.evaluation.results import BD, Effort, Origin, Reference, Result
 from featcodec.files import list_pictures
 from featcodec.networks.coco import COCO
+from featcodec.plf.header import QUALITIES
 
 __all__ = ["Compared", "Settings", "compare", "network_classes"]
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from torch import Tensor
 
 from featcodec.bench.anchors import Anchor, Measured, Range, find_anchors, measure_range
-from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
+from featcodec.bench.subject import CodecCoder, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.kept import picture_key
 from featcodec.evaluation.metric import Metric
 from featcodec.networks.torch_state import inference
+from featcodec.plf.header import QUALITIES
 
 __all__ = ["CALIBRATION", "Plan", "build", "measure_ranges", "needs_ranges", "present"]
 

@@ -28,14 +28,13 @@ from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
-from featcodec.plf.header import Header, quality_to_step
+from featcodec.plf.header import HIGHEST_STEP, Header, quality_to_step
 
 __all__ = ["ENCODER_VERSION", "FeatureCodec", "Features", "Symbols"]
 
 ENCODER_VERSION = 1  # raise it when the encoder gives other bytes for the same features: it is not normative
 
 DEFAULT_QUALITY = 4.0
-HIGHEST_STEP = 224  # quality 8
 LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
 LIMIT_SIDE = IntegerHyperSynthesis.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
 Ints = NDArray[np.int32]

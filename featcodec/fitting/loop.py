@@ -21,7 +21,8 @@ from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
 from featcodec.fitting.tasks import Features, Task
 from featcodec.networks.cut_network import CutNetwork
-from featcodec.training.hyperprior import QUALITIES, Coded
+from featcodec.plf.header import QUALITIES
+from featcodec.training.hyperprior import Coded
 from featcodec.training.invnet import halve, mean_colours
 from featcodec.training.optimizer import learning_rate
 from featcodec.training.stopping import StopSignals
@@ -178,7 +179,7 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
     images, labels = batch
     x = images.to(where).float() / 255 if images.dtype == torch.uint8 else images.to(where).float()
     x = x.contiguous(memory_format=torch.channels_last)
-    quality = (1 + (QUALITIES - 1) * torch.rand(len(x))).to(where)  # (B,)
+    quality = (1 + (len(QUALITIES) - 1) * torch.rand(len(x))).to(where)  # (B,)
     run.restart()
     with torch.no_grad(), _autocast(run):
         f = fitting.network.head(x)[0]  # (B, C, h, w)
