@@ -41,7 +41,7 @@ with warnings.catch_warnings():
     try:
         from compressai.entropy_models import EntropyBottleneck, GaussianConditional
     except ImportError as error:
-        raise MissingExtraError("compressai is missing: pip install 'featcodec[fit]'") from error
+        raise MissingExtraError.of("compressai", "fit") from error
 
 __all__ = ["CodecModel", "Coded", "interpolate_gain", "scale_of"]
 

@@ -26,7 +26,7 @@ from featcodec.bench.anchors.anchor import Measured, Needs, Range
 from featcodec.bench.anchors.container import ANCHORS_VERSION, LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.errors import CoderError, InputError
+from featcodec.errors import CoderError, InputError, MissingExtraError
 from featcodec.evaluation.coders import Shot
 from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
@@ -182,7 +182,7 @@ class Zstandard:
 
     def missing(self) -> str | None:
         """Why the coder cannot run here; None if it can."""
-        return None if find_spec("zstandard") else "zstandard is missing: pip install 'featcodec[bench]'"
+        return None if find_spec("zstandard") else str(MissingExtraError.of("zstandard", "bench"))
 
     def encode(self, levels: Bytes3, columns: int, point: float) -> bytes:  # noqa: ARG002
         import zstandard
