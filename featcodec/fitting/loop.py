@@ -19,7 +19,7 @@ from featcodec.fitting.data import Batch, Source
 from featcodec.fitting.losses import quality_weight
 from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
-from featcodec.fitting.tasks import Features, Task
+from featcodec.fitting.tasks import FeatureTask, Task
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.plf.header import QUALITIES
 from featcodec.training.hyperprior import Coded
@@ -79,7 +79,7 @@ class Fitting:
     task: Task
     source: Source
     processes: Processes = ALONE
-    warm_up: Task = field(default_factory=Features)
+    warm_up: Task = field(default_factory=FeatureTask)
 
 
 def fit_codec(

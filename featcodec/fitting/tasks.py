@@ -27,7 +27,7 @@ from featcodec.networks.outputs import tensors_of
 from featcodec.networks.survey import watch
 from featcodec.networks.void import Void
 
-__all__ = ["Detection", "Distillation", "Features", "Loss", "OwnTask", "Task", "find_task"]
+__all__ = ["Detection", "Distillation", "FeatureTask", "Loss", "OwnTask", "Task", "find_task"]
 
 Loss = Callable[[Any, Any], Tensor]
 _MOST_NAMED = 4
@@ -68,7 +68,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class FeatureTask:
     """The features themselves: no tail is run."""
 
     def target(self, f: Tensor, labels: Any) -> Tensor:  # noqa: ARG002
@@ -193,7 +193,7 @@ def find_task(
     if callable(task):
         return OwnTask(network, task, feature_weight)
     if task == "features":
-        return Features()
+        return FeatureTask()
     if task != "outputs":
         raise FitError(f"task: got {task!r}, expected outputs, features or a function")
     if detector is not None:

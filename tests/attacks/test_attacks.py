@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut, coffee
 
-from featcodec.attacks.attack import Plan, attack, rebuild
+from featcodec.attacks.attack import AttackPlan, attack, rebuild
 from featcodec.attacks.attacker import find_attackers
 from featcodec.attacks.attacker_networks import KINDS, AttackerNetwork
 from featcodec.attacks.network_attacker import NetworkAttacker
@@ -350,7 +350,7 @@ def test_the_interval_holds_the_mean_and_is_seeded():
 @pytest.fixture(scope="module")
 def plan():
     networks = (NetworkAttacker(kind, QUICK, shorter=0.5) for kind in KINDS)
-    return Plan((*networks, WhiteBox(Search(steps=2, pictures=2))), pictures=1)
+    return AttackPlan((*networks, WhiteBox(Search(steps=2, pictures=2))), pictures=1)
 
 
 def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
@@ -423,7 +423,7 @@ def test_an_attacker_that_there_is_not_is_named(target, photographs, others, wor
     with pytest.raises(InputError, match="got 'gan', expected some of invnet, unet, white-box"):
         find_attackers(["invnet", "gan"])
     with pytest.raises(InputError, match="got none, expected some"):
-        attack([target], training=photographs, evaluation=others, work=work, plan=Plan(()))
+        attack([target], training=photographs, evaluation=others, work=work, plan=AttackPlan(()))
 
 
 def test_a_photograph_must_not_be_trained_on_and_evaluated(target, photographs, work):

@@ -24,7 +24,7 @@ from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Run
 from featcodec.fitting.settings import Options
 from featcodec.fitting.start import check_start, set_gains, set_statistics, set_weights
-from featcodec.fitting.tasks import Detection, Features, find_task
+from featcodec.fitting.tasks import Detection, FeatureTask, find_task
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import YOLOv5
 from featcodec.networks.yolov5_family import YOLOv5Cut
@@ -282,7 +282,7 @@ class TestLoop:
 
     def test_the_pace_is_that_of_both_halves(self, fitting, monkeypatch):
         run = Run(model(), Options(steps=8, warm_up=0.25))
-        monkeypatch.setattr(loop, "_paced", lambda f, _: 1.0 if isinstance(f.warm_up, Features) else 3.0)
+        monkeypatch.setattr(loop, "_paced", lambda f, _: 1.0 if isinstance(f.warm_up, FeatureTask) else 3.0)
         assert seconds_a_step(fitting, run) == 0.25 * 1.0 + 0.75 * 3.0
 
     def test_a_fit_moves_the_codec_and_leaves_the_network_alone(self, fitting):
