@@ -218,12 +218,12 @@ def _checked(picture: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whom a thief recognizes on what he rebuilt, in the two ways that he may go about it.
+    """Whom a thief recognizes on what they rebuilt, in the two ways that they may go about it.
 
     Attributes:
         against_photographs: a rebuilt face against an undisturbed photograph of the same person or of
-            another one, as when he looks for somebody whom he knows. Each pair is compared both ways.
-        among_rebuilt: two rebuilt faces against each other, as when he follows somebody from file to file.
+            another one, as when they look for somebody whom they know. Each pair is compared both ways.
+        among_rebuilt: two rebuilt faces against each other, as when they follow somebody from file to file.
     """
 
     against_photographs: Score

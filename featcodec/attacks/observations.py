@@ -1,6 +1,6 @@
-"""What a thief collects: photographs of his own, and what they become on their way to the tail.
+"""What a thief collects: photographs of their own, and what they become on their way to the tail.
 
-He has the codec and as many photographs of the same kind as he likes. They are sent once; what came of them
+They have the codec and as many photographs of the same kind as they like. Each is sent once; what came of it
 is kept in a work folder, in shards that are written whole or not at all, so that an interrupted collection
 goes on and a finished one is read again at once. Shards are mapped into memory, not read: however large a
 collection is, what lies in memory is what the current batch needs, and whatever the system has to spare.

@@ -266,7 +266,7 @@ def network_of(file: CodecFile, network: object) -> CutNetwork:
         raise CodecFileError(mismatch(config, given, digest))
     cut = cut_network(given, config.network, size=config.size, stride=config.stride)
     (crossing,) = cut.crossing
-    got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.latent_stride // 2)
+    got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.feature_stride)
     if got != expected:
         raise CodecFileError(
             f"codec {config.name!r}: its network gives {got[0]} channels at stride {got[1]}, "

@@ -44,6 +44,11 @@ class CodecConfig:
     latent_stride: int = 16
 
     @property
+    def feature_stride(self) -> int:
+        """Pixels that a position of the features stands for: g_a halves both sides."""
+        return self.latent_stride // 2
+
+    @property
     def canvas(self) -> Canvas:
         """How pictures come to the network."""
         return Canvas(self.size, self.stride)

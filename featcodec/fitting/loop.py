@@ -21,6 +21,7 @@ from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
 from featcodec.fitting.tasks import FeatureTask, Task
 from featcodec.networks.cut_network import CutNetwork
+from featcodec.pictures.pixels import unit_floats
 from featcodec.plf.header import QUALITIES
 from featcodec.training.hyperprior import Coded
 from featcodec.training.invnet import halve, mean_colours
@@ -177,7 +178,7 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
     torch.manual_seed((o.seed * 1_000_003 + run.taken) * 4096 + fitting.processes.rank)
     where = run.model.log_gain.device
     images, labels = batch
-    x = images.to(where).float() / 255 if images.dtype == torch.uint8 else images.to(where).float()
+    x = unit_floats(images.to(where))
     x = x.contiguous(memory_format=torch.channels_last)
     quality = (1 + (len(QUALITIES) - 1) * torch.rand(len(x))).to(where)  # (B,)
     run.restart()

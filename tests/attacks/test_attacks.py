@@ -186,7 +186,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(kind, seen
         return "steps"
 
     with monkeypatch.context() as patch:
-        patch.setattr("featcodec.attacks.training._said", interrupted)
+        patch.setattr("featcodec.attacks.training._progress_line", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(kind, seen, QUICK, checkpoint=tmp_path / "parts.pt", save_every=0.0)
     assert torch.load(tmp_path / "parts.pt", weights_only=True)["step"] == 2
@@ -215,7 +215,7 @@ def test_a_training_that_is_told_to_stop_goes_on_to_the_same_attacker(
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
-        patch.setattr("featcodec.attacks.training._said", told)
+        patch.setattr("featcodec.attacks.training._progress_line", told)
         with pytest.raises(error):
             train("invnet", seen, QUICK, checkpoint=tmp_path / "parts.pt")
     signal.signal(signal.SIGINT, before)
