@@ -139,3 +139,13 @@ class FitError(FeatcodecError):
 
 class MissingExtraError(FeatcodecError, ImportError):
     """An optional dependency is not installed; the message names the pip command that brings it."""
+
+    @classmethod
+    def of(cls, package: str, extra: str) -> MissingExtraError:
+        """The error for a package that is not installed, and the extra of featcodec that brings it.
+
+        Example:
+            >>> str(MissingExtraError.of("matplotlib", "bench"))
+            "matplotlib is missing: pip install 'featcodec[bench]'"
+        """
+        return cls(f"{package} is missing: pip install 'featcodec[{extra}]'")

@@ -73,8 +73,8 @@ def sizes(codec: FeatureCodec, model: CodecModel, path: Path, quality: float) ->
     bits_z = ideal_bits(s.z.reshape(-1), rows, file.tables_z).sum()
     integer = ideal_bits(s.y.reshape(-1), s.index.reshape(-1), file.tables_y).sum()
     y_g = (y / file.inverse_gain(stream.header.quality_step)[:, None, None])[None].double()
-    said = float_prediction(model.h_s, torch.from_numpy(s.z)[None].double(), *y.shape[-2:])
-    _, p = model.prior_y(y_g, scale_of(said.index), means=said.mean, training=False)
+    params = float_prediction(model.h_s, torch.from_numpy(s.z)[None].double(), *y.shape[-2:])
+    _, p = model.prior_y(y_g, scale_of(params.index), means=params.mean, training=False)
     ideal = float(-p.log2().sum())
     return [(ideal + bits_z) / 8, (integer + bits_z) / 8, len(stream.payload), len(data)]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from featcodec.attacks import BUILT_IN
-from featcodec.attacks.attacker import Attacker, Curve, Rebuilder, find_attackers
+from featcodec.attacks.attacker import Attacker, LearningCurve, Rebuilder, find_attackers
 from featcodec.attacks.observations import OBSERVATIONS_VERSION, Observations, Seen, collect
 from featcodec.attacks.outcomes import Outcome, mark_strongest, measure
 from featcodec.attacks.targets import Target, shoot, window
@@ -31,7 +31,7 @@ from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Attacked, Learned, Origin
 from featcodec.pictures.pixels import Pixels, eight_bits, pixels
 
-__all__ = ["MEASURES", "AsDecoded", "Plan", "Report", "Verify", "attack", "rebuild"]
+__all__ = ["MEASURES", "AsDecoded", "AttackPlan", "AttackReport", "Verify", "attack", "rebuild"]
 
 REBUILDING_VERSION = 1  # raise it when the same attacker makes another picture of the same observation
 MEASURES = {
@@ -64,7 +64,7 @@ class Verify(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AttackPlan:
     """What is tried.
 
     Attributes:
@@ -78,7 +78,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AttackReport:
     """What an attack found.
 
     Attributes:
@@ -103,9 +103,9 @@ def attack(
     training: Sequence[Path],
     evaluation: Sequence[Path],
     work: Path,
-    plan: Plan | None = None,
+    plan: AttackPlan | None = None,
     verify: Verify | None = None,
-) -> Report:
+) -> AttackReport:
     """Attacks each target; what an earlier call with the same arguments has finished is not done again.
 
     Args:
@@ -125,7 +125,7 @@ def attack(
         MissingExtraError: a package that measures is missing.
     """
     check_packages()
-    plan = plan or Plan()
+    plan = plan or AttackPlan()
     both = {p.resolve() for p in training} & {p.resolve() for p in evaluation}
     if both:
         raise InputError(f"{min(both)}: got it to train on and to evaluate, expected other photographs")
@@ -146,7 +146,7 @@ def attack(
         for point in target.points:
             outcomes += _Aim(target, seen, point, work, plan.pictures).outcomes(ready, verify)
     origins += [o for outcome in outcomes for o in outcome.origins]
-    return Report(tuple(outcomes), tuple(curves), tuple(origins))
+    return AttackReport(tuple(outcomes), tuple(curves), tuple(origins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class AsDecoded:
     pictures: int | None = None
     identity: str = "none"
     budget: int = 0
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[LearningCurve, ...] = ()
     origins: tuple[Origin, ...] = ()
 
     def fits(self, target: Target, seen: Observations) -> bool:  # noqa: ARG002
@@ -185,7 +185,7 @@ class _Ready:
         return self.who.name
 
     @property
-    def curves(self) -> Sequence[Curve]:
+    def curves(self) -> Sequence[LearningCurve]:
         return self.how.curves
 
 

@@ -20,11 +20,11 @@ from featcodec.attacks.targets import Target
 from featcodec.errors import InputError
 from featcodec.evaluation.results import Origin
 
-__all__ = ["Attacker", "BuiltIn", "Curve", "Rebuilder", "find_attackers"]
+__all__ = ["Attacker", "BuiltIn", "LearningCurve", "Rebuilder", "find_attackers"]
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class LearningCurve:
     """How a training went: where it still rises at the end, a longer attack would rebuild more.
 
     Attributes:
@@ -51,7 +51,7 @@ class Rebuilder(Protocol):
     @property
     def budget(self) -> int: ...
     @property
-    def curves(self) -> Sequence[Curve]: ...
+    def curves(self) -> Sequence[LearningCurve]: ...
     @property
     def origins(self) -> Sequence[Origin]: ...
 

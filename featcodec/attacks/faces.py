@@ -133,7 +133,7 @@ class Embedder:
         try:
             import onnxruntime
         except ImportError as error:
-            raise MissingExtraError("onnxruntime is missing: pip install 'featcodec[bench]'") from error
+            raise MissingExtraError.of("onnxruntime", "bench") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from featcodec.attacks.attacker import Curve
+from featcodec.attacks.attacker import LearningCurve
 from featcodec.attacks.attacker_networks import Kind
 from featcodec.attacks.observations import Observations, Seen
 from featcodec.attacks.targets import Target, as_observation
@@ -62,8 +62,8 @@ class TrainedRebuilder:
         return self.best.recipe.steps
 
     @property
-    def curves(self) -> tuple[Curve, ...]:
-        return tuple(Curve(one.recipe.steps, one.curve) for one in self.every)
+    def curves(self) -> tuple[LearningCurve, ...]:
+        return tuple(LearningCurve(one.recipe.steps, one.curve) for one in self.every)
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -73,7 +73,7 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _ViewFacts:
     """What a shard says of one observation beside its tensor: bytes of its file, and its geometry."""
 
     bytes: int
@@ -167,7 +167,7 @@ class Observations:
         """Size of the file, and geometry, which the tensors fit."""
         if view not in self._known:
             with self._seen(view) as seen:
-                facts = from_plain(_Facts, json.loads(seen.metadata()[_column(view)]))
+                facts = from_plain(_ViewFacts, json.loads(seen.metadata()[_column(view)]))
                 geometry = Geometry(facts.width, facts.height, facts.size, facts.stride)
                 self._check(tuple(seen.get_slice(_column(view)).get_shape()), geometry)
             self._known[view] = facts.bytes, geometry
@@ -281,7 +281,7 @@ def _write(target: Target, paths: dict[int, Path], views: list[_View], files: li
         tensor, size = target.observe(mirrored(target.network, shot) if view.mirror else shot, view.point)
         tensors[_column(view)] = _small(tensor)
         g = shot.geometry
-        facts[_column(view)] = json.dumps(to_plain(_Facts(size, g.width, g.height, g.size, g.stride), {}))
+        facts[_column(view)] = json.dumps(to_plain(_ViewFacts(size, g.width, g.height, g.size, g.stride), {}))
     by = {"origin": json.dumps(to_plain(origin(), {}))}
     write_atomic(files[0], save(tensors, facts | by))
     write_atomic(files[1], save({str(i): eight_bits(shot.x[0]) for i, shot in shots.items()}, by))

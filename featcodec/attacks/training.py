@@ -299,7 +299,7 @@ def _loop(
             recent = loss if run.step == first + 1 else 0.98 * recent + 0.02 * loss
             if run.step in readings:
                 run.curve.append((run.step, _held_out(run.average, seen, held, recipe)))
-            progress.show(run.step, _said(recent, run.curve))
+            progress.show(run.step, _progress_line(recent, run.curve))
             if time.monotonic() - saved > save_every:
                 _save(run, seen, recipe, checkpoint)
                 saved = time.monotonic()
@@ -310,7 +310,7 @@ def _loop(
         )
 
 
-def _said(mse: float, curve: Sequence[tuple[int, float]]) -> str:
+def _progress_line(mse: float, curve: Sequence[tuple[int, float]]) -> str:
     held = f", held out {curve[-1][1]:.2f} dB" if curve else ""
     return f"steps, {float(decibels(torch.tensor(mse))):.2f} dB{held}"
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from featcodec.attacks.attacker import Curve
+from featcodec.attacks.attacker import LearningCurve
 from featcodec.attacks.observations import Observations, Seen
 from featcodec.attacks.targets import CodecTarget, RawTarget, Target, window
 from featcodec.errors import InputError
@@ -73,7 +73,7 @@ class WhiteBox:
     target: Target | None = None
     name: str = "white-box"
     follows: bool = True
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[LearningCurve, ...] = ()
     origins: tuple[Origin, ...] = ()
 
     @property

@@ -22,7 +22,7 @@ from featcodec.evaluation.metric import Metric, Scored
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import BD, Entry, Interval, Point
 
-__all__ = ["Measured", "Scores", "deltas", "deltas_of", "entries", "score"]
+__all__ = ["ScoredRun", "Scores", "deltas", "deltas_of", "entries", "score"]
 
 Floats = NDArray[np.float64]
 MEASURES: tuple[Measure, ...] = ("rate", "map")
@@ -43,7 +43,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ScoredRun:
     """What was measured of a run.
 
     Attributes:
@@ -61,7 +61,7 @@ class Measured:
 
 def score(
     metric: Metric, data: CocoSet, finished: Finished, *, confidence: float, resampled: int, seed: int
-) -> Measured:
+) -> ScoredRun:
     """Accuracy of every entry at every point, and of the same resamples of the pictures for all of them.
 
     Args:
@@ -79,10 +79,10 @@ def score(
         sizes = np.array([float(r.bytes) for r in coded])
         found = metric.score(data, [r.found for r in coded], draws)
         scores[step] = Scores(found, resampled_mean(sizes, draws))
-    return Measured(metric, data, draws, scores)
+    return ScoredRun(metric, data, draws, scores)
 
 
-def entries(coders: Sequence[Coder], finished: Finished, measured: Measured) -> tuple[Entry, ...]:
+def entries(coders: Sequence[Coder], finished: Finished, measured: ScoredRun) -> tuple[Entry, ...]:
     """Each coder at its points, from few bytes to many; one that failed at all of them is left out."""
     out = []
     for coder in coders:
@@ -100,7 +100,7 @@ def _note(coder: Coder) -> str:
     return re.sub(r"-?\d+\.\d{5,}", lambda number: f"{float(number[0]):.4g}", text)
 
 
-def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> Point:
+def _point(step: tuple[str, float], finished: Finished, measured: ScoredRun) -> Point:
     coded, scores, uncoded = finished.coded[step], measured.scores[step], measured.scores[UNCODED]
     areas = [p.width * p.height for p in measured.data.pictures]
     timed, timed_on = _timed(coded)
@@ -122,7 +122,7 @@ def _point(step: tuple[str, float], finished: Finished, measured: Measured) -> P
     )
 
 
-def _losable(measured: Measured) -> Interval:
+def _losable(measured: ScoredRun) -> Interval:
     """Least and most that coding can lose: at least 0 where the uncoded network has all of it."""
     least, most = measured.metric.within
     uncoded = measured.scores[UNCODED].accuracy
@@ -138,7 +138,7 @@ def _timed(coded: Sequence[CodedPicture]) -> tuple[Sequence[CodedPicture], str |
     return [r for r in coded if r.origin.machine == machine], None if machine == here else machine
 
 
-def deltas(found: Sequence[Entry], measured: Measured, against: Sequence[str]) -> tuple[BD, ...]:
+def deltas(found: Sequence[Entry], measured: ScoredRun, against: Sequence[str]) -> tuple[BD, ...]:
     """BD-rate and BD-mAP of every entry against those named.
 
     Where a curve cannot be taken as it is, the refusal is followed by the delta of the Pareto fronts.
@@ -161,7 +161,7 @@ def deltas_of(test: Curve, anchor: Curve, measure: Measure, method: Method) -> l
     ]
 
 
-def _curve(entry: Entry, measured: Measured) -> Curve:
+def _curve(entry: Entry, measured: ScoredRun) -> Curve:
     scores = [measured.scores[entry.name, p.point] for p in entry.points]
     return Curve(
         entry.name,

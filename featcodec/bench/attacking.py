@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from featcodec.attacks.attack import Plan, Report, attack
+from featcodec.attacks.attack import AttackPlan, AttackReport, attack
 from featcodec.attacks.attacker import Attacker, find_attackers
 from featcodec.attacks.faces import Recognizer, photograph
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
-from featcodec.bench.assemble import METHODS, Measured, deltas_of
+from featcodec.bench.assemble import METHODS, ScoredRun, deltas_of
 from featcodec.bench.bd import Curve
 from featcodec.bench.subject import Subject
 from featcodec.evaluation.bootstrap import resampled_mean
@@ -68,7 +68,7 @@ class Privacy:
         reference: what its figures are read against.
     """
 
-    report: Report
+    report: AttackReport
     reference: Reference
 
 
@@ -106,13 +106,13 @@ def run_attacks(
         training=training,
         evaluation=evaluation,
         work=work / "attacks",
-        plan=Plan((*built_in, *own)),
+        plan=AttackPlan((*built_in, *own)),
         verify=recognizer,
     )
     return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))
 
 
-def attack_deltas(report: Report, measured: Measured) -> tuple[BD, ...]:
+def attack_deltas(report: AttackReport, measured: ScoredRun) -> tuple[BD, ...]:
     """BD-PSNR of the strongest attack at equal mAP, of every target against those that follow it.
 
     Attackers that were measured on some of the pictures only, as the search is, do not take part: their mean
@@ -137,7 +137,7 @@ def attack_deltas(report: Report, measured: Measured) -> tuple[BD, ...]:
     return tuple(out)
 
 
-def _curve(outcomes: Sequence[Outcome], measured: Measured) -> Curve:
+def _curve(outcomes: Sequence[Outcome], measured: ScoredRun) -> Curve:
     scores = [measured.scores[o.row.target, o.row.point] for o in outcomes]
     return Curve(
         outcomes[0].row.target,

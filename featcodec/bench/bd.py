@@ -224,7 +224,7 @@ def _by_package(test: Curve, anchor: Curve, measure: Measure, method: Method) ->
     try:
         import bjontegaard
     except ImportError as error:
-        raise MissingExtraError("bjontegaard is missing: pip install 'featcodec[bench]'") from error
+        raise MissingExtraError.of("bjontegaard", "bench") from error
     options: dict[str, Any] = {"method": method, "require_matching_points": False, "min_overlap": 0}
     points = (anchor.cost, anchor.map, test.cost, test.map)
     with warnings.catch_warnings(), np.errstate(all="ignore"):

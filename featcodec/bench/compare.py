@@ -12,11 +12,11 @@ from torch import nn
 from featcodec.attacks.attack import MEASURES as ATTACK_MEASURES
 from featcodec.bench import demo
 from featcodec.bench.anchors import Anchor
-from featcodec.bench.assemble import Measured, deltas, entries, score
+from featcodec.bench.assemble import ScoredRun, deltas, entries, score
 from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_attacks
-from featcodec.bench.entries import CALIBRATION, Plan, build, measure_ranges, needs_ranges, present
+from featcodec.bench.entries import CALIBRATION, ComparisonPlan, build, measure_ranges, needs_ranges, present
 from featcodec.bench.runner import CODING_VERSION, UNCODED, Finished, run
-from featcodec.bench.subject import QUALITIES, Subject, Wanted
+from featcodec.bench.subject import Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.box_metric import boxes_of
 from featcodec.evaluation.built_in_metrics import metric_for
@@ -29,8 +29,9 @@ from featcodec.evaluation.provenance import made, origin_notes
 from featcodec.evaluation.results import BD, Effort, Origin, Reference, Result
 from featcodec.files import list_pictures
 from featcodec.networks.coco import COCO
+from featcodec.plf.header import QUALITIES
 
-__all__ = ["Compared", "Settings", "compare", "network_classes"]
+__all__ = ["Compared", "Comparison", "compare", "network_classes"]
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -40,7 +41,7 @@ def _silent(text: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Comparison:
     """What to compare, on what, and how.
 
     Attributes:
@@ -100,7 +101,7 @@ class Compared:
 
     result: Result
     subject: Subject
-    plan: Plan
+    plan: ComparisonPlan
     data: CocoSet
     finished: Finished
     failures: tuple[str, ...]
@@ -108,7 +109,7 @@ class Compared:
 
 
 def compare(
-    settings: Settings, command: Sequence[str] = (), *, say: Say = _silent, warn: Say = _silent
+    settings: Comparison, command: Sequence[str] = (), *, say: Say = _silent, warn: Say = _silent
 ) -> Compared:
     """Runs what the work folder lacks, and puts the result together.
 
@@ -136,7 +137,7 @@ def compare(
         calibration = _calibration(settings)
         say("measuring value ranges")
         ranges = measure_ranges(subject, calibration, paths)
-    plan = Plan(wanted, anchors, settings.qualities or QUALITIES, ranges, metric)
+    plan = ComparisonPlan(wanted, anchors, settings.qualities or QUALITIES, ranges, metric)
     say(f"{len(paths)} pictures: {subject}")
     finished = run(plan, paths, work=settings.work, workers=settings.workers)
     confidence = detector.confidence if detector else 0.0
@@ -184,7 +185,7 @@ def compare(
     return Compared(result, subject, plan, measured.data, finished, failures, privacy)
 
 
-def _seeds(settings: Settings) -> dict[str, int]:
+def _seeds(settings: Comparison) -> dict[str, int]:
     attacks = {"attackers": settings.attacking.seed} if settings.attacking else {}
     return {"bootstrap": settings.seed, **attacks}
 
@@ -200,11 +201,11 @@ def _kept(finished: Finished, privacy: Privacy | None) -> tuple[Origin, ...]:
     return (*finished.origins, *(privacy.report.origins if privacy else ()))
 
 
-def _attack_deltas(privacy: Privacy | None, measured: Measured) -> tuple[BD, ...]:
+def _attack_deltas(privacy: Privacy | None, measured: ScoredRun) -> tuple[BD, ...]:
     return () if privacy is None else attack_deltas(privacy.report, measured)
 
 
-def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
+def _notes(settings: Comparison, data: CocoSet) -> Iterator[str]:
     if settings.images is None:
         yield demo.NOTE
     yield from data.notes
@@ -216,7 +217,7 @@ def _notes(settings: Settings, data: CocoSet) -> Iterator[str]:
         yield f"No boxes of {', '.join(absent)}: what is found of them does not count."
 
 
-def _doubts(settings: Settings, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
+def _doubts(settings: Comparison, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
     if settings.annotations is None:  # then what is found is the reference
         return ()
     found = [boxes_of(record.found, data.names) for record in finished.coded[UNCODED]]
@@ -243,7 +244,7 @@ def network_classes(annotations: Path) -> tuple[str, ...]:
     return COCO if sorted(names) == sorted(COCO) else names
 
 
-def _data(settings: Settings, metric: Metric, names: tuple[str, ...]) -> CocoSet:
+def _data(settings: Comparison, metric: Metric, names: tuple[str, ...]) -> CocoSet:
     if settings.annotations is not None and not metric.wants_labels:
         raise InputError(
             f"{settings.annotations}: got labels, expected none: of this network {metric.name} is measured, "
@@ -266,7 +267,7 @@ def _data(settings: Settings, metric: Metric, names: tuple[str, ...]) -> CocoSet
     return check_pictures(data)
 
 
-def _calibration(settings: Settings) -> list[Path]:
+def _calibration(settings: Comparison) -> list[Path]:
     if settings.images is None:
         return demo.photographs(demo.CALIBRATION)
     if settings.calibrate is None:
@@ -278,7 +279,7 @@ def _calibration(settings: Settings) -> list[Path]:
     return paths[:: max(1, len(paths) // CALIBRATION)][:CALIBRATION]
 
 
-def _named(settings: Settings) -> str:
+def _named(settings: Comparison) -> str:
     """The data in words."""
     if settings.data_name:
         return settings.data_name

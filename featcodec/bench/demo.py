@@ -25,6 +25,6 @@ def photographs(names: tuple[str, ...]) -> list[Path]:
     try:
         import skimage
     except ImportError as error:
-        raise MissingExtraError("scikit-image is missing: pip install 'featcodec[bench]'") from error
+        raise MissingExtraError.of("scikit-image", "bench") from error
     folder = Path(skimage.__file__).parent / "data"
     return [path for name in names if (path := folder / name).is_file()]

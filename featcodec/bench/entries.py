@@ -8,21 +8,22 @@ from pathlib import Path
 
 from torch import Tensor
 
-from featcodec.bench.anchors import Anchor, Measured, Range, find_anchors, measure_range
-from featcodec.bench.subject import QUALITIES, CodecCoder, Subject, Wanted
+from featcodec.bench.anchors import Anchor, Calibration, Range, find_anchors, measure_range
+from featcodec.bench.subject import CodecCoder, Subject, Wanted
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.kept import picture_key
 from featcodec.evaluation.metric import Metric
 from featcodec.networks.torch_state import inference
+from featcodec.plf.header import QUALITIES
 
-__all__ = ["CALIBRATION", "Plan", "build", "measure_ranges", "needs_ranges", "present"]
+__all__ = ["CALIBRATION", "ComparisonPlan", "build", "measure_ranges", "needs_ranges", "present"]
 
 CALIBRATION = 64  # photographs on which ranges are measured
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ComparisonPlan:
     """All that a worker needs to make the entries for itself.
 
     Attributes:
@@ -41,7 +42,7 @@ class Plan:
     metric: Metric | None = None
 
 
-def build(subject: Subject, plan: Plan) -> list[Coder]:
+def build(subject: Subject, plan: ComparisonPlan) -> list[Coder]:
     """The entries, codecs first.
 
     Raises:
@@ -50,9 +51,9 @@ def build(subject: Subject, plan: Plan) -> list[Coder]:
     coders: list[Coder] = [CodecCoder(codec, plan.qualities) for codec in subject.codecs]
     for anchor in plan.anchors:
         if anchor.needs == "latents":
-            coders += [anchor.coder(Measured(plan.ranges.get(c.name), c)) for c in subject.codecs]
+            coders += [anchor.coder(Calibration(plan.ranges.get(c.name), c)) for c in subject.codecs]
         else:
-            coders.append(anchor.coder(Measured(plan.ranges.get("features"))))
+            coders.append(anchor.coder(Calibration(plan.ranges.get("features"))))
     names = [c.name for c in coders]
     for name in names:
         if names.count(name) > 1:

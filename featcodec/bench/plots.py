@@ -157,7 +157,7 @@ def draw(
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError("matplotlib is missing: pip install 'featcodec[bench]'") from error
+        raise MissingExtraError.of("matplotlib", "bench") from error
     look = replace(_LOOKS[dark], narrow=narrow)
     with matplotlib.rc_context(_settings(look)):
         figure = Figure((_SIZE[0], _SIZE[1] * len(which)), layout="constrained", facecolor=look.paper)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from featcodec.bench.entries import Plan, build
+from featcodec.bench.entries import ComparisonPlan, build
 from featcodec.bench.subject import Subject
 from featcodec.clocks import Seconds, seconds
 from featcodec.console import Progress
@@ -73,7 +73,7 @@ class _Task:
 _Outcome = tuple[Step, CodedPicture | str]  # or why there is none
 
 
-def run(plan: Plan, paths: Sequence[Path], *, work: Path, workers: int) -> Finished:
+def run(plan: ComparisonPlan, paths: Sequence[Path], *, work: Path, workers: int) -> Finished:
     """Runs what the work folder does not have yet.
 
     Args:
@@ -116,7 +116,7 @@ def _name(subject: Subject, metric: Metric, coder: str, point: float) -> str:
     return key(versions, network=subject.identity, metric=metric.identity, coder=coder, point=point)
 
 
-def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
+def _outcomes(plan: ComparisonPlan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
     """Outcomes of the tasks as they come."""
     if not tasks:
         return
@@ -127,7 +127,7 @@ def _outcomes(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list
             progress.show(done, "pictures")
 
 
-def _alone(plan: Plan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
+def _alone(plan: ComparisonPlan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in every worker process, so that times are those of one thread
     try:
@@ -138,7 +138,7 @@ def _alone(plan: Plan, tasks: Sequence[_Task]) -> Iterator[list[_Outcome]]:
         torch.set_num_threads(threads)
 
 
-def _side_by_side(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
+def _side_by_side(plan: ComparisonPlan, tasks: Sequence[_Task], workers: int) -> Iterator[list[_Outcome]]:
     """In processes of one thread each, which end at once when the caller is interrupted."""
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(plan,))
@@ -160,7 +160,7 @@ def _side_by_side(plan: Plan, tasks: Sequence[_Task], workers: int) -> Iterator[
 class _Worker:
     """A worker's own copy of network and entries."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: ComparisonPlan):
         self.network = (subject := Subject.load(plan.wanted)).network
         self.metric = plan.metric or metric_for(self.network)
         self.coders: dict[str, Coder] = {c.name: c for c in build(subject, plan)}
@@ -210,7 +210,7 @@ _worker: _Worker | None = None  # one a process: loading network and codecs take
 _busy = False
 
 
-def _begin(plan: Plan) -> None:
+def _begin(plan: ComparisonPlan) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
     if hasattr(signal, "setitimer"):

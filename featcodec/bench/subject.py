@@ -16,10 +16,9 @@ from featcodec.networks.by_name import network_by_name
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.pictures.geometry import Geometry
+from featcodec.plf.header import QUALITIES
 
-__all__ = ["QUALITIES", "CodecCoder", "Subject", "Wanted"]
-
-QUALITIES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+__all__ = ["CodecCoder", "Subject", "Wanted"]
 
 
 @dataclass(frozen=True, slots=True)

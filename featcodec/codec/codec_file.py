@@ -42,6 +42,7 @@ from featcodec.networks.modules import plain_module
 from featcodec.networks.pickle_records import Unusable, short
 from featcodec.networks.safetensors_header import read_header, read_tensors
 from featcodec.networks.torch_state import inference
+from featcodec.plf.header import QUALITIES, STEPS_PER_QUALITY
 
 __all__ = ["CodecConfig", "CodecFile", "network_of"]
 
@@ -136,11 +137,13 @@ class CodecFile:
 
     def inverse_gain(self, step: int) -> Tensor:
         """(M,) float32 factors from coded units back to latents, at a quality step of 0 to 224."""
-        low, rest = divmod(step, 32)
+        low, rest = divmod(step, STEPS_PER_QUALITY)
         gains = self.tensors["inverse_gains"].double()
         # float64 and one rounding: the same float32 everywhere
-        mixed = gains[low] if rest == 0 else (gains[low] * (32 - rest) + gains[low + 1] * rest) / 32
-        return mixed.float()
+        if rest == 0:
+            return gains[low].float()
+        mixed = gains[low] * (STEPS_PER_QUALITY - rest) + gains[low + 1] * rest
+        return (mixed / STEPS_PER_QUALITY).float()
 
     @inference()
     def _module(self, prefix: str, build: Callable[[], nn.Module]) -> nn.Module:
@@ -216,7 +219,7 @@ class CodecFile:
 
 def _check_layout(w: Widths, tensors: Mapping[str, Tensor]) -> None:
     """Types of all tensors that are stored, and shapes of those that no module checks when it loads them."""
-    shapes: dict[str, tuple[int, ...]] = {"inverse_gains": (8, w.latents)}
+    shapes: dict[str, tuple[int, ...]] = {"inverse_gains": (len(QUALITIES), w.latents)}
     layers = ((w.hyper, w.side, 3, 3), (w.hyper, w.hyper, 3, 3), (2 * w.latents, w.hyper, 1, 1))
     for i, shape in enumerate(layers):
         shapes |= {f"h_s.weight.{i}": shape, f"h_s.bias.{i}": shape[:1]}
@@ -272,7 +275,7 @@ def network_of(file: CodecFile, network: object) -> CutNetwork:
         raise CodecFileError(mismatch(config, given, digest))
     cut = cut_network(given, config.network, size=config.size, stride=config.stride)
     (crossing,) = cut.crossing
-    got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.latent_stride // 2)
+    got, expected = (crossing.channels, crossing.stride), (config.widths.features, config.feature_stride)
     if got != expected:
         raise CodecFileError(
             f"codec {config.name!r}: its network gives {got[0]} channels at stride {got[1]}, "

@@ -46,6 +46,11 @@ class CodecConfig:
     format: int = FORMATS[-1]
 
     @property
+    def feature_stride(self) -> int:
+        """Pixels that a position of the features stands for: g_a halves both sides."""
+        return self.latent_stride // 2
+
+    @property
     def canvas(self) -> Canvas:
         """How pictures come to the network."""
         return Canvas(self.size, self.stride)

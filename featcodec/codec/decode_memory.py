@@ -6,7 +6,7 @@ kilobytes of both together could ask for gigabytes.
 
 from __future__ import annotations
 
-from featcodec.codec.transforms import Widths
+from featcodec.codec.transforms import SIDE_STRIDE, Widths, side_shape
 from featcodec.errors import LimitError
 from featcodec.plf.bitstream import Limits
 
@@ -29,8 +29,9 @@ def decode_bytes(widths: Widths, rows: int, columns: int) -> int:
         >>> decode_bytes(Widths(64), 60, 80) // 2**20
         88
     """
-    side = -(-rows // 4) * -(-columns // 4)
-    padded = (4 * -(-rows // 4) + 2) * (4 * -(-columns // 4) + 2)  # h_s works on whole blocks and a border
+    h_z, w_z = side_shape(rows, columns)
+    side = h_z * w_z
+    padded = (SIDE_STRIDE * h_z + 2) * (SIDE_STRIDE * w_z + 2)  # h_s works on whole blocks and a border
     position = _LATENT * widths.latents + _SYNTHESIS * widths.synthesis + _FEATURE * widths.features
     weights = 8 * 16 * widths.hyper * (widths.side + widths.hyper)  # folded for the four phases, float64
     return rows * columns * position + padded * _HYPER * widths.hyper + side * _SIDE * widths.side + weights

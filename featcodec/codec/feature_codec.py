@@ -20,7 +20,7 @@ from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.decode_memory import check_boxes_memory, check_decode_memory
 from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.codec.network_words import missing
-from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis
+from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis, side_shape
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
 from featcodec.networks.torch_state import inference
@@ -28,14 +28,13 @@ from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
-from featcodec.plf.header import Header, quality_to_step
+from featcodec.plf.header import HIGHEST_STEP, Header, quality_to_step
 
 __all__ = ["ENCODER_VERSION", "FeatureCodec", "Features", "Symbols"]
 
 ENCODER_VERSION = 1  # raise it when the encoder gives other bytes for the same features: it is not normative
 
 DEFAULT_QUALITY = 4.0
-HIGHEST_STEP = 224  # quality 8
 LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
 LIMIT_SIDE = IntegerHyperSynthesis.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
 Ints = NDArray[np.int32]
@@ -221,7 +220,7 @@ class FeatureCodec:
         if not isinstance(images, Sequence) or isinstance(images, str | bytes | bytearray):
             raise InputError(f"images: got {type(images).__name__}, expected a list of pictures")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
-        _ = self.network  # its absence is told before any picture is read
+        _ = self.network  # fail before reading pictures if there is no network
         canvas = self.file.config.canvas
         loaded = [canvas.load(i, max_pixels=max_pixels, channels=channels) for i in images]
         latents = self._latents([x for x, _ in loaded])
@@ -247,7 +246,7 @@ class FeatureCodec:
         Raises:
             InputError: quality out of range, or a shape that is not what the head gives for `geometry`.
         """
-        stride = self.file.config.latent_stride // 2
+        stride = self.file.config.feature_stride
         shape = (1, self.file.config.widths.features)
         expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
         if not isinstance(features, Tensor) or tuple(features.shape) != expected:
@@ -396,7 +395,7 @@ class FeatureCodec:
                 f"{geometry.width} x {geometry.height} picture scaled to {geometry.size} px"
             )
         check_decode_memory(config.widths, *shape, limits)
-        z_shape = (config.widths.side, -(-shape[0] // 4), -(-shape[1] // 4))
+        z_shape = (config.widths.side, *side_shape(*shape))
         decoder = SymbolDecoder(stream.payload)
         z = decoder.decode(_channel_rows(z_shape), self._tables_z).reshape(z_shape)
         if int(np.abs(z.astype(np.int64)).max()) > LIMIT_SIDE:
@@ -418,7 +417,7 @@ class FeatureCodec:
     def tail(self, features: Tensor) -> Any:
         """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
 
-        For a YOLOv5 these are the raw outputs of its head; `detect` makes boxes of them.
+        For a YOLOv5 these are the raw outputs of its detection head; `detect` makes boxes of them.
 
         Raises:
             InputError: the codec was made without its network, or a shape that the tail does not take.

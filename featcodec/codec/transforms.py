@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "SIDE_STRIDE",
     "AnalysisTransform",
     "HyperAnalysis",
     "IntegerHyperSynthesis",
@@ -28,8 +29,22 @@ __all__ = [
     "exact_below",
     "exact_carriers",
     "integer_hyper_synthesis",
+    "side_shape",
     "worst_partial_sums",
 ]
+
+
+SIDE_STRIDE = 4  # latents that a position of z stands for, in both directions
+
+
+def side_shape(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of z for latents of so many.
+
+    Example:
+        >>> side_shape(26, 24)
+        (7, 6)
+    """
+    return -(-height // SIDE_STRIDE), -(-width // SIDE_STRIDE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from featcodec.console import aligned, positive, show, show_json, write_output
 from featcodec.files import check_target, list_pictures, make_folder, printable
 
 if TYPE_CHECKING:
-    from featcodec.attacks.attack import Report
+    from featcodec.attacks.attack import AttackReport
     from featcodec.attacks.attacker import BuiltIn
     from featcodec.attacks.targets import CodecTarget
 
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
     evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)]
     make_folder(arguments.work)
-    from featcodec.attacks.attack import Plan, attack  # takes seconds
+    from featcodec.attacks.attack import AttackPlan, attack  # takes seconds
     from featcodec.attacks.targets import CodecTarget
     from featcodec.evaluation.datasets import spread
 
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         training=training,
         evaluation=evaluation,
         work=work,
-        plan=Plan(attackers),
+        plan=AttackPlan(attackers),
         verify=recognizer,
     )
     from featcodec.evaluation.provenance import origin_notes
@@ -158,13 +158,13 @@ def _attackers_asked(
     return tuple(one for one, _ in timed), [note for _, note in timed if note]
 
 
-def _as_json(report: Report, notes: Sequence[str]) -> dict[str, object]:
+def _as_json(report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
     """What ``attack --json`` shows; names and units here are an interface."""
     rows = [asdict(o.row) | {"blind_psnr": o.blind} for o in report.outcomes]
     return {"attacks": rows, "curves": [asdict(curve) for curve in report.curves], "notes": list(notes)}
 
 
-def _show(report: Report) -> None:
+def _show(report: AttackReport) -> None:
     titles = ("target", "quality", "bytes", "attacker", "steps", "pictures", "PSNR, dB", "95 %", "MS-SSIM")
     table: list[tuple[str, ...]] = [(*titles, "near edges", "elsewhere", "faces, %", "TAR, %", "")]
     for o in report.outcomes:
@@ -184,7 +184,7 @@ def _show(report: Report) -> None:
         show(f"learning of {curve.attacker} on {printable(curve.target)}, dB after steps, held out: {read}")
 
 
-def _gallery(report: Report, evaluation: Sequence[Path]) -> bytes:
+def _gallery(report: AttackReport, evaluation: Sequence[Path]) -> bytes:
     """The photographs, and what the strongest attacker made of each target and quality."""
     import numpy as np
 

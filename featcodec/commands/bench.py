@@ -16,7 +16,7 @@ from featcodec.files import check_target, write_atomic
 
 if TYPE_CHECKING:
     from featcodec.bench.attacking import Attacking
-    from featcodec.bench.compare import Compared, Settings
+    from featcodec.bench.compare import Compared, Comparison
 
 __all__ = ["main"]
 
@@ -231,14 +231,14 @@ def _write_pictures(arguments: argparse.Namespace, run: Compared) -> None:
         write_atomic(arguments.html, to_html(run.result, showcase(run)).encode())
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: argparse.Namespace) -> Comparison:
     from featcodec import zoo
-    from featcodec.bench.compare import Settings
+    from featcodec.bench.compare import Comparison
 
     codecs = tuple(arguments.codecs)
     if not codecs and arguments.network is None:
         codecs = zoo.names(whole=True)
-    return Settings(
+    return Comparison(
         codecs=codecs,
         network=arguments.network,
         weights=arguments.weights,

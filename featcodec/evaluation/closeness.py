@@ -59,7 +59,7 @@ def check_packages() -> None:
     """
     for module, package in (("cv2", "opencv-python-headless"), ("pytorch_msssim", "pytorch-msssim")):
         if find_spec(module) is None:
-            raise MissingExtraError(f"{package} is missing: pip install 'featcodec[bench]'")
+            raise MissingExtraError.of(package, "bench")
 
 
 def closeness(rebuilt: Tensor, truth: Tensor) -> Closeness:

@@ -32,7 +32,7 @@ _DECIMALS = {"encode_s": 5, "decode_s": 5, "cpu_s": 5}
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _RowFacts:
     """What stands in a line beside the boxes."""
 
     picture: str
@@ -70,7 +70,7 @@ class CodedPicture:
         Args:
             columns: names of those of `found`, with the digits after the point that are kept.
         """
-        facts = _Facts(self.picture, self.bytes, self.encode_s, self.decode_s, self.cpu_s, self.origin)
+        facts = _RowFacts(self.picture, self.bytes, self.encode_s, self.decode_s, self.cpu_s, self.origin)
         rounded = {
             name: [round(v, decimals) if decimals else int(v) for v in column.tolist()]
             for (name, decimals), column in zip(columns.items(), self.found.T, strict=True)
@@ -88,7 +88,7 @@ class CodedPicture:
         if isinstance(row, dict):
             about = {name: value for name, value in row.items() if name != "found"}
             found = row.get("found")
-        facts = from_plain(_Facts, about)
+        facts = from_plain(_RowFacts, about)
         times = facts.encode_s, facts.decode_s, facts.cpu_s
         return CodedPicture(facts.picture, facts.bytes, *times, _columns(found, columns), facts.origin)
 

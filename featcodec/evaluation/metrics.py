@@ -148,7 +148,7 @@ def match(data: CocoSet, detections: Sequence[Boxes]) -> Matches:
     try:
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
-        raise MissingExtraError("pycocotools is missing: pip install 'featcodec[bench]'") from error
+        raise MissingExtraError.of("pycocotools", "bench") from error
     _check(data, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         run = COCOeval(_coco(data, _truth(data)), _coco(data, _found(data, detections)), "bbox")

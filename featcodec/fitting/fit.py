@@ -31,6 +31,7 @@ from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import NetworkWish, cut_network, describe, family_of
 from featcodec.networks.modules import plain_module
 from featcodec.networks.torch_state import training
+from featcodec.pictures.pixels import unit_floats
 
 __all__ = ["fit"]
 
@@ -183,7 +184,7 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     processes, where = start_processes(given["devices"], given["device"])
     cut = _cut(network, settings, where)
     starts = [zoo.decoder(codec).file for codec in settings.starts]
-    subject = _Subject(network, cut, settings, processes, task, _told(images, coco, task), starts)
+    subject = _Subject(network, cut, settings, processes, task, _data_identity(images, coco, task), starts)
     samples = data_set(
         images,
         side=subject.side,
@@ -226,7 +227,7 @@ class _Subject:
     settings: Settings
     processes: Processes
     task: Any
-    told: str  # what else the run depends on, in words
+    data_identity: str  # what else the run depends on, in words
     starts: Sequence[CodecFile]
 
     @property
@@ -247,7 +248,7 @@ class _Subject:
         sizes = (s.size, s.crop, s.hold_out, s.batch, s.latents, s.analysis, s.synthesis)
         what = (self.cut.config.digest, s.at, channels_of(s.normalise), *sizes)
         starts = "".join(f" from {file.fingerprint.hex()} {file.encoder_digest}" for file in self.starts)
-        return f"{json.dumps(what)} {self.processes.world} {self.told}{starts}"
+        return f"{json.dumps(what)} {self.processes.world} {self.data_identity}{starts}"
 
     def widths(self, features: int) -> Widths:
         """Of the codec, for features of so many channels; of those to start from, if there are any."""
@@ -260,7 +261,7 @@ class _Subject:
             if (got.features, stride) != (features, self.latent_stride):
                 raise InputError(
                     f"start: got codec {config.name!r} of {got.features} channels at stride "
-                    f"{stride // 2}, expected {features} at {self.latent_stride // 2}"
+                    f"{config.feature_stride}, expected {features} at {self.latent_stride // 2}"
                 )
             if got != first.widths:
                 raise InputError(
@@ -283,8 +284,8 @@ def _cut(network: nn.Module, settings: Settings, where: torch.device) -> CutNetw
     return cut_network(network, describe(network, wish), size=settings.size, device=where)
 
 
-def _told(images: Images, coco: object, task: object) -> str:
-    """Pictures and task, as far as they can be told apart."""
+def _data_identity(images: Images, coco: object, task: object) -> str:
+    """Text that changes with the pictures and the task, as far as they are known by name."""
     if isinstance(images, str | os.PathLike):
         named = os.fspath(images)
     elif isinstance(images, Sequence):
@@ -307,7 +308,7 @@ def _fit(
         set_closed_form,
         set_weights,
     )
-    from featcodec.fitting.tasks import Features, Task, find_task
+    from featcodec.fitting.tasks import FeatureTask, Task, find_task
     from featcodec.training.hyperprior import CodecModel
     from featcodec.training.stopping import StopSignals
 
@@ -319,7 +320,7 @@ def _fit(
     task = find_task(
         subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
     )
-    warm_up: Task = Features()
+    warm_up: Task = FeatureTask()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
@@ -372,7 +373,7 @@ def _features(subject: _Subject, first: list[Batch], where: torch.device) -> Ten
                 f"images: got a batch {tuple(images.shape)}, expected (B, 3, H, W) with sides that are "
                 f"multiples of {subject.stride}"
             )
-        x = images.to(where).float() / (255 if images.dtype == torch.uint8 else 1)
+        x = unit_floats(images.to(where))
         with torch.no_grad():
             found.append(subject.cut.head(x)[0])
     f = torch.cat(found)

@@ -19,9 +19,11 @@ from featcodec.fitting.data import Batch, Source
 from featcodec.fitting.losses import balance, quality_weight
 from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
-from featcodec.fitting.tasks import Features, Task
+from featcodec.fitting.tasks import FeatureTask, Task
 from featcodec.networks.cut_network import CutNetwork
-from featcodec.training.hyperprior import QUALITIES, Coded
+from featcodec.pictures.pixels import unit_floats
+from featcodec.plf.header import QUALITIES
+from featcodec.training.hyperprior import Coded
 from featcodec.training.invnet import halve, mean_colours
 from featcodec.training.optimizer import learning_rate
 from featcodec.training.stopping import StopSignals
@@ -78,7 +80,7 @@ class Fitting:
     task: Task
     source: Source
     processes: Processes = ALONE
-    warm_up: Task = field(default_factory=Features)
+    warm_up: Task = field(default_factory=FeatureTask)
 
 
 def fit_codec(
@@ -187,9 +189,9 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
     torch.manual_seed((o.seed * 1_000_003 + run.taken) * 4096 + fitting.processes.rank)
     where = run.model.log_gain.device
     images, labels = batch
-    x = images.to(where).float() / 255 if images.dtype == torch.uint8 else images.to(where).float()
+    x = unit_floats(images.to(where))
     x = x.contiguous(memory_format=torch.channels_last)
-    quality = (1 + (QUALITIES - 1) * torch.rand(len(x))).to(where)  # (B,)
+    quality = (1 + (len(QUALITIES) - 1) * torch.rand(len(x))).to(where)  # (B,)
     run.restart()
     with torch.no_grad(), _autocast(run):
         f = fitting.network.head(x)[0]  # (B, C, h, w)

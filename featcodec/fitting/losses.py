@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from featcodec.plf.header import QUALITIES
+
 __all__ = [
     "QUALITY_WEIGHTS",
     "balance",
@@ -34,7 +36,7 @@ QUALITY_WEIGHTS = (0.3, 30.0)
 def quality_weight(quality: Tensor, weights: tuple[float, float] = QUALITY_WEIGHTS) -> Tensor:
     """lambda at qualities (B,) in [1, 8]."""
     low, high = weights
-    return low * (high / low) ** ((quality - 1) / 7)
+    return low * (high / low) ** ((quality - 1) / (len(QUALITIES) - 1))
 
 
 def balance(quality: Tensor, weights: tuple[float, float], power: float) -> Tensor:

@@ -89,7 +89,7 @@ def start_processes(devices: int, device: str) -> tuple[Processes, torch.device]
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
-        raise MissingExtraError("lightning-fabric is missing: pip install 'featcodec[fit]'") from error
+        raise MissingExtraError.of("lightning-fabric", "fit") from error
     here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
     nodes = max(1, world // here)
     fabric = Fabric(accelerator=where.type, devices=here, num_nodes=nodes, strategy="ddp")

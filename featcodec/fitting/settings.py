@@ -158,7 +158,9 @@ def _check_types(settings: Options) -> None:
     for name, kind in kinds.items():
         value = getattr(settings, name)
         if name != "normalise" and not _fits(value, kind):  # that is checked as a whole
-            raise InputError(f"{name}: got {shown(value)}, expected {_WORDS.get(name) or _said(kind)}")
+            raise InputError(
+                f"{name}: got {shown(value)}, expected {_WORDS.get(name) or _type_in_words(kind)}"
+            )
 
 
 _WORDS = {"start": "a codec or a list of them", "classes": "a list of names"}
@@ -185,17 +187,17 @@ def _fits(value: object, kind: Any) -> bool:
     return isinstance(value, origin or kind)
 
 
-def _said(kind: Any) -> str:
+def _type_in_words(kind: Any) -> str:
     """A type in words."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(dict.fromkeys(_said(one) for one in inner))
+        return " or ".join(dict.fromkeys(_type_in_words(one) for one in inner))
     if origin is Literal:
         return " or ".join(inner)
     if origin is tuple:
         return f"{len(inner)} numbers"
     if origin is Sequence:
-        return f"a list of {_said(inner[0])}"
+        return f"a list of {_type_in_words(inner[0])}"
     words = {int: "an integer", float: "a number", bool: "True or False", str: "text", types.NoneType: "None"}
     return words.get(kind, "a path")
 

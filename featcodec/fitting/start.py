@@ -14,10 +14,11 @@ from featcodec.codec.codec_file import CodecFile
 from featcodec.errors import FeatcodecError, FitError
 from featcodec.fitting.losses import quality_weight
 from featcodec.fitting.tasks import Task, TaskMetric
+from featcodec.plf.header import QUALITIES
 from featcodec.training.closed_form import Statistics, jacobian_sketch, set_transforms, statistics
 from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
-from featcodec.training.hyperprior import QUALITIES, CodecModel
+from featcodec.training.hyperprior import CodecModel
 from featcodec.training.states import load_state, save_state
 
 __all__ = [
@@ -114,7 +115,7 @@ def set_closed_form(
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])
     start_entropy_model(model, y)
-    quality = torch.arange(1.0, QUALITIES + 1)
+    quality = torch.tensor(QUALITIES)
     start_decoder(model, found, features, quality_weight(quality, weights).sqrt())
 
 

@@ -30,7 +30,7 @@ from featcodec.networks.void import Void
 __all__ = [
     "Detection",
     "Distillation",
-    "Features",
+    "FeatureTask",
     "Loss",
     "OwnTask",
     "Task",
@@ -83,7 +83,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class FeatureTask:
     """The features themselves: no tail is run."""
 
     def compared(self, f: Tensor) -> Sequence[Tensor]:  # noqa: ARG002
@@ -243,7 +243,7 @@ def find_task(
     if callable(task):
         return OwnTask(network, task, feature_weight)
     if task == "features":
-        return Features()
+        return FeatureTask()
     if task != "outputs":
         raise FitError(f"task: got {task!r}, expected outputs, features or a function")
     if detector is not None:

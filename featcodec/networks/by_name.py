@@ -93,7 +93,7 @@ def _torchvision(name: str) -> nn.Module:
     try:
         from torchvision import models
     except ImportError as error:
-        raise MissingExtraError("torchvision is missing: pip install 'featcodec[fit]'") from error
+        raise MissingExtraError.of("torchvision", "fit") from error
     if name not in models.list_models():
         raise _unknown("torchvision", name, models.list_models())
     # detectors and segmenters would else download a backbone

@@ -1,4 +1,4 @@
-"""The YOLOv5 v6 family (n, s, m, l, x): a CSP backbone, a PAN neck and an anchor head.
+"""The YOLOv5 v6 family (n, s, m, l, x): a CSP backbone, a PAN neck and an anchor-based detection head.
 
 The layers are numbered 0 to 24 and named ``model.N`` as in the published checkpoints, so that official
 weights load strictly. The data flow of the layers, with the sources of those that look back:
@@ -108,7 +108,7 @@ class SPPF(nn.Module):
 
 
 class Detect(nn.Module):
-    """Anchor head: one 1x1 convolution a stride; `decode` turns its outputs into boxes."""
+    """Detection head: one 1x1 convolution a stride; `decode` turns its outputs into boxes."""
 
     anchors: Tensor
 
@@ -245,17 +245,17 @@ class YOLOv5(nn.Module):
 
     @property
     def detect(self) -> Detect:
-        """The head, layer 24."""
-        head = self.model[24]
-        assert isinstance(head, Detect)
-        return head
+        """The detection head, layer 24."""
+        last = self.model[24]
+        assert isinstance(last, Detect)
+        return last
 
     def run(self, start: int, stop: int, kept: dict[int, Tensor]) -> dict[int, Tensor]:
         """Runs layers start .. stop - 1.
 
         Args:
             start: first layer to run; reads ``kept[start - 1]`` (the image where start is 0).
-            stop: one past the last layer; at most 24 (the head is called by `forward` and `tail`).
+            stop: one past the last layer; at most 24 (the detection head is called by `forward` and `tail`).
             kept: outputs by layer number (-1: the image); holds what the layers look back to.
 
         Returns:

@@ -22,7 +22,7 @@ from featcodec.pictures.geometry import Geometry
 __all__ = ["YOLOv5Cut", "YOLOv5Family", "crossing_layers"]
 
 MOST_CLASSES = 1 << 12  # of a codec file
-LAST_CUT = 23  # layer 24 is the head that reads 17, 20 and 23
+LAST_CUT = 23  # layer 24 is the detection head, which reads 17, 20 and 23
 
 
 def crossing_layers(at: int) -> tuple[int, ...]:
@@ -38,7 +38,7 @@ def crossing_layers(at: int) -> tuple[int, ...]:
     if not 0 <= at <= LAST_CUT:
         raise SplitError(f"cut after layer {at}: got {at}, expected 0 to {LAST_CUT}")
     later = {s for reader, sources in YOLOv5.LOOKS_BACK.items() if reader > at for s in sources if s <= at}
-    # the head reads 17, 20 and 23 only; every other layer reads the one before it
+    # the detection head reads 17, 20 and 23 only; every other layer reads the one before it
     return tuple(sorted(later | {at}))
 
 
@@ -121,11 +121,11 @@ class YOLOv5Cut:
         return tuple(kept[i] for i in self.layers)
 
     def tail(self, features: tuple[Tensor, ...]) -> list[Tensor]:
-        """The tensors that cross to the raw outputs of the network's head."""
+        """The tensors that cross to the raw outputs of the detection head."""
         return self.network.head_outputs(self.neck(features))
 
     def neck(self, features: tuple[Tensor, ...]) -> dict[int, Tensor]:
-        """The tensors that cross to the outputs of the layers that the network's head reads, by layer."""
+        """The tensors that cross to the outputs of the layers that the detection head reads, by layer."""
         kept = dict(zip(self.layers, features, strict=True))
         kept = self.network.run(self.at + 1, LAST_CUT + 1, kept)
         return {i: kept[i] for i in YOLOv5.LOOKS_BACK[24]}

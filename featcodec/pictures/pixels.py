@@ -1,4 +1,4 @@
-"""From pictures as networks have them, floats in [0, 1], to pixels of 8 bits."""
+"""Between pictures as networks have them, floats in [0, 1], and pixels of 8 bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Pixels", "eight_bits", "pixels"]
+__all__ = ["Pixels", "eight_bits", "pixels", "unit_floats"]
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -26,6 +26,16 @@ def eight_bits(x: Tensor) -> Tensor:
         tensor([  0, 128, 128, 255], dtype=torch.uint8)
     """
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def unit_floats(x: Tensor) -> Tensor:
+    """The inverse of `eight_bits`: uint8 to float32 in [0, 1]; floats come through as float32.
+
+    Example:
+        >>> unit_floats(torch.tensor([0, 51, 255], dtype=torch.uint8))
+        tensor([0.0000, 0.2000, 1.0000])
+    """
+    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
 
 
 def pixels(picture: Tensor) -> Pixels:

@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from featcodec.errors import InputError, MalformedError
 from featcodec.plf.binary import MAX_UINT, Cursor, varint
 
-__all__ = ["Header", "parse_header", "quality_to_step", "serialize_header", "step_to_quality"]
+__all__ = [
+    "HIGHEST_STEP",
+    "QUALITIES",
+    "STEPS_PER_QUALITY",
+    "Header",
+    "parse_header",
+    "quality_to_step",
+    "serialize_header",
+    "step_to_quality",
+]
 
-_MAX_STEP = 224
+QUALITIES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)  # those that a codec has gains of
+STEPS_PER_QUALITY = 32  # from one of them to the next
+HIGHEST_STEP = (len(QUALITIES) - 1) * STEPS_PER_QUALITY
 _CODEC_NAME = re.compile(r"[a-z0-9._-]{1,63}")
 _VARINTS = ("width", "height", "size", "latent_height", "latent_width")
-_RANGES = {"quality_step": (0, _MAX_STEP)} | dict.fromkeys(_VARINTS, (1, MAX_UINT))
+_RANGES = {"quality_step": (0, HIGHEST_STEP)} | dict.fromkeys(_VARINTS, (1, MAX_UINT))
 _LENGTHS = {"fingerprint": 16, "symbol_hash": 4}
 
 
@@ -46,7 +57,7 @@ class Header:
     @property
     def quality(self) -> float:
         """Quality from 1.0 (smallest file) to 8.0 (largest)."""
-        return 1 + self.quality_step / 32
+        return QUALITIES[0] + self.quality_step / STEPS_PER_QUALITY
 
 
 def quality_to_step(quality: float) -> int:
@@ -65,9 +76,10 @@ def quality_to_step(quality: float) -> int:
         >>> quality_to_step(3.5)
         80
     """
-    if not isinstance(quality, (int, float)) or isinstance(quality, bool) or not 1 <= quality <= 8:
-        raise InputError(f"quality: got {quality!r}, expected a number from 1 to 8")
-    return round((quality - 1) * 32)
+    low, high = QUALITIES[0], QUALITIES[-1]
+    if not isinstance(quality, (int, float)) or isinstance(quality, bool) or not low <= quality <= high:
+        raise InputError(f"quality: got {quality!r}, expected a number from {low:g} to {high:g}")
+    return round((quality - low) * STEPS_PER_QUALITY)
 
 
 def step_to_quality(step: int) -> float:
@@ -88,7 +100,7 @@ def step_to_quality(step: int) -> float:
     """
     if problem := _range_problem("quality_step", step):
         raise InputError(problem)
-    return 1 + step / 32
+    return QUALITIES[0] + step / STEPS_PER_QUALITY
 
 
 def parse_header(view: memoryview, start: int, end: int) -> Header:

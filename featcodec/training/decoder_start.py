@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from featcodec.codec.transforms import ResidualBlock
+from featcodec.plf.header import QUALITIES
 from featcodec.training.closed_form import Statistics
-from featcodec.training.hyperprior import QUALITIES, CodecModel
+from featcodec.training.hyperprior import CodecModel
 
 __all__ = ["start_decoder"]
 
@@ -74,7 +75,7 @@ def _moments(
     inner = torch.zeros(9 * count + 1, 9 * count + 1, dtype=torch.float64, device=features.device)
     outer = torch.zeros(9 * count + 1, len(root), dtype=torch.float64, device=features.device)
     for n, part in enumerate(features.split(PART)):
-        quality = (torch.arange(len(part)) + n * PART) % QUALITIES
+        quality = (torch.arange(len(part)) + n * PART) % len(QUALITIES)
         gain = gains[quality][:, :, None, None]
         y_hat = torch.round(model.g_a(part) * gain) / gain
         left = F.conv2d(F.pixel_unshuffle(part - model.g_s(y_hat), 2), root[:, :, None, None])

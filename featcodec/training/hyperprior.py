@@ -32,6 +32,7 @@ from featcodec.codec.transforms import (
     Widths,
 )
 from featcodec.errors import MissingExtraError
+from featcodec.plf.header import QUALITIES
 
 with warnings.catch_warnings():
     # packages that compressai imports compile helpers in a way that newer releases of torch warn of
@@ -40,11 +41,10 @@ with warnings.catch_warnings():
     try:
         from compressai.entropy_models import EntropyBottleneck, GaussianConditional
     except ImportError as error:
-        raise MissingExtraError("compressai is missing: pip install 'featcodec[fit]'") from error
+        raise MissingExtraError.of("compressai", "fit") from error
 
-__all__ = ["QUALITIES", "CodecModel", "Coded", "interpolate_gain", "scale_of"]
+__all__ = ["CodecModel", "Coded", "interpolate_gain", "scale_of"]
 
-QUALITIES = 8
 SCALE_MIN, SCALE_MAX = 0.11, 64.0
 TAIL_MASS = 2.0**-20  # probability left to the escape
 
@@ -73,7 +73,7 @@ def scale_of(index: Tensor) -> Tensor:
 
 def interpolate_gain(gains: Tensor, quality: Tensor) -> Tensor:
     """Gains (8, M) at qualities (B,) between 1 and 8: (B, M), linear between neighbours."""
-    low = (quality.floor().long() - 1).clamp(0, QUALITIES - 2)
+    low = (quality.floor().long() - 1).clamp(0, len(QUALITIES) - 2)
     t = (quality - 1 - low)[:, None]
     return gains[low] * (1 - t) + gains[low + 1] * t
 
@@ -93,7 +93,7 @@ class CodecModel(nn.Module):
         self.prior_z.quantiles.requires_grad_(False)
         self.prior_y = GaussianConditional(None, scale_bound=SCALE_MIN)
         # log2 of the gains; quality 1 starts 16 times coarser than quality 8
-        start = torch.linspace(-2.0, 2.0, QUALITIES)[:, None].expand(QUALITIES, widths.latents)
+        start = torch.linspace(-2.0, 2.0, len(QUALITIES))[:, None].expand(-1, widths.latents)
         self.log_gain = nn.Parameter(start.clone())
 
     def gains(self) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut, coffee
 
-from featcodec.attacks.attack import Plan, attack, rebuild
+from featcodec.attacks.attack import AttackPlan, attack, rebuild
 from featcodec.attacks.attacker import find_attackers
 from featcodec.attacks.attacker_networks import KINDS, AttackerNetwork
 from featcodec.attacks.network_attacker import NetworkAttacker
@@ -186,7 +186,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(kind, seen
         return "steps"
 
     with monkeypatch.context() as patch:
-        patch.setattr("featcodec.attacks.training._said", interrupted)
+        patch.setattr("featcodec.attacks.training._progress_line", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(kind, seen, QUICK, checkpoint=tmp_path / "parts.pt", save_every=0.0)
     assert torch.load(tmp_path / "parts.pt", weights_only=True)["step"] == 2
@@ -215,7 +215,7 @@ def test_a_training_that_is_told_to_stop_goes_on_to_the_same_attacker(
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
-        patch.setattr("featcodec.attacks.training._said", told)
+        patch.setattr("featcodec.attacks.training._progress_line", told)
         with pytest.raises(error):
             train("invnet", seen, QUICK, checkpoint=tmp_path / "parts.pt")
     signal.signal(signal.SIGINT, before)
@@ -350,7 +350,7 @@ def test_the_interval_holds_the_mean_and_is_seeded():
 @pytest.fixture(scope="module")
 def plan():
     networks = (NetworkAttacker(kind, QUICK, shorter=0.5) for kind in KINDS)
-    return Plan((*networks, WhiteBox(Search(steps=2, pictures=2))), pictures=1)
+    return AttackPlan((*networks, WhiteBox(Search(steps=2, pictures=2))), pictures=1)
 
 
 def test_a_report_has_every_attacker_at_every_point_and_is_not_made_twice(
@@ -423,7 +423,7 @@ def test_an_attacker_that_there_is_not_is_named(target, photographs, others, wor
     with pytest.raises(InputError, match="got 'gan', expected some of invnet, unet, white-box"):
         find_attackers(["invnet", "gan"])
     with pytest.raises(InputError, match="got none, expected some"):
-        attack([target], training=photographs, evaluation=others, work=work, plan=Plan(()))
+        attack([target], training=photographs, evaluation=others, work=work, plan=AttackPlan(()))
 
 
 def test_a_photograph_must_not_be_trained_on_and_evaluated(target, photographs, work):

@@ -19,7 +19,7 @@ from skimage.data import astronaut
 
 from featcodec.attacks import attack as attacking
 from featcodec.attacks import observations, training, verification, whitebox
-from featcodec.attacks.attack import Plan, attack
+from featcodec.attacks.attack import AttackPlan, attack
 from featcodec.attacks.faces import Faces, Recognizer
 from featcodec.attacks.network_attacker import NetworkAttacker
 from featcodec.attacks.observations import collect
@@ -33,7 +33,9 @@ from featcodec.evaluation.results import Origin
 from featcodec.pictures.canvas import Canvas
 
 QUICK = Recipe(steps=2, batch=1, crop=32, curve=1)
-PLAN = Plan((NetworkAttacker("invnet", QUICK, shorter=0), WhiteBox(Search(steps=1, pictures=1))), pictures=1)
+PLAN = AttackPlan(
+    (NetworkAttacker("invnet", QUICK, shorter=0), WhiteBox(Search(steps=1, pictures=1))), pictures=1
+)
 ELSEWHERE = Origin("1f0c2a9", "featcodec 0.0.9", "aarch64, 4 cores")
 
 
@@ -236,7 +238,7 @@ def test_a_shard_that_does_not_fit_is_an_error_by_name(target, folders, part, da
     path = sorted(p for p in folders["work"].rglob("00000.safetensors") if p.parent.name.startswith(part))[0]
     damage(path)
     with pytest.raises(InputError, match="kept by another version, or damaged") as refused:
-        attack([target], plan=Plan((NetworkAttacker("invnet", replace(QUICK, seed=2)),)), **folders)
+        attack([target], plan=AttackPlan((NetworkAttacker("invnet", replace(QUICK, seed=2)),)), **folders)
     assert str(refused.value).startswith(f"{path}: ")
 
 

@@ -15,7 +15,7 @@ from skimage.data import astronaut, chelsea
 
 import featcodec
 from featcodec.bench import anchors
-from featcodec.bench.anchors import Measured, ffmpeg, find_anchors, measure_range
+from featcodec.bench.anchors import Calibration, ffmpeg, find_anchors, measure_range
 from featcodec.bench.anchors.container import LARGEST, Tiles, read_image, write_features, write_image
 from featcodec.bench.anchors.features import Zstandard, dequantize, quantize, tile, untile
 from featcodec.bench.anchors.ffmpeg import HEVC, VVC
@@ -52,7 +52,7 @@ def shot(codec):
 def made(name, codec, *, span=SPAN, latent_span=LATENT_SPAN):
     (anchor,) = find_anchors([name])
     spans = {"features": span, "latents": latent_span, "nothing": None}
-    return anchor.coder(Measured(spans[anchor.needs], codec))
+    return anchor.coder(Calibration(spans[anchor.needs], codec))
 
 
 def available(name):

@@ -31,7 +31,7 @@ from featcodec.fitting.start import (
     set_statistics,
     set_weights,
 )
-from featcodec.fitting.tasks import Detection, Features, find_task
+from featcodec.fitting.tasks import Detection, FeatureTask, find_task
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import YOLOv5
 from featcodec.networks.yolov5_family import YOLOv5Cut
@@ -337,7 +337,7 @@ class TestLoop:
 
     def test_the_pace_is_that_of_both_halves(self, fitting, monkeypatch):
         run = Run(model(), Options(steps=8, warm_up=0.25))
-        monkeypatch.setattr(loop, "_paced", lambda f, _: 1.0 if isinstance(f.warm_up, Features) else 3.0)
+        monkeypatch.setattr(loop, "_paced", lambda f, _: 1.0 if isinstance(f.warm_up, FeatureTask) else 3.0)
         assert seconds_a_step(fitting, run) == 0.25 * 1.0 + 0.75 * 3.0
 
     def test_the_average_follows_the_weights_and_is_kept(self, fitting, tmp_path):

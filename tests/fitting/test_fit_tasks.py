@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from featcodec.errors import FitError, SplitError
-from featcodec.fitting.tasks import Features, OwnTask, find_task, output_error, tensors_of
+from featcodec.fitting.tasks import FeatureTask, OwnTask, find_task, output_error, tensors_of
 from featcodec.networks.families import NetworkWish, cut_network, describe
 
 
@@ -92,7 +92,7 @@ def test_a_network_that_gives_nothing_to_distil_is_told_before_training():
     f = network.head(torch.rand(3, 3, 64, 64))[0].detach()
     with pytest.raises(FitError, match=r"returns output \(3, 16, 16\) int64.*task='features'"):
         find_task(network, "outputs", f, feature_weight=0.1)
-    assert isinstance(find_task(network, "features", f, feature_weight=0.1), Features)
+    assert isinstance(find_task(network, "features", f, feature_weight=0.1), FeatureTask)
 
 
 def test_logits_and_probabilities_give_a_divergence_of_classes():

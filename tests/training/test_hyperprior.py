@@ -20,7 +20,8 @@ from featcodec.errors import CodecFileError
 from featcodec.fitting.export import export
 from featcodec.networks.yolov5 import YOLOv5
 from featcodec.networks.yolov5_family import YOLOv5Cut
-from featcodec.training.hyperprior import QUALITIES, CodecModel, interpolate_gain, scale_of
+from featcodec.plf.header import QUALITIES
+from featcodec.training.hyperprior import CodecModel, interpolate_gain, scale_of
 
 # 64 features are what crosses the cut of a YOLOv5n after layer 4
 WIDTHS = Widths(64, latents=12, side=6, analysis=16, synthesis=16, hyper=16)
@@ -188,7 +189,7 @@ def test_a_prior_far_from_zero_still_gives_tables_that_code_every_symbol(shift: 
 
 def test_gains_rise_with_quality_and_the_middle_of_two_qualities_lies_between_them() -> None:
     m = CodecModel(WIDTHS)
-    q = torch.linspace(1, QUALITIES, 57)
+    q = torch.linspace(1, 8, 57)
     between = interpolate_gain(m.inverse_gains(), q)
     assert bool((between.diff(dim=0) < 0).all())
     assert bool((m.gains().diff(dim=0) > 0).all())
@@ -237,10 +238,10 @@ def test_rate_and_distortion_each_reach_the_analysis_transform(what: str) -> Non
 
 def test_a_finer_quality_spends_more_bits_on_less_distortion() -> None:
     m = model(8)
-    f = features(8).expand(QUALITIES, -1, -1, -1)
+    f = features(8).expand(len(QUALITIES), -1, -1, -1)
     with torch.no_grad():
         y = m.g_a(f)
-        coded = m.code(y, torch.arange(1.0, QUALITIES + 1))
+        coded = m.code(y, torch.tensor(QUALITIES))
     error = (coded.y_hat - y).square().flatten(1).mean(1)
     assert bool((coded.bits_y.diff() > 0).all())
     assert bool((error.diff() < 0).all())

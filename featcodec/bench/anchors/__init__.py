@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featcodec.bench.anchors.anchor import Anchor, Measured, Needs, Range
+from featcodec.bench.anchors.anchor import Anchor, Calibration, Needs, Range
 from featcodec.bench.anchors.features import FeatureAnchor, LatentAnchor, Tiled, Zstandard, measure_range
 from featcodec.bench.anchors.ffmpeg import HEVC, VVC
 from featcodec.bench.anchors.images import PictureAnchor, PictureFile, VideoIntra
 from featcodec.errors import InputError
 
-__all__ = ["ANCHORS", "Anchor", "Measured", "Needs", "Range", "find_anchors", "measure_range"]
+__all__ = ["ANCHORS", "Anchor", "Calibration", "Needs", "Range", "find_anchors", "measure_range"]
 
 JPEG = PictureFile("JPEG", "jpg", (("optimize", True), ("subsampling", "4:2:0")))
 WEBP = PictureFile("WEBP", "webp", (("method", 6),))

@@ -8,14 +8,14 @@ from typing import Literal, Protocol, TypeAlias
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.evaluation.coders import Coder
 
-__all__ = ["Anchor", "Measured", "Needs", "Range"]
+__all__ = ["Anchor", "Calibration", "Needs", "Range"]
 
 Range: TypeAlias = tuple[float, float]
 Needs = Literal["nothing", "features", "latents"]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Calibration:
     """What was measured for an anchor on photographs that are not evaluated.
 
     Attributes:
@@ -48,7 +48,7 @@ class Anchor(Protocol):
         """Why it cannot run here, in one line; None if it can."""
         ...
 
-    def coder(self, measured: Measured) -> Coder:
+    def coder(self, measured: Calibration) -> Coder:
         """The entry of the comparison.
 
         Raises:

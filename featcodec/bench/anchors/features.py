@@ -1,6 +1,6 @@
 """Anchors that send what crosses the cut: 8-bit features or latents, as a tiled grey picture or by zstandard.
 
-    f (1, C, h, w) ─quantize─▶ uint8 (C, h, w) ─Store─▶ payload ─Store─▶ uint8 ─dequantize─▶ f̂
+    f (1, C, h, w) ─quantize─▶ uint8 (C, h, w) ─store─▶ payload ─store─▶ uint8 ─dequantize─▶ f̂
     f ─g_a─▶ y ┘               (bottleneck: latents instead)                         ŷ ─g_s─▶ f̂
 
 Source: the anchors of Azizian and Bajić 2022 (arXiv:2210.00727), section IV: 8 bits, channels tiled to one
@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featcodec.bench.anchors.anchor import Measured, Needs, Range
+from featcodec.bench.anchors.anchor import Calibration, Needs, Range
 from featcodec.bench.anchors.container import ANCHORS_VERSION, LARGEST, Tiles, read_features, write_features
 from featcodec.bench.anchors.ffmpeg import Intra, coded_side
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.errors import CoderError, InputError
+from featcodec.errors import CoderError, InputError, MissingExtraError
 from featcodec.evaluation.coders import Shot
 from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
@@ -121,7 +121,7 @@ def _columns(channels: int) -> int:
     return channels // rows
 
 
-class Store(Protocol):
+class FeatureStore(Protocol):
     """What makes bytes of levels, and levels of bytes again."""
 
     @property
@@ -182,7 +182,7 @@ class Zstandard:
 
     def missing(self) -> str | None:
         """Why the coder cannot run here; None if it can."""
-        return None if find_spec("zstandard") else "zstandard is missing: pip install 'featcodec[bench]'"
+        return None if find_spec("zstandard") else str(MissingExtraError.of("zstandard", "bench"))
 
     def encode(self, levels: Bytes3, columns: int, point: float) -> bytes:  # noqa: ARG002
         import zstandard
@@ -218,14 +218,14 @@ class FeatureAnchor:
 
     name: str
     tag: int
-    store: Store
+    store: FeatureStore
     points: tuple[float, ...]
     needs: Needs = field(default="features", init=False)
 
     def missing(self) -> str | None:
         return self.store.missing()
 
-    def coder(self, measured: Measured) -> RawFeatures:
+    def coder(self, measured: Calibration) -> RawFeatures:
         if measured.span is None:
             raise InputError(f"anchor {self.name}: got no range, expected that of calibration pictures")
         return RawFeatures(self, measured.span)
@@ -249,7 +249,7 @@ class LatentAnchor(FeatureAnchor):
 
     needs: Needs = field(default="latents", init=False)
 
-    def coder(self, measured: Measured) -> BottleneckFeatures:  # type: ignore[override]
+    def coder(self, measured: Calibration) -> BottleneckFeatures:  # type: ignore[override]
         if measured.codec is None or measured.span is None:
             raise InputError(f"anchor {self.name}: got no codec or no range of its latents, expected both")
         return BottleneckFeatures(self, measured.span, measured.codec)

@@ -157,8 +157,7 @@ def _executable() -> str:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        hint = "imageio-ffmpeg is missing: pip install 'featcodec[bench]'"
-        raise MissingExtraError(hint) from error
+        raise MissingExtraError.of("imageio-ffmpeg", "bench") from error
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:

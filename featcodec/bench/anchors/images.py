@@ -1,6 +1,6 @@
 """Anchors of remote inference: the photograph, scaled as for the network, goes over in a picture format.
 
-    x ─without its grey border─▶ RGB uint8 (h, w, 3) ─Store─▶ payload ─Store─▶ RGB ─grey border─▶ x̂
+    x ─without its grey border─▶ RGB uint8 (h, w, 3) ─store─▶ payload ─store─▶ RGB ─grey border─▶ x̂
 
 What is coded is what the network would see, so that no byte is spent on resolution that it throws away.
 """
@@ -19,7 +19,7 @@ from PIL import Image, features
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from featcodec.bench.anchors.anchor import Measured, Needs
+from featcodec.bench.anchors.anchor import Calibration, Needs
 from featcodec.bench.anchors.container import ANCHORS_VERSION, read_image, write_image
 from featcodec.bench.anchors.ffmpeg import Intra, Planes, coded_side
 from featcodec.errors import CoderError, ImageError
@@ -33,7 +33,7 @@ __all__ = ["PictureAnchor", "PictureFile", "RemoteInference", "VideoIntra", "to_
 RGB: TypeAlias = NDArray[np.uint8]  # (h, w, 3)
 
 
-class Store(Protocol):
+class PictureStore(Protocol):
     """What makes bytes of a picture, and a picture of bytes again."""
 
     @property
@@ -170,14 +170,14 @@ class PictureAnchor:
 
     name: str
     tag: int
-    store: Store
+    store: PictureStore
     points: tuple[float, ...]
     needs: Needs = field(default="nothing", init=False)
 
     def missing(self) -> str | None:
         return self.store.missing()
 
-    def coder(self, measured: Measured) -> RemoteInference:  # noqa: ARG002
+    def coder(self, measured: Calibration) -> RemoteInference:  # noqa: ARG002
         return RemoteInference(self)
 
 
