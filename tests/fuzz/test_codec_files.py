@@ -44,8 +44,10 @@ def test_every_mutant_works_or_ends_with_a_named_error_in_bounded_time(kind, tmp
         except Exception as error:
             raise AssertionError(f"{kind} {number}: {type(error).__name__}: {error}") from error
         assert time.process_time() - start < MAX_SECONDS, f"{kind} {number}"
-    assert outcomes["CodecFileError"] > count // 4, outcomes
-    if kind == "numbers":  # else the network's digest, or a check, finds nearly all
+    # other weights make another codec that works, so of changed numbers fewer are found than of what else is
+    # changed, which the network's digest, or a check, finds nearly always
+    assert outcomes["CodecFileError"] > count // (8 if kind == "numbers" else 4), outcomes
+    if kind == "numbers":
         assert outcomes["worked"] > 0, outcomes
 
 
