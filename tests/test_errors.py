@@ -3,7 +3,9 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import featcodec
 from featcodec.commands.main import main
@@ -63,6 +65,21 @@ def test_pictures_and_codec_files_know_their_path(tmp_path):
             read(str(path))
         assert caught.value.path == str(path)
         assert str(caught.value).count(str(path)) == 1
+
+
+def test_a_picture_whose_numbers_are_refused_is_named_once(tmp_path, capsys):
+    path = tmp_path / "a.tiff"
+    Image.fromarray(np.full((4, 4), 255, np.float32)).save(path)
+    for read in (path, str(path), path.read_bytes()):
+        with pytest.raises(featcodec.ImageError) as caught:
+            featcodec.encode(read)
+        assert caught.value.path == (NO_PATH if isinstance(read, bytes) else str(path))
+    for command in ("encode", "detect"):
+        output = ["-o", str(tmp_path / "a.plf")] if command == "encode" else []
+        assert main([command, str(path), *output]) == 1
+        error = capsys.readouterr().err
+        assert error.count(str(path)) == 1
+        assert NO_PATH not in error
 
 
 def test_commands_show_the_path_once(tmp_path, capsys):

@@ -57,7 +57,7 @@ class Faces:
         paths = tuple(folder / "images" / name for name in names)
         for path in paths:
             if not is_file(path):
-                raise InputError(f"{printable(path)}: pairs.csv names this picture, but it is missing")
+                raise InputError("pairs.csv names this picture, but it is missing", path=printable(path))
         landmarks = _read_landmarks(folder / "landmarks.json", names)
         check_landmarks(paths, landmarks, printable(folder / "landmarks.json"))
         number = {name: i for i, name in enumerate(names)}
@@ -69,15 +69,15 @@ def _read_pairs(path: Path) -> list[tuple[str, str, bool]]:
     try:
         rows = list(csv.reader(read_file(path, _MAX_BYTES).decode("utf-8").splitlines(), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{printable(path)}: got {printable(str(error))}, expected a csv file") from error
+        raise InputError(f"got {printable(str(error))}, expected a csv file", path=printable(path)) from error
     if not rows or rows[0] != ["a", "b", "same"]:
         got = printable(",".join(rows[0])[:80]) if rows else "nothing"
-        raise InputError(f"{printable(path)}: got the header {got!r}, expected 'a,b,same'")
+        raise InputError(f"got the header {got!r}, expected 'a,b,same'", path=printable(path))
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != 3 or row[2] not in ("0", "1") or "" in row or "\0" in "".join(row):
             got = printable(",".join(row)[:80])
             raise InputError(
-                f"{printable(path)}: line {line}: got {got!r}, expected two file names and 0 or 1"
+                f"line {line}: got {got!r}, expected two file names and 0 or 1", path=printable(path)
             )
     found = [(a, b, same == "1") for a, b, same in rows[1:]]
     check_pairs(found, printable(path))
@@ -90,9 +90,11 @@ def _read_landmarks(path: Path, names: list[str]) -> NDArray[np.float64]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{printable(path)}: got {printable(str(error))}, expected json") from error
+        raise InputError(f"got {printable(str(error))}, expected json", path=printable(path)) from error
     if not isinstance(content, dict):
-        raise InputError(f"{printable(path)}: got {type(content).__name__}, expected an object of file names")
+        raise InputError(
+            f"got {type(content).__name__}, expected an object of file names", path=printable(path)
+        )
     return np.stack([_points(content.get(name), f"{printable(path)}: {printable(name)}") for name in names])
 
 

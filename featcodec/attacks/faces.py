@@ -142,12 +142,16 @@ class Embedder:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own kinds share no other base
-            raise CodecFileError(f"{printable(path)}: not an ONNX model that onnxruntime can run") from error
+            raise CodecFileError(
+                "not an ONNX model that onnxruntime can run", path=printable(path)
+            ) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if shape[1:] != [3, SIDE, SIDE] or isinstance(shape[0], int) or len(outputs[0].shape) != 2:
             got = f"{[i.shape for i in inputs]} to {[o.shape for o in outputs]}"
-            raise CodecFileError(f"{printable(path)}: got {got}, expected [['N', 3, 112, 112]] to [['N', D]]")
+            raise CodecFileError(
+                f"got {got}, expected [['N', 3, 112, 112]] to [['N', D]]", path=printable(path)
+            )
         self._input, self._path = inputs[0].name, path
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -167,9 +171,11 @@ class Embedder:
         try:
             vectors: NDArray[np.float32] = self._session.run(None, {self._input: x})[0]
         except Exception as error:  # as above
-            raise CodecFileError(f"{printable(self._path)}: the model failed on {x.shape} faces") from error
+            raise CodecFileError(
+                f"the model failed on {x.shape} faces", path=printable(self._path)
+            ) from error
         if not np.isfinite(vectors).all():
-            raise CodecFileError(f"{printable(self._path)}: the model's vectors are not finite")
+            raise CodecFileError("the model's vectors are not finite", path=printable(self._path))
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 
@@ -205,11 +211,13 @@ def embed(
 
 def _checked(picture: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise InputError(f"{printable(path)}: got {picture.dtype} {picture.shape}, expected uint8 (H, W, 3)")
+        raise InputError(
+            f"got {picture.dtype} {picture.shape}, expected uint8 (H, W, 3)", path=printable(path)
+        )
     width, height, _ = upright_size(path)
     if picture.shape[:2] != (height, width):
         got = f"{picture.shape[1]} x {picture.shape[0]}"
-        raise InputError(f"{printable(path)}: got a rebuilt picture of {got}, expected {width} x {height}")
+        raise InputError(f"got a rebuilt picture of {got}, expected {width} x {height}", path=printable(path))
     return picture
 
 

@@ -201,7 +201,7 @@ def load_trained(checkpoint: Path) -> Trained:
 def _finished(kept: dict[str, Any], checkpoint: Path) -> Trained:
     about = _About.of(kept, checkpoint)
     if about.step < about.recipe.steps:
-        raise InputError(f"{checkpoint}: got step {about.step}, expected {about.recipe.steps}")
+        raise InputError(f"got step {about.step}, expected {about.recipe.steps}", path=str(checkpoint))
     try:
         network = about.attacker()
         network.load_state_dict(kept["average"])
@@ -397,7 +397,7 @@ def _resume(run: _Run, kept: dict[str, Any], path: Path) -> None:
         run.optimizer.load_state_dict(kept["optimizer"])
     except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path}: got a training begun by another release, expected one of this; remove the file"
+            "got a training begun by another release, expected one of this; remove the file", path=str(path)
         ) from error
     run.step, run.curve = about.step, list(about.curve)
     run.origins = list(dict.fromkeys((*about.origins, *run.origins)))

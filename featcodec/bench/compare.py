@@ -247,22 +247,26 @@ def network_classes(annotations: Path) -> tuple[str, ...]:
 def _data(settings: Comparison, metric: Metric, names: tuple[str, ...]) -> CocoSet:
     if settings.annotations is not None and not metric.wants_labels:
         raise InputError(
-            f"{settings.annotations}: got labels, expected none: of this network {metric.name} is measured, "
-            "against what it gives uncoded"
+            f"got labels, expected none: of this network {metric.name} is measured, "
+            "against what it gives uncoded",
+            path=str(settings.annotations),
         )
     if settings.images is None:
         if settings.annotations is not None:
-            raise InputError(f"{settings.annotations}: got no folder for its pictures, expected --images")
+            raise InputError(
+                "got no folder for its pictures, expected --images", path=str(settings.annotations)
+            )
         return unlabelled(demo.photographs(demo.EVALUATED), names)
     if settings.annotations is None:
         return read_folder(settings.images, names)
     data = read_coco(settings.annotations, settings.images, names)
     if not data.pictures:
-        raise InputError(f"{settings.annotations}: got no pictures, expected at least one")
+        raise InputError("got no pictures, expected at least one", path=str(settings.annotations))
     if all(p.crowd.all() for p in data.pictures):
         crowds = " but crowd regions" if any(len(p.crowd) for p in data.pictures) else ""
         raise InputError(
-            f"{settings.annotations}: got no box of any class of the network ({', '.join(names)}){crowds}"
+            f"got no box of any class of the network ({', '.join(names)}){crowds}",
+            path=str(settings.annotations),
         )
     return check_pictures(data)
 

@@ -88,7 +88,9 @@ def measure_ranges(subject: Subject, paths: Sequence[Path], evaluated: Sequence[
     measured = {picture_key(p) for p in evaluated}
     for path in paths:
         if picture_key(path) in measured:
-            raise InputError(f"{path}: is among the pictures to evaluate, expected others to calibrate on")
+            raise InputError(
+                "is among the pictures to evaluate, expected others to calibrate on", path=str(path)
+            )
     features: list[Tensor] = []
     latents: dict[str, list[Tensor]] = {codec.name: [] for codec in subject.codecs}
     for path in paths:

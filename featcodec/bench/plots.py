@@ -129,7 +129,7 @@ def form_of(path: str) -> Form:
     for form in get_args(Form):
         if ending == form:
             return form  # type: ignore[no-any-return]
-    raise InputError(f"{printable(path)}: got the ending {ending!r}, expected .png or .svg")
+    raise InputError(f"got the ending {ending!r}, expected .png or .svg", path=printable(path))
 
 
 def draw(

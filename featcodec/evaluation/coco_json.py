@@ -125,7 +125,7 @@ def _about(annotations: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{printable(annotations)}: {error}") from error
+        raise InputError(str(error), path=printable(annotations)) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -126,10 +126,10 @@ def find_picture(folder: Path, name: str) -> Path:
         if is_file(path):
             return path
     except OSError as error:  # too long to be a name
-        raise InputError(f"{printable(path)}: {error.strerror}") from error
+        raise InputError(error.strerror, path=printable(path)) from error
     like = _alike(folder, name)
     hint = f"; there is {printable(like)!r}" if like else ""
-    raise InputError(f"{printable(path)}: the annotations name this picture, but it is missing{hint}")
+    raise InputError(f"the annotations name this picture, but it is missing{hint}", path=printable(path))
 
 
 def _alike(folder: Path, name: str) -> str:

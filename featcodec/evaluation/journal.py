@@ -134,7 +134,7 @@ class Journal:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise InputError(f"{printable(self.path)}: {error.strerror}") from error
+            raise InputError(error.strerror, path=printable(self.path)) from error
         done = {}
         for line in lines:
             try:
@@ -170,9 +170,9 @@ class Journal:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}; what was finished is kept") from error
+            raise InputError(f"{error.strerror}; what was finished is kept", path=str(self.path)) from error
         if written != len(data):
-            raise InputError(f"{self.path}: the disk is full; what was finished is kept")
+            raise InputError("the disk is full; what was finished is kept", path=str(self.path))
         self._done[coded.picture] = CodedPicture.from_row(
             json.loads(line), self.columns
         )  # rounded, as it will be read

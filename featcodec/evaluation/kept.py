@@ -75,7 +75,7 @@ def picture_key(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
     except OSError as error:
-        raise InputError(f"{printable(path)}: {error.strerror}") from error
+        raise InputError(error.strerror, path=printable(path)) from error
 
 
 def keep(path: Path, row: T) -> T:
@@ -136,6 +136,6 @@ expected an integer); remove it or use another work folder
         text = f"{type(what).__name__}: {text}"
     about = printable(text[:300])
     return InputError(
-        f"{printable(path)}: kept by another version, or damaged ({about}); "
-        "remove it or use another work folder"
+        f"kept by another version, or damaged ({about}); remove it or use another work folder",
+        path=printable(path),
     )

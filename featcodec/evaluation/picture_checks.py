@@ -69,7 +69,7 @@ def _look(path: Path) -> _Seen:
         with path.open("rb") as file:
             status, beginning = os.fstat(file.fileno()), file.read(_BEGINNING)
     except OSError as error:
-        raise InputError(f"{printable(path)}: {error.strerror}") from error
+        raise InputError(error.strerror, path=printable(path)) from error
     digest = hashlib.sha256(beginning).digest()  # short, where 100,000 of them are kept
     return _Seen(*sides, (status.st_dev, status.st_ino), (status.st_size, digest))
 
@@ -96,7 +96,7 @@ def _check_sizes(pictures: Sequence[Picture], seen: Sequence[_Seen]) -> None:
         reason += "; the labels are for the pictures as stored: they ignore EXIF"
     elif len(wrong) > 1 and np.ptp(scales) < 0.02:
         reason += f", all by the factor {scales.mean():.2f}"
-    raise InputError(f"{printable(picture.path)}: {reason}")
+    raise InputError(reason, path=printable(picture.path))
 
 
 def _check_files(pictures: Sequence[Picture], seen: Sequence[_Seen]) -> None:
@@ -104,7 +104,7 @@ def _check_files(pictures: Sequence[Picture], seen: Sequence[_Seen]) -> None:
     for picture, found in zip(pictures, seen, strict=True):
         if found.file in names:
             got = f"got the same file as {printable(names[found.file])}"
-            raise InputError(f"{printable(picture.path)}: {got}, expected each picture once")
+            raise InputError(f"{got}, expected each picture once", path=printable(picture.path))
         names[found.file] = picture.path
 
 

@@ -329,6 +329,6 @@ def from_json(text: str, path: str) -> Result:
             raise InputError(f"format: got {number!r}, expected {FORMAT}")
         return from_plain(Result, content)
     except InputError as error:
-        raise InputError(f"{printable(path)}: {error}") from error
+        raise InputError(str(error), path=printable(path)) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{printable(path)}: expected JSON, got {printable(str(error))}") from error
+        raise InputError(f"expected JSON, got {printable(str(error))}", path=printable(path)) from error

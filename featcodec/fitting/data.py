@@ -193,7 +193,7 @@ def coco_pictures(annotations: str | os.PathLike[str], folder: Path) -> list[Pat
     missing = next((path for path in paths if not path.is_file()), None)
     if missing or not paths:
         raise InputError(
-            f"{annotations}: got {missing or 'no pictures'}, expected pictures that are in {folder}"
+            f"got {missing or 'no pictures'}, expected pictures that are in {folder}", path=str(annotations)
         )
     return paths
 

@@ -106,8 +106,9 @@ class Run:
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise FitError(
-                    f"{path}: of a fit with {name} = {theirs.get(name)!r}, got {value!r}; "
-                    "go on with the same settings, or use another folder"
+                    f"of a fit with {name} = {theirs.get(name)!r}, got {value!r}; "
+                    "go on with the same settings, or use another folder",
+                    path=str(path),
                 )
 
     def _take(self, kept: dict[str, Any]) -> None:

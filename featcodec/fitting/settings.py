@@ -253,10 +253,14 @@ def read_settings(path: str | Path, known: set[str]) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError(f"got {type(found).__name__}, expected names and values")
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected settings of a fit: {' '.join(str(error).split())}") from error
+        raise InputError(
+            f"expected settings of a fit: {' '.join(str(error).split())}", path=str(path)
+        ) from error
     unknown = sorted(set(found) - known)
     if unknown:
-        raise InputError(f"{path}: got {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
+        raise InputError(
+            f"got {', '.join(unknown)}, expected some of {', '.join(sorted(known))}", path=str(path)
+        )
     return found
 
 

@@ -119,7 +119,7 @@ class _Metered:
     def _count(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise ImageError(f"{self.shown}: got a file of too many small parts, expected a picture")
+            raise ImageError("got a file of too many small parts, expected a picture", path=self.shown)
 
 
 class _File(_Metered, io.BufferedReader):

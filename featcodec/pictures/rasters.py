@@ -52,10 +52,10 @@ def array_raster(array: NDArray[Any], name: str | None = None) -> Raster:
         hint = "; one picture at a time: pass array[0]" if array.ndim == 4 else ""
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = "; channels come last in an array: pass array.transpose(1, 2, 0)"
-        raise ImageError(f"{name}: got shape {array.shape}, expected {_ARRAY_SHAPES}{hint}")
+        raise ImageError(f"got shape {array.shape}, expected {_ARRAY_SHAPES}{hint}", path=name)
     known = array.dtype.kind in "bf" or (array.dtype.kind == "u" and array.dtype.itemsize <= 2)
     if not known:
-        raise ImageError(f"{name}: got {array.dtype}, expected {_NUMBERS}")
+        raise ImageError(f"got {array.dtype}, expected {_NUMBERS}", path=name)
     pixels = array if array.ndim == 3 else array[:, :, None]
     height, width, channels = pixels.shape
     return Raster(name, height, width, channels, lambda top, bottom: pixels[top:bottom])
@@ -81,12 +81,12 @@ def tensor_raster(tensor: torch.Tensor) -> Raster:
         hint = "; one picture at a time: pass tensor[0]" if tensor.ndim == 4 else ""
         if pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
             hint = "; channels come first in a tensor: pass tensor.permute(2, 0, 1)"
-        raise ImageError(f"{name}: got shape {shape}, expected {_TENSOR_SHAPES}{hint}")
+        raise ImageError(f"got shape {shape}, expected {_TENSOR_SHAPES}{hint}", path=name)
     if not tensor.is_floating_point() and dtype not in ("bool", "uint8", "uint16"):
-        raise ImageError(f"{name}: got {dtype}, expected {_NUMBERS}")
+        raise ImageError(f"got {dtype}, expected {_NUMBERS}", path=name)
     if tensor.layout is not torch.strided or tensor.is_meta:
         got = "no data (device meta)" if tensor.is_meta else str(tensor.layout)
-        raise ImageError(f"{name}: got {got}, expected a dense tensor with data")
+        raise ImageError(f"got {got}, expected a dense tensor with data", path=name)
 
     def rows(top: int, bottom: int) -> NDArray[Any]:
         strip = pixels[:, top:bottom].permute(1, 2, 0)  # (h, W, C)
@@ -114,7 +114,9 @@ def from_bgr(raster: Raster) -> Raster:
         [[[3, 2, 1]]]
     """
     if raster.channels not in (3, 4):
-        raise ImageError(f"{raster.name}: got channels='bgr' and {raster.channels} channel, expected 3 or 4")
+        raise ImageError(
+            f"got channels='bgr' and {raster.channels} channel, expected 3 or 4", path=raster.name
+        )
     order = [2, 1, 0, 3][: raster.channels]
     return replace(raster, rows=lambda top, bottom: raster.rows(top, bottom)[:, :, order])
 
@@ -167,6 +169,6 @@ def _eight_bits(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if not (low >= -_NOISE and high <= 1 + _NOISE):
         got = "NaN" if math.isnan(low) else f"values from {low:g} to {high:g}"
         hint = "; divide 0 to 255 by 255" if low >= 0 and 1 < high <= 255 else ""
-        raise ImageError(f"{name}: got {got}, expected floats in [0, 1]{hint}")
+        raise ImageError(f"got {got}, expected floats in [0, 1]{hint}", path=name)
     levels: NDArray[np.int16] = np.rint(values.astype(np.float32, copy=False) * 255).astype(np.int16)
     return levels.clip(0, 255).astype(np.uint8)

@@ -46,7 +46,7 @@ def load_state(
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=where)
         missing = sorted(needed - set(state))
     except Exception as cause:  # torch.load names a damaged file in many ways
-        raise error(f"{path}: no checkpoint of {of}: {type(cause).__name__}; remove it") from cause
+        raise error(f"no checkpoint of {of}: {type(cause).__name__}; remove it", path=str(path)) from cause
     if missing:
-        raise error(f"{path}: no checkpoint of {of}: {', '.join(missing)} missing; remove it")
+        raise error(f"no checkpoint of {of}: {', '.join(missing)} missing; remove it", path=str(path))
     return state
