@@ -64,9 +64,11 @@ def run_command(program: str, command: Callable[[], int]) -> int:
         >>> run_command("plf", lambda: 0)
         0
     """
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # about damages that readers of pictures name, too
     try:
-        return command()
+        with warnings.catch_warnings():
+            # A sound picture needs no comment, and about one that is not there is to be one line.
+            warnings.filterwarnings("ignore", module="PIL")
+            return command()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

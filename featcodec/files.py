@@ -175,10 +175,11 @@ def list_pictures(
         Traceback (most recent call last):
         featcodec.errors.InputError: no/such/folder: No such file or directory
     """
+    endings = PICTURE_ENDINGS | others
     found = [
         (path, within)
         for path, within in _walk(folder, recursive=recursive)
-        if Path(path).suffix.lower() in PICTURE_ENDINGS | others
+        if Path(path).suffix.lower() in endings
     ]
     if not found and not may_be_empty:
         hint = "" if recursive else "; --recursive looks into subfolders"

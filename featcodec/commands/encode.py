@@ -6,9 +6,9 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from featcodec.commands.batch.plan import Job, clashes, is_dir, means_folder, plan, prepare
-from featcodec.commands.batch.pool import Alone, SideBySide
 from featcodec.commands.batch.watch import arrivals
 from featcodec.commands.batch.work import Done, Failed, Request
 from featcodec.commands.options import (
@@ -39,6 +39,9 @@ from featcodec.files import passed_over, printable
 from featcodec.plf.metadata import serialize_metadata
 from featcodec.plf.strict_json import JsonProblem, decode_json
 from featcodec.unreadable import summary as passed_over_summary
+
+if TYPE_CHECKING:
+    from featcodec.commands.batch.pool import Alone, SideBySide
 
 __all__ = ["add_parser", "run"]
 
@@ -138,7 +141,7 @@ class _Summary:
         done = [outcome for outcome in self.outcomes.values() if isinstance(outcome, Done)]
         kept = sum(1 for one in done if one.status == "kept")
         counts = [f"{len(done) - kept:,} encoded", f"{kept:,} kept", f"{len(self.failed):,} failed"]
-        read, written = sum(one.read for one in done), sum(len(one.data) for one in done)
+        read, written = sum(one.read for one in done), sum(one.size for one in done)
         sizes = f"{read:,} bytes of pictures, {written:,} bytes of .plf files"
         return f"{', '.join(counts)}; {sizes}; {time.monotonic() - self.began:.1f} s"
 
@@ -150,6 +153,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Encode each picture; a bad one does not keep the others. The bad ones are listed at the end."""
+    from featcodec.commands.batch.pool import Alone, SideBySide  # which bring multiprocessing
+
     several = len(arguments.images) > 1 or is_dir(arguments.images[0])
     into_folder = several or means_folder(arguments.output)
     jobs = _plan(arguments) if into_folder else [Job(arguments.images[0], arguments.output)]
@@ -172,8 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
                 _all(pool, jobs, arguments, summary)
     finally:  # after an interruption, too
         _sum_up(summary, arguments, len(jobs), several=several)
-        passed = _passed_over(arguments)
-        if passed and not arguments.quiet:
+        if not arguments.quiet and (passed := _passed_over(arguments)):
             complain("featcodec", passed_over_summary(passed))
     if arguments.json:
         found = [summary.outcomes[job] for job in jobs if job in summary.outcomes]
@@ -230,12 +234,13 @@ def _all(
     pool: Alone | SideBySide, jobs: Sequence[Job], arguments: argparse.Namespace, summary: _Summary
 ) -> None:
     """Do all jobs, showing each outcome and how far the work is."""
+    failed = 0  # the summary's own count goes through all outcomes
     with Progress(len(jobs), quiet=arguments.quiet) as progress:
         progress.show(0, jobs[0].picture)
         for done, outcome in enumerate(pool.run(jobs), 1):
             _tell(outcome, arguments, summary, progress)
+            failed += isinstance(outcome, Failed)
             if done < len(jobs):
-                failed = len(summary.failed)
                 after = jobs[done].picture
                 progress.show(done, f"({failed:,} failed) {after}" if failed else after)
 

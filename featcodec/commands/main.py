@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 
 from featcodec import __version__
 from featcodec.commands import attack, decode, detect, encode, fit, layers, zoo
@@ -47,10 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     arguments.check(arguments)
-    with warnings.catch_warnings():
-        # A sound picture needs no comment, and about one that is not there is to be one line.
-        warnings.filterwarnings("ignore", module="PIL")
-        return run_command("featcodec", lambda: arguments.run(arguments))
+    return run_command("featcodec", lambda: arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -82,20 +82,21 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, which drops all claims of the process."""
         os.close(self._file)
 
     def refresh(self) -> None:
         """Read what was added since, by whichever run."""
-        while True:
-            with suppress(OSError):
-                os.lseek(self._file, self._read, os.SEEK_SET)
-                if part := os.read(self._file, _CHUNK):
-                    self._read += len(part)
-                    *lines, self._rest = (self._rest + part).split(b"\n")
-                    for line in lines:
-                        self._take(line)
-                    continue
-            return
+        with suppress(OSError):
+            os.lseek(self._file, self._read, os.SEEK_SET)
+            while part := os.read(self._file, _CHUNK):
+                self._read += len(part)
+                *lines, self._rest = (self._rest + part).split(b"\n")
+                for line in lines:
+                    self._take(line)
 
     def _take(self, line: bytes) -> None:
         try:
@@ -121,12 +122,6 @@ class Ledger:
             data = read_file(target, max_bytes)
             return data if hashlib.sha256(data).hexdigest() in made else None
         return None
-
-    def knows(self, content: Content, recipe: str, data: bytes) -> bool:
-        """Whether a line says all this."""
-        made = self._made.get((content.digest, recipe), ())
-        told = content.stamp is None or content.stamp in self._pictures
-        return told and hashlib.sha256(data).hexdigest() in made
 
     def add(self, content: Content, recipe: str, data: bytes) -> None:
         """Keep what was made; a disk that is full may lose that, which costs an encoding some day."""

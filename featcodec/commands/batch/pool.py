@@ -46,7 +46,7 @@ class Alone:
 
     def __exit__(self, *_: object) -> None:
         if self._ledger is not None:
-            self._ledger.__exit__(None, None, None)
+            self._ledger.close()
 
     def once(self, job: Job) -> Outcome:
         """The outcome of one job, which may be that another run is at work on it."""

@@ -23,7 +23,7 @@ from featcodec.console import MAX_INPUT, STANDARD, about, read_input, write_outp
 from featcodec.errors import FeatcodecError
 from featcodec.files import printable, read_file
 from featcodec.plf.bitstream import Limits, parse
-from featcodec.plf.header import quality_to_step
+from featcodec.plf.header import Header, quality_to_step
 
 if TYPE_CHECKING:
     from featcodec.codec.feature_codec import FeatureCodec
@@ -66,7 +66,8 @@ class Done:
     Attributes:
         job: which.
         status: "encoded", or "kept": an earlier run made it.
-        data: the file.
+        size: bytes of the file.
+        header: its header.
         read: bytes of the picture.
         seconds: what it took.
         why: the reason for the status.
@@ -74,20 +75,25 @@ class Done:
 
     job: Job
     status: str
-    data: bytes
+    size: int
+    header: Header
     read: int
     seconds: float
     why: str
 
+    @property
+    def bpp(self) -> float:
+        return 8 * self.size / (self.header.width * self.header.height)
+
     def as_json(self) -> dict[str, object]:
         """What ``encode --json`` shows; names and units here are an interface."""
-        header = parse(self.data, limits=_OWN).header
+        header = self.header
         return {
             "file": self.job.picture,
             "output": self.job.target,
             "status": self.status,
-            "bytes": len(self.data),
-            "bpp": 8 * len(self.data) / (header.width * header.height),
+            "bytes": self.size,
+            "bpp": self.bpp,
             "quality": header.quality,
             "codec": header.codec,
             "fingerprint": header.fingerprint.hex(),
@@ -96,13 +102,11 @@ class Done:
         }
 
     def __str__(self) -> str:
-        header = parse(self.data, limits=_OWN).header
-        bpp = 8 * len(self.data) / (header.width * header.height)
-        rate = f"{bpp:.2f}" if bpp >= 0.1 else f"{bpp:.2g}"
+        rate = f"{self.bpp:.2f}" if self.bpp >= 0.1 else f"{self.bpp:.2g}"
         kept = " (kept)" if self.status == "kept" else ""
         return (
-            f"{printable(self.job.target)}: {len(self.data):,} bytes, {rate} bpp, "
-            f"quality {header.quality:g}, codec {header.codec}{kept}"
+            f"{printable(self.job.target)}: {self.size:,} bytes, {rate} bpp, "
+            f"quality {self.header.quality:g}, codec {self.header.codec}{kept}"
         )
 
 
@@ -172,10 +176,9 @@ class Encoder:
         data = ledger.finished(content, self._recipe, job.target, MAX_INPUT)
         if data is None:
             return None
-        if not ledger.knows(content, self._recipe, data):
+        if content.stamp is not None and ledger.digest(content.stamp) is None:
             ledger.add(content, self._recipe, data)  # next time it need not be read
-        why = "of this picture, by an earlier run"
-        return Done(job, "kept", data, _size(job), time.monotonic() - began, why)
+        return _done(job, "kept", data, _size(job), began, "of this picture, by an earlier run")
 
     def _make(self, job: Job, began: float, content: Content | None) -> Done:
         request = self._request
@@ -184,9 +187,8 @@ class Encoder:
             source = content.data
         elif content is not None or job.picture == STANDARD:
             source = read_input(job.picture, MAX_INPUT)
-        if content is not None and isinstance(source, bytes):
             digest = hashlib.sha256(source).hexdigest()
-            if digest != content.digest:
+            if content is not None and digest != content.digest:
                 content = Content(digest, source, None)  # touched since
         with about(job.picture):
             data = self._codec.encode(
@@ -203,7 +205,13 @@ class Encoder:
             self._ledger.add(content, self._recipe, data)
         status, why = ("kept", "encoded again: the same bytes") if same else ("encoded", "not made yet")
         read = len(source) if isinstance(source, bytes) else _size(job)
-        return Done(job, status, data, read, time.monotonic() - began, why)
+        return _done(job, status, data, read, began, why)
+
+
+def _done(job: Job, status: str, data: bytes, read: int, began: float, why: str) -> Done:
+    """Of the file its length and header: a run of many pictures keeps no file in memory."""
+    header = parse(data, limits=_OWN).header
+    return Done(job, status, len(data), header, read, time.monotonic() - began, why)
 
 
 def _recipe(codec: FeatureCodec, request: Request) -> str:
