@@ -18,23 +18,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from featcodec.bench.provenance import made
 from torch import Tensor, nn
 
 import featcodec
-from featcodec.evaluation.datasets import CocoSet, class_names, read_coco
+from featcodec.evaluation.datasets import CocoSet, read_coco
 from featcodec.evaluation.metrics import average_precision
-from featcodec.fitting.losses import relative_error
+from featcodec.evaluation.provenance import made
+from featcodec.fitting.losses import distortion
 from featcodec.networks.by_name import network_by_name
+from featcodec.networks.coco import COCO
 from featcodec.pictures.boxes import Boxes
 
 EVERY = 10
-BEHIND_CUT = 5  # the first layer behind it
 
 
 def held_out(shared: Path, most: int) -> CocoSet:
-    names = class_names(shared / "data/coco/train.json")
-    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", names)
+    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", COCO)
     data = data.where(lambda i: i % EVERY == 0)
     return data.where(lambda i: i < most)
 
@@ -78,9 +77,7 @@ def boxes(codec: featcodec.FeatureCodec, f: Tensor, geometry: object) -> Boxes:
 
 def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) -> float:
     """Mean relative squared error of the maps that later layers look back to."""
-    maps = [codec.network.maps(f)[1:] for f in (got, wanted)]  # type: ignore[union-attr]
-    pairs = [relative_error(a, b) for a, b in zip(*maps, strict=True)]
-    return float(torch.stack(pairs).mean())
+    return float(distortion(codec.detector.maps(got), codec.detector.maps(wanted), 0.0))
 
 
 def network(shared: Path) -> nn.Module:

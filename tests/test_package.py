@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import importlib
 import io
 import re
 from contextlib import redirect_stdout
@@ -155,3 +157,17 @@ def test_who_wants_to_cite_finds_the_papers_of_the_method():
     papers = {identifier["value"] for paper in cited["references"] for identifier in paper["identifiers"]}
     assert papers == {"arXiv:2402.18864", "arXiv:2210.00727", "arXiv:1809.02736"}
     assert "version" not in cited
+
+
+# ---- scripts
+
+
+SCRIPTS = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("benchmarks/**/*.py"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_import_from_the_package_what_there_is(name):
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "featcodec":
+            module = importlib.import_module(node.module)
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
