@@ -44,6 +44,7 @@ __all__ = [
     "SymbolHashError",
     "TruncatedError",
     "UnsupportedError",
+    "one_line",
 ]
 
 
@@ -149,3 +150,13 @@ class MissingExtraError(FeatcodecError, ImportError):
             "matplotlib is missing: pip install 'featcodec[bench]'"
         """
         return cls(f"{package} is missing: pip install 'featcodec[{extra}]'")
+
+
+def one_line(error: BaseException) -> str:
+    """Kind and message of somebody else's error, at most 300 characters, for a message of ours.
+
+    Example:
+        >>> one_line(ValueError("no such\n  layer"))
+        'ValueError: no such layer'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -32,7 +32,7 @@ from featcodec.codec.transforms import (
     Widths,
     exact_carriers,
 )
-from featcodec.errors import CodecFileError, FeatcodecError, InputError
+from featcodec.errors import CodecFileError, FeatcodecError, InputError, one_line
 from featcodec.files import printable, read_file, write_atomic
 from featcodec.networks.by_name import network_from_file
 from featcodec.networks.cut_network import CutNetwork
@@ -178,7 +178,7 @@ class CodecFile:
                 raise ValueError(f"got {rows} tables of z and y, expected {expected}")
             _ = self.h_s_weights, self.h_s_biases
         except (KeyError, IndexError, RuntimeError, TypeError, ValueError, FeatcodecError) as error:
-            raise CodecFileError(f"codec {self.config.name!r}: {_one_line(error)}") from error
+            raise CodecFileError(f"codec {self.config.name!r}: {one_line(error)}") from error
         return self
 
     def to_bytes(self) -> bytes:
@@ -211,7 +211,7 @@ class CodecFile:
             error.path = printable(path)
             raise
         except (Unusable, ValueError, KeyError, TypeError) as error:
-            got = " ".join(str(error).split())[:300] if isinstance(error, Unusable) else _one_line(error)
+            got = " ".join(str(error).split())[:300] if isinstance(error, Unusable) else one_line(error)
             raise CodecFileError(
                 f"expected a featcodec codec file, got {got}", path=printable(path)
             ) from error
@@ -305,7 +305,3 @@ def _given_network(file: CodecFile, network: object) -> nn.Module:
         return network_from_file(network)
     got, expected = os.fspath(network), wanted(file.config)
     raise InputError(f"network: got the path {got}, expected the network itself: {expected}")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

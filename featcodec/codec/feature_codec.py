@@ -236,8 +236,7 @@ class FeatureCodec:
     def features(self, image: ImageLike, *, channels: Channels = "rgb") -> Features:
         """A picture to the uncoded features, as if they had crossed the cut unchanged; see `encode`."""
         x, geometry = self.file.config.canvas.load(image, channels=channels)
-        with inference():
-            return Features.of(self.network.head(x)[0], geometry)
+        return Features.of(self.network.head(x)[0], geometry)
 
     @inference()
     def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
@@ -252,8 +251,7 @@ class FeatureCodec:
         if not isinstance(features, Tensor) or tuple(features.shape) != expected:
             raise InputError(f"encode: got features {_shape(features)}, expected {expected}")
         step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
-        with inference():
-            y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
+        y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
         return self._file(y, geometry, step, None)
 
     def _latents(self, xs: list[Tensor]) -> list[Tensor]:
@@ -269,14 +267,13 @@ class FeatureCodec:
     @inference()
     def symbols(self, y: Tensor, step: int) -> Symbols:
         """Latents (M, h, w) to what is coded, at a quality step of 0 to 224."""
-        with inference():
-            y_g = y / self.file.inverse_gain(step)[:, None, None]
-            if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
-                raise InputError("encode: the network gave features that are not finite or far out of range")
-            z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
-            z_symbols = z.numpy().astype(np.int32)
-            index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
-            y_symbols = np.rint(y_g.numpy().astype(np.float64) - mean).astype(np.int32)
+        y_g = y / self.file.inverse_gain(step)[:, None, None]
+        if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
+            raise InputError("encode: the network gave features that are not finite or far out of range")
+        z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
+        z_symbols = z.numpy().astype(np.int32)
+        index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
+        y_symbols = np.rint(y_g.numpy().astype(np.float64) - mean).astype(np.int32)
         return Symbols(z_symbols, y_symbols, index, mean)
 
     def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
@@ -350,11 +347,10 @@ class FeatureCodec:
         streams = [parse(data, limits=limits) for data in files]
         read = [self._latents_of(stream, limits) for stream in streams]
         out: dict[int, Features] = {}
-        with inference():
-            for where in _same_shape([y for y, _ in read]):
-                f_hat = self.file.g_s(torch.cat([read[i][0] for i in where]))
-                for i, f in zip(where, f_hat, strict=True):
-                    out[i] = Features.of(f[None], read[i][1], streams[i])
+        for where in _same_shape([y for y, _ in read]):
+            f_hat = self.file.g_s(torch.cat([read[i][0] for i in where]))
+            for i, f in zip(where, f_hat, strict=True):
+                out[i] = Features.of(f[None], read[i][1], streams[i])
         return [out[i] for i in range(len(files))]
 
     @inference()
@@ -425,8 +421,7 @@ class FeatureCodec:
         channels = self.file.config.widths.features
         if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
             raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
-        with inference():
-            return self.network.tail((features.as_subclass(torch.Tensor),))
+        return self.network.tail((features.as_subclass(torch.Tensor),))
 
     @inference()
     def detect(

@@ -13,6 +13,7 @@ and residual blocks on either side of the bottleneck; the hyperprior follows Min
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,11 @@ __all__ = [
     "exact_carriers",
     "integer_hyper_synthesis",
     "side_shape",
+    "silent",
     "worst_partial_sums",
 ]
+
+_Layer = TypeVar("_Layer", bound=nn.Module)
 
 
 SIDE_STRIDE = 4  # latents that a position of z stands for, in both directions
@@ -72,10 +76,10 @@ class ResidualBlock(nn.Module):
         return y
 
 
-def _silent(layer: nn.Conv2d) -> nn.Conv2d:
+def silent(layer: _Layer) -> _Layer:
     """The layer with weights of 0: it adds nothing until they are set."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
 
 
@@ -111,7 +115,7 @@ class AnalysisTransform(nn.Module):
             nn.Conv2d(width, latents, 3, padding=1),
         )
         if linear:
-            self.linear = _silent(nn.Conv2d(features, latents, 2, stride=2))
+            self.linear = silent(nn.Conv2d(features, latents, 2, stride=2))
 
     def forward(self, f: Tensor) -> Tensor:
         x = (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
@@ -145,7 +149,7 @@ class SynthesisTransform(nn.Module):
             nn.Conv2d(width, 4 * features, 3, padding=1),
         )
         if linear:
-            self.linear = _silent(nn.Conv2d(latents, 4 * features, 1))
+            self.linear = silent(nn.Conv2d(latents, 4 * features, 1))
 
     def forward(self, y_hat: Tensor) -> Tensor:
         x = self.net(y_hat)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from featcodec.errors import InputError
+from featcodec.errors import FeatcodecError, InputError
 from featcodec.evaluation.plain_json import from_plain, to_plain
 from featcodec.files import make_folder, printable, read_file, write_atomic
 
@@ -118,12 +118,15 @@ def recall(kind: type[T], path: Path) -> T | None:
         raise unlike_ours(path, error) from error
 
 
-def unlike_ours(path: Path, what: Exception | str) -> InputError:
+def unlike_ours(
+    path: Path, what: Exception | str, *, error: type[FeatcodecError] = InputError
+) -> FeatcodecError:
     """The error for a kept file that its name promises to be ours, and that is not.
 
     Args:
         path: of the file.
         what: does not fit.
+        error: its kind.
 
     Example:
         >>> raise unlike_ours(Path("work/a.json"), "steps: got 'few', expected an integer")
@@ -135,7 +138,7 @@ expected an integer); remove it or use another work folder
     if isinstance(what, Exception) and not isinstance(what, InputError):
         text = f"{type(what).__name__}: {text}"
     about = printable(text[:300])
-    return InputError(
+    return error(
         f"kept by another version, or damaged ({about}); remove it or use another work folder",
         path=printable(path),
     )

@@ -314,6 +314,7 @@ def _fit(
 
     s, processes = subject.settings, subject.processes
     checkpoint = folder / "checkpoint.pt" if folder else None
+    resumed = bool(checkpoint and checkpoint.exists())  # which has all that a start would set
     sample = batches(samples, s.batch)
     first = list(islice(sample(0), -(-ENOUGH // s.batch)))
     f = _features(subject, first, where)
@@ -324,9 +325,9 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
-        if subject.starts:
+        if subject.starts and not resumed:
             set_weights(model, subject.starts, f)
-        else:
+        elif not subject.starts and (s.warm_up or not resumed):
             count = min(MEASURED, LARGEST_SAMPLE // f[0].numel())
             more = list(islice(sample(len(first)), max(0, -(-(count - len(f)) // s.batch))))
             f = torch.cat((f, _features(subject, more, where))) if more else f
@@ -339,12 +340,14 @@ def _fit(
                 kept=folder / "closed-form.pt" if folder else None,
                 identity=subject.identity,
             )
-            warm_up = metric_task(found, subject.latent_stride // 2)
-            if not (checkpoint and checkpoint.exists()):
+            if s.warm_up:
+                warm_up = metric_task(found, subject.latent_stride // 2)
+            if not resumed:
                 set_closed_form(model, found, f, s.quality_weights)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
     fitting = Fitting(subject.cut, task, source, processes, warm_up)
-    check_start(model, task, f[: s.batch], first[0][1])
+    if not resumed:
+        check_start(model, task, f[: s.batch], first[0][1])
     run = Run(model, s.options, latent_stride=subject.latent_stride, identity=subject.identity)
     if minutes is not None:
         planned = replace(s.options, steps=_steps_within(minutes, fitting, run, folder))

@@ -99,10 +99,11 @@ def _rows(path: Path, step: int) -> list[dict[str, float]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise FitError(str(unlike_ours(path, error))) from error
+            raise unlike_ours(path, error, error=FitError) from error
         if not isinstance(row, dict) or not needed <= set(row) <= names:
             got = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-            raise FitError(str(unlike_ours(path, f"got {got}, expected {', '.join(sorted(names))}")))
+            expected = ", ".join(sorted(names))
+            raise unlike_ours(path, f"got {got}, expected {expected}", error=FitError)
         rows.append(row)
     return [row for row in rows if row["step"] <= step]
 

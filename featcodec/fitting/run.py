@@ -96,7 +96,7 @@ class Run:
             self._check(kept, path)
             self._take(kept)
         except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise FitError(str(unlike_ours(path, error))) from error
+            raise unlike_ours(path, error, error=FitError) from error
 
     def _check(self, kept: dict[str, Any], path: Path) -> None:
         """Refuses the checkpoint of another fit."""

@@ -154,7 +154,7 @@ class Settings(Options):
 
 def _check_types(settings: Options) -> None:
     """Raises InputError for a value of another type than its annotation says."""
-    kinds = _kinds(type(settings))
+    kinds = typing.get_type_hints(type(settings))
     for name, kind in kinds.items():
         value = getattr(settings, name)
         if name != "normalise" and not _fits(value, kind):  # that is checked as a whole
@@ -164,10 +164,6 @@ def _check_types(settings: Options) -> None:
 
 
 _WORDS = {"start": "a codec or a list of them", "classes": "a list of names"}
-
-
-def _kinds(settings: type) -> dict[str, Any]:
-    return typing.get_type_hints(settings)
 
 
 def _fits(value: object, kind: Any) -> bool:

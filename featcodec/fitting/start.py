@@ -145,8 +145,7 @@ def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor)
             getattr(model, name).load_state_dict({**none, **mean})
         model.log_gain.copy_(_mean([-file.tensors["inverse_gains"].log2() for file in files]))
         y = model.g_a(features)
-        z = torch.cat([model.h_a(y * gain[:, None, None]) for gain in model.gains()])
-    fit_prior(model, z)
+    fit_prior(model, y)
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

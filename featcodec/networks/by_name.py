@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from featcodec.errors import InputError, MissingExtraError
+from featcodec.errors import InputError, MissingExtraError, one_line
 from featcodec.networks.families import FAMILIES
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.weight_files import load_weights, read_state_dict, refusal
@@ -137,7 +137,7 @@ def _building(name: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too: it would end the program, and say nothing
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(error)
         if isinstance(error, SystemExit):
             reason = f"it asked to exit with {error.code!r}, expected it to give a torch.nn.Module"
         raise InputError(f"{name}: {reason}") from error

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from featcodec.errors import InputError
+from featcodec.errors import InputError, one_line
 
 __all__ = ["frozen_copy", "plain_module"]
 
@@ -71,5 +71,5 @@ def frozen_copy(network: object, *, device: torch.device | str = "cpu", name: st
     try:
         return copy.deepcopy(plain).eval().requires_grad_(False).float().to(device)
     except Exception as error:  # whatever somebody else's module raises
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(error)
         raise InputError(f"{name}: {type(plain).__name__} cannot be copied in float32: {reason}") from error

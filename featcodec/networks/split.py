@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from featcodec.errors import InputError, SplitError
+from featcodec.errors import InputError, SplitError, one_line
 from featcodec.networks.modules import plain_module
 from featcodec.networks.survey import Layer, called, distinct, survey, tensors_in, watch
 from featcodec.networks.void import Passage, Void
@@ -272,7 +272,7 @@ def _prove(cut: Cut, inputs: tuple[Any, ...], output: Any) -> None:
         with torch.no_grad():
             again = tree_leaves(cut.tail(cut.head(*inputs)))
     except Exception as error:  # whatever somebody else's network does with tensors that have no numbers
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(error)
         raise SplitError(f"cut after layer {cut.at}: the tail cannot be run alone: {reason}") from error
     whole = tree_leaves(output)
     if len(again) != len(whole) or not all(map(_same, again, whole)):

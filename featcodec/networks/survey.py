@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from featcodec.errors import InputError
+from featcodec.errors import InputError, one_line
 from featcodec.networks.extent import Extent, covers
 
 __all__ = [
@@ -380,7 +380,7 @@ def survey(network: nn.Module, inputs: tuple[Any, ...]) -> Survey:
             output = network(*inputs)
     except Exception as error:  # whatever somebody else's network raises
         shapes = ", ".join(" x ".join(map(str, t.shape)) for _, t in tensors_in(inputs)) or "no tensor"
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(error)
         raise InputError(f"the network fails on an input of {shapes}: {reason}") from error
     sides = next((tuple(t.shape[-2:]) for _, t in tensors_in(inputs) if t.ndim >= 3), ())
     layers = tuple(recorder.layer(returned, sides) for returned in recorder.returns)

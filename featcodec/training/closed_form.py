@@ -17,11 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from featcodec.codec.transforms import silent
 from featcodec.training.hyperprior import CodecModel
 
 __all__ = ["Basis", "Statistics", "basis", "jacobian_sketch", "set_transforms", "statistics", "step_width"]
@@ -33,7 +35,7 @@ LEAST_UNIT = 1e-6  # variance of a latent that has a unit of its own, as a share
 LEAST_WORTH = 1e-9  # of a direction, as a share of the first one's
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which would leave no room for what is cached
 class Statistics:
     """What a closed form needs to know of features (B, C, h, w) at a cut, over 2x2 blocks of their channels.
 
@@ -54,13 +56,20 @@ class Statistics:
     covariance: Tensor
     metric: Tensor
 
+    @cached_property
+    def roots(self) -> tuple[Tensor, Tensor]:
+        """M^1/2 and M^-1/2, (4 C', 4 C'), float64."""
+        scale, direction = torch.linalg.eigh(self.metric)
+        scale = scale.clamp(min=LEAST * float(scale.max())).sqrt()
+        return direction * scale @ direction.T, direction / scale @ direction.T
+
     def root(self) -> Tensor:
         """(4 C', 4 C) R with |R e|^2 / pixels the cost of an error e of a block of all channels."""
-        return _of_blocks(_root(self.metric)[0], self.reduce).float()
+        return _of_blocks(self.roots[0], self.reduce).float()
 
     def inverse_root(self) -> Tensor:
         """(4 C, 4 C') from what `root` gives back to a block of all channels."""
-        return _of_blocks(_root(self.metric)[1].T, self.restore.T).T.float()
+        return _of_blocks(self.roots[1].T, self.restore.T).T.float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +171,6 @@ def _moment(values: Tensor, block: int) -> Tensor:
     return total / count
 
 
-def _root(metric: Tensor) -> tuple[Tensor, Tensor]:
-    """M^1/2 and M^-1/2."""
-    scale, direction = torch.linalg.eigh(metric)
-    scale = scale.clamp(min=LEAST * float(scale.max())).sqrt()
-    return direction * scale @ direction.T, direction / scale @ direction.T
-
-
 def _of_blocks(matrix: Tensor, channels: Tensor) -> Tensor:
     """(K, 4 C') on blocks of principal channels to (K, 4 C) on blocks of all, by `channels` (C', C)."""
     parts = matrix.unflatten(1, (channels.shape[0], -1))
@@ -177,7 +179,7 @@ def _of_blocks(matrix: Tensor, channels: Tensor) -> Tensor:
 
 def _directions(found: Statistics, count: int) -> Basis:
     """As `basis`, of the covariance's own channels."""
-    root, inverse = _root(found.metric)
+    root, inverse = found.roots
     worth, u = torch.linalg.eigh(root @ found.covariance @ root)
     worth, u = worth.flip(0), u.flip(1)
     used = min(count, len(worth), int((worth > LEAST_WORTH * worth[0]).sum()))
@@ -235,8 +237,7 @@ def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, f
     shift = found.mean - model.g_a.mean
     deviation = model.g_a.deviation.repeat_interleave(4)  # as blocks are ordered
     for transform in (model.g_a, model.g_s):
-        for parameter in transform.net[-1].parameters():
-            nn.init.zeros_(parameter)
+        silent(transform.net[-1])
     unit = best.variances.clamp(min=LEAST_UNIT * float(best.variances.max())) ** 0.25  # (M,)
     analysis = best.analysis / unit[:, None]
     _set(

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from featcodec.codec.transforms import ResidualBlock
+from featcodec.codec.transforms import ResidualBlock, silent
 from featcodec.plf.header import QUALITIES
 from featcodec.training.closed_form import Statistics
 from featcodec.training.hyperprior import CodecModel
@@ -62,8 +62,7 @@ def start_decoder(model: CodecModel, found: Statistics, features: Tensor, weight
     first.bias[:rank] = before[-1]
     for block in net:
         if isinstance(block, ResidualBlock):
-            for parameter in block.b.parameters():
-                nn.init.zeros_(parameter)
+            silent(block.b)
     last.weight[:, :rank, 1, 1] = after / model.g_s.deviation.repeat_interleave(4)[:, None]
 
 

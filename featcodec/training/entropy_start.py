@@ -43,8 +43,7 @@ def start_entropy_model(model: CodecModel, y: Tensor) -> None:
         gained = [y * gain[:, None, None] for gain in model.gains()[::2]]
         _start_analysis(model, gained)
         _start_synthesis(model, gained)
-        z = torch.cat([model.h_a(y[:ENOUGH] * gain[:, None, None]) for gain in model.gains()])
-    fit_prior(model, z)
+    fit_prior(model, y[:ENOUGH])
 
 
 def _start_analysis(model: CodecModel, gained: list[Tensor]) -> None:
@@ -117,8 +116,10 @@ def _start_synthesis(model: CodecModel, gained: list[Tensor]) -> None:
         h_s.biases[2][:latents] += torch.stack(wrong).mean(0) * ROWS_A_NEPER / h_s.UNIT_ACTIVATION
 
 
-def fit_prior(model: CodecModel, z: Tensor) -> None:
-    """Fits the factorized prior alone to side information (B, N, h, w)."""
+def fit_prior(model: CodecModel, y: Tensor) -> None:
+    """Fits the factorized prior alone to the side information of latents (B, M, h, w) at every quality."""
+    with torch.no_grad():
+        z = torch.cat([model.h_a(y * gain[:, None, None]) for gain in model.gains()])
     prior = model.prior_z
     optimizer = torch.optim.Adam([p for p in prior.parameters() if p.requires_grad], lr=PRIOR_LR)
     for _ in range(PRIOR_STEPS):
