@@ -156,7 +156,7 @@ def one_line(error: BaseException) -> str:
     """Kind and message of somebody else's error, at most 300 characters, for a message of ours.
 
     Example:
-        >>> one_line(ValueError("no such\n  layer"))
-        'ValueError: no such layer'
+        >>> one_line(ValueError("no such", "layer"))
+        "ValueError: ('no such', 'layer')"
     """
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -29,7 +29,7 @@ from featcodec.evaluation.closeness import CLOSENESS_VERSION, check_packages
 from featcodec.evaluation.kept import keep, key, recall
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Attacked, Learned, Origin
-from featcodec.pictures.pixels import Pixels, eight_bits, pixels
+from featcodec.pictures.pixels import Pixels, eight_bits, pixels, unit_floats
 
 __all__ = ["MEASURES", "AsDecoded", "AttackPlan", "AttackReport", "Verify", "attack", "rebuild"]
 
@@ -170,7 +170,7 @@ class AsDecoded:
     def rebuild(self, seen: Seen, start: Tensor | None) -> Tensor:  # noqa: ARG002
         if seen.tensor.dtype != torch.uint8:
             raise InputError(f"rebuild: got {tuple(seen.tensor.shape)} features, expected a picture")
-        return seen.tensor.float() / 255
+        return unit_floats(seen.tensor)
 
 
 @dataclass(frozen=True, slots=True)

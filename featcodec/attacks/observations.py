@@ -32,7 +32,7 @@ from featcodec.files import make_folder, remove_stale, write_atomic
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.pixels import eight_bits
 
-__all__ = ["OBSERVATIONS_VERSION", "Observations", "Seen", "collect"]
+__all__ = ["OBSERVATIONS_VERSION", "Observations", "Seen", "collect", "ours"]
 
 # raise it when a photograph gives another canvas or another observation, or a shard has other columns;
 # encoders have their own versions in the identities of targets
@@ -185,7 +185,7 @@ class Observations:
     def _picture(self, view: _View, geometry: Geometry) -> Tensor:
         """The canvas (3, H, W) uint8, in a mirror if it is seen in one."""
         path = self._folders[1] / _shard_name(view.photograph // SHARD)
-        with _ours(path):
+        with ours(path):
             picture: Tensor = self._file(path).get_tensor(str(view.photograph))
             expected = (3, geometry.canvas_height, geometry.canvas_width)
             if picture.shape != expected or picture.dtype != torch.uint8:
@@ -196,7 +196,7 @@ class Observations:
     def _seen(self, view: _View) -> Iterator[Any]:
         """The shard that an observation is in."""
         path = self._folders[0] / _shard_name(view.photograph // SHARD)
-        with _ours(path):
+        with ours(path):
             yield self._file(path)
 
     def _file(self, path: Path) -> Any:
@@ -206,8 +206,8 @@ class Observations:
 
 
 @contextmanager
-def _ours(path: Path) -> Iterator[None]:
-    """Names the shard that cannot be read as this version writes it."""
+def ours(path: Path) -> Iterator[None]:
+    """Names the kept file that cannot be read as this version writes it."""
     try:
         yield
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:

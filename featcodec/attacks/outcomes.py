@@ -8,22 +8,21 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from featcodec.attacks.observations import Observations, Seen
+from featcodec.attacks.observations import Observations, Seen, ours
 from featcodec.attacks.targets import window
 from featcodec.console import Progress
 from featcodec.errors import InputError
 from featcodec.evaluation.closeness import Closeness, closeness
-from featcodec.evaluation.kept import unlike_ours
 from featcodec.evaluation.means import mean, mean_interval
 from featcodec.evaluation.plain_json import from_plain, to_plain
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Attacked, Origin
 from featcodec.files import make_folder, write_atomic
-from featcodec.pictures.pixels import Pixels, pixels
+from featcodec.pictures.pixels import Pixels, pixels, unit_floats
 
 __all__ = ["Outcome", "mark_strongest", "measure"]
 
@@ -86,7 +85,7 @@ def measure(
                 one = seen[i]
                 inside = window(one.geometry)
                 picture = run(one)[inside]
-                found = closeness(picture, one.picture[inside].float() / 255)
+                found = closeness(picture, unit_floats(one.picture[inside]))
                 rows.append({"bytes": one.bytes, **to_plain(found, {})})
                 if number < pictures:
                     rebuilt[f"{REBUILT}{number}"] = torch.from_numpy(pixels(picture))
@@ -97,10 +96,8 @@ def measure(
 
 
 def _read(kept: Path, target: str, point: float, attacker: str, budget: int) -> Outcome:
-    try:
+    with ours(kept):
         columns, rebuilt, by = _columns(kept)
-    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise unlike_ours(kept, error) from error
     psnr = tuple(columns["psnr"])
     row = Attacked(
         target=target,

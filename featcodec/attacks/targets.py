@@ -21,11 +21,10 @@ from torch import Tensor
 
 from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.evaluation.coders import Coder, Shot
-from featcodec.networks.cut_network import CutNetwork
+from featcodec.networks.cut_network import CutNetwork, features_of
 from featcodec.networks.identity import network_digest
-from featcodec.networks.torch_state import inference
 from featcodec.pictures.geometry import Geometry
-from featcodec.pictures.pixels import eight_bits
+from featcodec.pictures.pixels import eight_bits, unit_floats
 
 __all__ = [
     "CodecTarget",
@@ -163,7 +162,7 @@ def shoot(network: CutNetwork, path: Path) -> Shot:
         ImageError: not a picture.
     """
     x, geometry = network.canvas.load(path)
-    return Shot(path, x, _features(network, x), geometry)
+    return Shot(path, x, features_of(network, x), geometry)
 
 
 def mirrored(network: CutNetwork, shot: Shot) -> Shot:
@@ -171,12 +170,7 @@ def mirrored(network: CutNetwork, shot: Shot) -> Shot:
     x = shot.x.clone()
     here = (..., *window(shot.geometry)[1:])
     x[here] = shot.x[here].flip(-1)
-    return replace(shot, x=x, f=_features(network, x))
-
-
-def _features(network: CutNetwork, x: Tensor) -> Tensor:
-    with inference():
-        return network.head(x)[0]
+    return replace(shot, x=x, f=features_of(network, x))
 
 
 def window(g: Geometry) -> Window:
@@ -187,6 +181,5 @@ def window(g: Geometry) -> Window:
 
 def as_observation(seen: Tensor) -> Tensor:
     """What `Target.observe` gave to what network attackers take: float (C, H/s, W/s)."""
-    if seen.dtype == torch.uint8:
-        return F.pixel_unshuffle(seen.float() / 255, BLOCK)
-    return seen.float()
+    x = unit_floats(seen)
+    return F.pixel_unshuffle(x, BLOCK) if seen.dtype == torch.uint8 else x

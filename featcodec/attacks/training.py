@@ -30,6 +30,7 @@ from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Origin
 from featcodec.networks.identity import network_digest
 from featcodec.networks.torch_state import training
+from featcodec.pictures.pixels import unit_floats
 from featcodec.training.budget import Budget, kept_budget
 from featcodec.training.optimizer import Optimizer, follow, learning_rate
 from featcodec.training.states import load_state, save_state
@@ -345,7 +346,7 @@ def _batch(
         crop, picture = seen.crop(i, top, left, recipe.crop)
         crops.append(crop)
         points.append(seen.point(i))
-        pictures.append(picture.float() / 255)
+        pictures.append(unit_floats(picture))
     return torch.stack(crops), torch.tensor(points), torch.stack(pictures)
 
 
@@ -357,7 +358,7 @@ def _held_out(network: AttackerNetwork, seen: Observations, held: Sequence[int],
         top, left = ((side - recipe.crop) // 2 // grid * grid for side in _canvas(seen, i))
         crop, picture = seen.crop(i, top, left, recipe.crop)
         rebuilt = network(crop[None], torch.tensor([seen.point(i)]))[0].clamp(0, 1)
-        found.append(float(decibels((rebuilt - picture / 255).square().mean())))
+        found.append(float(decibels((rebuilt - unit_floats(picture)).square().mean())))
     return sum(found) / len(found)
 
 

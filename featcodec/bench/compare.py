@@ -123,7 +123,7 @@ def compare(
         FeatcodecError: data, network or codecs that cannot be used, or a full disk.
     """
     anchors, missing = present(settings.anchors)
-    classes = network_classes(settings.annotations) if settings.annotations else ()
+    classes = network_classes(settings.annotations) if settings.annotations and not settings.codecs else ()
     wanted = Wanted(settings.codecs, settings.network, settings.weights, classes, settings.at, settings.size)
     subject = Subject.load(wanted)
     metric = settings.metric or metric_for(subject.network)
@@ -139,7 +139,8 @@ def compare(
         ranges = measure_ranges(subject, calibration, paths)
     plan = ComparisonPlan(wanted, anchors, settings.qualities or QUALITIES, ranges, metric)
     say(f"{len(paths)} pictures: {subject}")
-    finished = run(plan, paths, work=settings.work, workers=settings.workers)
+    coders = build(subject, plan)
+    finished = run(subject, coders, plan, paths, work=settings.work, workers=settings.workers)
     confidence = detector.confidence if detector else 0.0
     doubts = _doubts(settings, data, finished, confidence)
     for note in doubts:
@@ -148,7 +149,6 @@ def compare(
     options = {"resampled": settings.resamples, "seed": settings.seed}
     measured = score(metric, data, finished, confidence=confidence, **options)
     failures = tuple(_failures(finished))
-    coders = build(subject, plan)
     found = entries(coders, finished, measured)
     privacy = None
     if settings.attacking is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -14,8 +14,8 @@ from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.kept import picture_key
 from featcodec.evaluation.metric import Metric
+from featcodec.networks.cut_network import features_of
 from featcodec.networks.torch_state import inference
-from featcodec.plf.header import QUALITIES
 
 __all__ = ["CALIBRATION", "ComparisonPlan", "build", "measure_ranges", "needs_ranges", "present"]
 
@@ -30,16 +30,16 @@ class ComparisonPlan:
         wanted: network and codecs.
         anchors: what codecs are compared with; all of them work here.
         qualities: of the codecs.
-        metric: of accuracy; the one that fits the network unless given.
+        metric: of accuracy.
         ranges: least and largest value of the features (``"features"``) and of each codec's latents (by the
             codec's name), measured on photographs that are not evaluated.
     """
 
     wanted: Wanted
-    anchors: tuple[Anchor, ...] = ()
-    qualities: tuple[float, ...] = QUALITIES
-    ranges: dict[str, Range] = field(default_factory=dict)
-    metric: Metric | None = None
+    anchors: tuple[Anchor, ...]
+    qualities: tuple[float, ...]
+    ranges: dict[str, Range]
+    metric: Metric
 
 
 def build(subject: Subject, plan: ComparisonPlan) -> list[Coder]:
@@ -95,9 +95,8 @@ def measure_ranges(subject: Subject, paths: Sequence[Path], evaluated: Sequence[
     latents: dict[str, list[Tensor]] = {codec.name: [] for codec in subject.codecs}
     for path in paths:
         x, _ = subject.network.canvas.load(path)
+        features.append(f := features_of(subject.network, x))
         with inference():
-            f = subject.network.head(x)[0]
-            features.append(f)
             for codec in subject.codecs:
                 latents[codec.name].append(codec.file.g_a(f))
     return {"features": measure_range(features)} | {name: measure_range(ys) for name, ys in latents.items()}

@@ -18,21 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from featcodec.bench.entries import ComparisonPlan, build
 from featcodec.bench.subject import Subject
 from featcodec.clocks import Seconds, seconds
 from featcodec.console import Progress
 from featcodec.errors import CoderError, FeatcodecError
-from featcodec.evaluation.built_in_metrics import metric_for
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.evaluation.journal import CodedPicture, Journal
 from featcodec.evaluation.kept import key, picture_key
 from featcodec.evaluation.metric import Metric
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Origin
-from featcodec.networks.torch_state import inference
+from featcodec.networks.cut_network import features_of
 
 __all__ = ["CODING_VERSION", "UNCODED", "Finished", "run"]
 
@@ -73,10 +71,19 @@ class _Task:
 _Outcome = tuple[Step, CodedPicture | str]  # or why there is none
 
 
-def run(plan: ComparisonPlan, paths: Sequence[Path], *, work: Path, workers: int) -> Finished:
+def run(
+    subject: Subject,
+    coders: Sequence[Coder],
+    plan: ComparisonPlan,
+    paths: Sequence[Path],
+    *,
+    work: Path,
+    workers: int,
+) -> Finished:
     """Runs what the work folder does not have yet.
 
     Args:
+        subject, coders: what `plan` describes; each worker makes them for itself.
         plan: what is compared.
         paths: the photographs.
         work: the folder that keeps what is finished.
@@ -85,10 +92,8 @@ def run(plan: ComparisonPlan, paths: Sequence[Path], *, work: Path, workers: int
     Raises:
         FeatcodecError: a photograph that cannot be read, a full disk; what was finished is kept.
     """
-    subject = Subject.load(plan.wanted)
-    coders = build(subject, plan)
     identities = {UNCODED: "uncoded"} | {(c.name, p): c.identity for c in coders for p in c.points}
-    metric = plan.metric or metric_for(subject.network)
+    metric = plan.metric
     kept = {
         step: Journal(work, _name(subject, metric, coder, step[1]), metric.columns)
         for step, coder in identities.items()
@@ -162,21 +167,17 @@ class _Worker:
 
     def __init__(self, plan: ComparisonPlan):
         self.network = (subject := Subject.load(plan.wanted)).network
-        self.metric = plan.metric or metric_for(self.network)
+        self.metric = plan.metric
         self.coders: dict[str, Coder] = {c.name: c for c in build(subject, plan)}
 
     def work(self, task: _Task) -> list[_Outcome]:
         x, geometry = self.network.canvas.load(task.path)
         began = seconds()
-        f = self._features(x)
+        f = features_of(self.network, x)
         head = seconds().since(began)
         shot = Shot(task.path, x, f, geometry)
         prepared = self.metric.prepare(self.network, shot)
         return [(step, self._step(task.picture, shot, step, head, prepared)) for step in task.steps]
-
-    def _features(self, x: Tensor) -> Tensor:
-        with inference():
-            return self.network.head(x)[0]
 
     def _step(self, picture: str, shot: Shot, step: Step, head: Seconds, prepared: Any) -> CodedPicture | str:
         name, point = step
@@ -195,7 +196,7 @@ class _Worker:
         except CoderError as error:
             return f"{shot.path.name}: {error}"
         if coder.gives == "canvas":
-            f = self._features(f)
+            f = features_of(self.network, f)
         found = self.metric.find(self.network, f, geometry, prepared)
         done = seconds()
         before = head if coder.gives == "features" else Seconds(0.0, 0.0)

@@ -201,7 +201,7 @@ class CodecFile:
         """
         data = read_file(path, LARGEST_FILE)
         try:
-            metadata = read_header(data, dtypes=_DTYPES).metadata
+            metadata = read_header(data, dtypes=_DTYPES)
             if metadata.keys() != {METADATA_KEY}:
                 got = ", ".join(sorted(metadata)) or "none"
                 raise Unusable(f"metadata: got {short(got)}, expected {METADATA_KEY} alone")

@@ -122,11 +122,8 @@ def find_picture(folder: Path, name: str) -> Path:
         InputError: it is missing; the message names a file that differs by its folder or spelling only.
     """
     path = folder / name
-    try:
-        if is_file(path):
-            return path
-    except OSError as error:  # too long to be a name
-        raise InputError(error.strerror, path=printable(path)) from error
+    if is_file(path):
+        return path
     like = _alike(folder, name)
     hint = f"; there is {printable(like)!r}" if like else ""
     raise InputError(f"the annotations name this picture, but it is missing{hint}", path=printable(path))

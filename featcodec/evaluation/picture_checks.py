@@ -15,13 +15,13 @@ import numpy as np
 from featcodec.console import Progress
 from featcodec.errors import InputError
 from featcodec.evaluation.datasets import CocoSet, Picture
-from featcodec.files import PICTURE_ENDINGS, printable, read_file
+from featcodec.evaluation.kept import picture_key
+from featcodec.files import list_pictures, printable
 from featcodec.pictures.loading import upright_size
 
 __all__ = ["check_pictures"]
 
 _BEGINNING = 4096  # bytes by which files of one length are told apart before they are read whole
-_LARGEST_PICTURE = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +130,10 @@ def _copies(pictures: Sequence[Picture], seen: Sequence[_Seen]) -> Iterator[str]
     alike = defaultdict(list)
     for picture, found in zip(pictures, seen, strict=True):
         alike[found.beginning].append(picture)
-    groups: dict[bytes, list[Picture]] = defaultdict(list)
+    groups: dict[str, list[Picture]] = defaultdict(list)
     for group in alike.values():
         for picture in group if len(group) > 1 else ():
-            groups[hashlib.sha256(read_file(picture.path, _LARGEST_PICTURE)).digest()].append(picture)
+            groups[picture_key(picture.path)].append(picture)
     copies = [group for group in groups.values() if len(group) > 1]
     if copies:
         one, other = copies[0][:2]
@@ -155,11 +155,10 @@ def _unlisted(data: CocoSet) -> Iterator[str]:
     """Pictures beside those with labels: the json may be of a part of them, or of other ones."""
     listed = {unicodedata.normalize("NFC", str(p.path)) for p in data.pictures}
     others = [
-        path
+        Path(path)
         for folder in {p.path.parent for p in data.pictures}
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
-        if unicodedata.normalize("NFC", str(path)) not in listed
+        for path, _ in list_pictures(folder, may_be_empty=True)
+        if unicodedata.normalize("NFC", path) not in listed
     ]
     if others:
         which = f"{len(others):,} beside {len(data.pictures):,} that have one"

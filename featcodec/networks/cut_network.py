@@ -22,7 +22,7 @@ from featcodec.pictures.boxes import Boxes, suppress
 from featcodec.pictures.canvas import Canvas
 from featcodec.pictures.geometry import Geometry
 
-__all__ = ["CrossingTensor", "CutNetwork", "DetectorHead", "detector_of", "find_boxes"]
+__all__ = ["CrossingTensor", "CutNetwork", "DetectorHead", "detector_of", "features_of", "find_boxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,12 @@ def detector_of(cut: CutNetwork) -> DetectorHead:
             "codec.tail(features) gives what it returns"
         )
     return cut.detector
+
+
+def features_of(cut: CutNetwork, x: Tensor) -> Tensor:
+    """Canvases (B, 3, H, W) to features (B, C, h, w), of a cut that one tensor crosses."""
+    with inference():
+        return cut.head(x)[0]
 
 
 def find_boxes(

@@ -14,7 +14,7 @@ from featcodec.errors import InputError, SplitError
 from featcodec.networks.cut_network import CrossingTensor
 from featcodec.networks.identity import ModuleConfig, check_text, network_digest
 from featcodec.networks.pickle_records import Unusable
-from featcodec.networks.split import Cut, split
+from featcodec.networks.split import Cut, example_picture, split
 from featcodec.pictures.canvas import Canvas
 
 __all__ = ["ModuleCut", "ModuleFamily"]
@@ -119,9 +119,7 @@ class ModuleFamily:
         """Examines the network with noise of a canvas's longest side; the stride has to be whole."""
         own = network.to(memory_format=torch.channels_last)
         side = canvas.side
-        first = next((p for p in own.parameters() if p.is_floating_point()), torch.zeros(()))
-        noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-        cut = split(own, at=config.at, example=noise.to(first.device, first.dtype))
+        cut = split(own, at=config.at, example=example_picture(own, side))
         _ = cut.only
         _, channels, *sides = cut.layer.shapes[0]
         _, stride = cut.features()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import Tensor
 from featcodec.networks.pickle_records import BIG, Unusable, short
 from featcodec.plf.strict_json import JsonProblem, decode_json
 
-__all__ = ["MAX_HEADER", "MAX_TENSORS", "SafetensorsHeader", "read_header", "read_tensors"]
+__all__ = ["MAX_HEADER", "MAX_TENSORS", "read_header", "read_tensors"]
 
 MAX_HEADER = 2**20  # bytes; YOLOv5x needs 80 kB
 MAX_TENSORS = 10_000
@@ -40,22 +39,7 @@ _BYTES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SafetensorsHeader:
-    """What a sound header says.
-
-    Attributes:
-        metadata: text by key; empty if the file has none.
-        dtypes: of each tensor by name, as the format spells them: ``"F16"``.
-        shapes: of each tensor by name.
-    """
-
-    metadata: Mapping[str, str]
-    dtypes: Mapping[str, str]
-    shapes: Mapping[str, tuple[int, ...]]
-
-
-def read_header(data: bytes, *, dtypes: Collection[str] = frozenset(_BYTES)) -> SafetensorsHeader:
+def read_header(data: bytes, *, dtypes: Collection[str] = frozenset(_BYTES)) -> Mapping[str, str]:
     """Read and check the header of a safetensors file.
 
     Args:
@@ -63,14 +47,15 @@ def read_header(data: bytes, *, dtypes: Collection[str] = frozenset(_BYTES)) -> 
         dtypes: those that are accepted, as the format spells them.
 
     Returns:
-        The header; its tensors fill the rest of the file exactly, without gaps and overlaps.
+        The metadata, text by key; empty if the file has none. The tensors fill the rest of the file exactly,
+        without gaps and overlaps.
 
     Raises:
         Unusable: no such file, a header beyond the limits, a name or key twice, a dtype that is not accepted,
             or tensors that do not fill the file; says what, got and expected.
 
     Example:
-        >>> read_header(b"\\2\\0\\0\\0\\0\\0\\0\\0{}").shapes
+        >>> read_header(b"\\2\\0\\0\\0\\0\\0\\0\\0{}")
         {}
     """
     length = int.from_bytes(data[:8], "little")
@@ -91,11 +76,7 @@ def read_header(data: bytes, *, dtypes: Collection[str] = frozenset(_BYTES)) -> 
         raise Unusable(f"header: got {len(found):,} tensors, expected at most {MAX_TENSORS:,}")
     places = [_place(name, entry, dtypes) for name, entry in found.items()]
     _check_filled(places, len(data) - 8 - length)
-    return SafetensorsHeader(
-        metadata,
-        {name: entry["dtype"] for name, entry in found.items()},
-        {name: tuple(entry["shape"]) for name, entry in found.items()},
-    )
+    return metadata
 
 
 def read_tensors(data: bytes) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ from featcodec.pictures.geometry import Geometry, check_positive
 from featcodec.pictures.opening import check_pixels, check_work, open_encoded, open_file, quiet
 from featcodec.pictures.rasters import Raster, array_raster, assemble, from_bgr, tensor_raster
 
-__all__ = ["GREY", "Channels", "ImageLike", "load_image", "open_picture", "stored_size", "upright_size"]
+__all__ = ["GREY", "Channels", "ImageLike", "load_image", "open_picture", "upright_size"]
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
@@ -144,47 +144,18 @@ def open_picture(image: ImageLike, *, max_pixels: int = 2**28, channels: Channel
     return picture
 
 
-def stored_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Sides of a picture in a file, in pixels, as stored: not yet turned upright. No pixel is decoded.
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    """Sides of a picture in a file as `load_image` turns it, in pixels. No pixel is decoded.
 
     Args:
         path: a file of any kind that Pillow decodes.
 
     Returns:
-        Width and height; those of a file that holds several sizes are what it says first.
+        Width and height upright, those that a file of several sizes says first, and the EXIF orientation,
+        1 to 8; from 5 on the stored sides are exchanged.
 
     Raises:
         ImageError: no image, or one with a damaged beginning; the message names the file.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("L", (640, 480)).save(Path(folder, "grey.png"))
-        ...     stored_size(Path(folder, "grey.png"))
-        (640, 480)
-    """
-    name = _name(path)
-
-    def read() -> tuple[int, int]:
-        with _opened(path, name) as picture:
-            return picture.size
-
-    with _refusing(name):
-        return _without_warnings(read)
-
-
-def upright_size(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Sides of a picture in a file as `load_image` turns it, in pixels. No pixel is decoded.
-
-    Args:
-        path: as for `stored_size`.
-
-    Returns:
-        Width and height upright, and the EXIF orientation, 1 to 8; from 5 on the stored sides are exchanged.
-
-    Raises:
-        ImageError: as `stored_size`.
 
     Example:
         >>> import tempfile

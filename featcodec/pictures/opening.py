@@ -17,6 +17,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,7 +77,8 @@ class _Silence:
                     setter(handler)
 
 
-def _setters() -> list[Any]:
+@lru_cache(maxsize=1)
+def _setters() -> tuple[Any, ...]:
     """Libtiff's functions that exchange its handlers of errors and warnings, as Pillow uses them."""
     found = []
     with suppress(ImportError, OSError, AttributeError):
@@ -88,7 +90,7 @@ def _setters() -> list[Any]:
             setter = getattr(library, f"TIFFSet{plain}Handler{extended}")
             setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
             found.append(setter)
-    return found
+    return tuple(found)
 
 
 quiet = _Silence()

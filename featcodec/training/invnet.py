@@ -1,7 +1,7 @@
 """InvNet: the network that rebuilds a picture from decoded latents, and the losses it is judged by.
 
 It serves twice: as the adversary while a codec is fitted (`featcodec.fit`), and, trained afresh on the
-finished codec, as one of the attackers whose figures are reported (`featcodec.attacks.attackers`).
+finished codec, as one of the attackers whose figures are reported (`featcodec.attacks.attacker_networks`).
 
 The adversary rebuilds the picture at half its resolution: at the 15 to 20 dB that an attack reaches, what a
 full resolution would add is far below the error. The attackers rebuild it whole.

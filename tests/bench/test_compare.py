@@ -29,7 +29,7 @@ from featcodec.evaluation.metrics import METRICS_VERSION
 from featcodec.evaluation.results import from_json
 from featcodec.networks.coco import COCO
 from featcodec.networks.yolov5 import YOLOv5
-from featcodec.pictures.loading import stored_size
+from featcodec.pictures.loading import upright_size
 
 QUICK = ("--anchors", "image-jpeg,raw-zstd", "--qualities", "2,6", "--bootstrap", "20", "--workers", "1")
 
@@ -52,7 +52,7 @@ def photographs(tmp_path_factory):
 def coco(photographs):
     """The same photographs with boxes."""
     names = ("astronaut.png", "rocket.png")
-    sizes = [stored_size(photographs / "evaluate" / n) for n in names]
+    sizes = [upright_size(photographs / "evaluate" / n)[:2] for n in names]
     content = {
         "images": [
             {"id": i, "file_name": n, "width": w, "height": h}
