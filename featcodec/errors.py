@@ -44,7 +44,6 @@ __all__ = [
     "SymbolHashError",
     "TruncatedError",
     "UnsupportedError",
-    "one_line",
 ]
 
 
