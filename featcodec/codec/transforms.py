@@ -263,6 +263,10 @@ class IntegerHyperSynthesis(nn.Module):
         weights, biases = self.integers()
         return integer_hyper_synthesis(z_hat, weights, biases, height, width)
 
+    def hidden(self, z_hat: Tensor, height: int, width: int) -> Tensor:
+        """What enters the last layer, (B, width, h, w): multiples of 1/16."""
+        return _hidden(z_hat, *self.integers(), height, width) / self.UNIT_ACTIVATION
+
 
 def integer_hyper_synthesis(
     z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int
@@ -279,14 +283,20 @@ def integer_hyper_synthesis(
         indexes 0 .. 63 and means in units of the latents (multiples of 1/16).
     """
     k = IntegerHyperSynthesis
-    x = _round(_doubled(z_hat, weights[0], biases[0]) / k.DIVISORS[0]).clamp(0, k.LIMIT_ACTIVATION)
-    x = _round(_doubled(x, weights[1], biases[1]) / k.DIVISORS[1]).clamp(0, k.LIMIT_ACTIVATION)
-    x = x[..., :height, :width].flatten(2).to(weights[2].dtype)
+    x = _hidden(z_hat, weights, biases, height, width).flatten(2).to(weights[2].dtype)
     sums = weights[2].flatten(1) @ x + biases[2][:, None]
     out = _round(sums / k.DIVISORS[2]).unflatten(2, (height, width))  # (B, 2M, h, w) in 1/16
     index, mean = out.chunk(2, 1)
     # the index moves a whole row for 1/16: finer steps would be lost in the table anyway
     return Prediction(index.clamp(0, k.SCALES - 1), mean / k.UNIT_ACTIVATION)
+
+
+def _hidden(z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int) -> Tensor:
+    """The first two layers: symbols to activations (B, K, h, w), whole numbers."""
+    k = IntegerHyperSynthesis
+    x = _round(_doubled(z_hat, weights[0], biases[0]) / k.DIVISORS[0]).clamp(0, k.LIMIT_ACTIVATION)
+    x = _round(_doubled(x, weights[1], biases[1]) / k.DIVISORS[1]).clamp(0, k.LIMIT_ACTIVATION)
+    return x[..., :height, :width]
 
 
 def _doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from featcodec.pictures.pixels import unit_floats
 __all__ = ["fit"]
 
 ENOUGH = 16  # pictures from which the prior is taken where weights are those of an earlier codec
+LATENTS = 128  # of a codec that starts from none
 MEASURED = 192  # pictures, at most, from which the closed form is taken
 LARGEST_SAMPLE = 1 << 26  # values of their features
 PROBED = 3  # pictures on which the tail is examined
@@ -82,7 +83,7 @@ def fit(
     adversary_head_start: int = Settings.adversary_head_start,
     adversary_steps: int = Settings.adversary_steps,
     adversary_restart: int = Settings.adversary_restart,
-    latents: int = Settings.latents,
+    latents: int | None = Settings.latents,
     analysis: int = Settings.analysis,
     synthesis: int = Settings.synthesis,
     classes: Sequence[str] | None = Settings.classes,
@@ -139,7 +140,8 @@ def fit(
         adversary_head_start: steps that the adversaries train alone before the codec moves.
         adversary_steps: steps of the adversaries for each step of the codec.
         adversary_restart: every so many steps an adversary, each in turn, starts from nothing; 0: never.
-        latents: channels of what is coded.
+        latents: channels of what is coded; 128, or as many as the codec to start from has, unless given. To
+            more than that has, those are added that say best what it leaves over.
         analysis, synthesis: channels inside the encoder and inside the decoder.
         classes: names of a YOLOv5's classes, by number; COCO's unless given, for one with 80.
         confidence: of a YOLOv5: score in (0, 1) from which a box is worth showing; 0.25 unless given.
@@ -254,7 +256,7 @@ class _Subject:
         """Of the codec, for features of so many channels; of those to start from, if there are any."""
         s = self.settings
         if not self.starts:
-            return Widths(features, s.latents, analysis=s.analysis, synthesis=s.synthesis)
+            return Widths(features, s.latents or LATENTS, analysis=s.analysis, synthesis=s.synthesis)
         first = self.starts[0].config
         for config in (file.config for file in self.starts):
             got, stride = config.widths, config.latent_stride
@@ -267,7 +269,11 @@ class _Subject:
                 raise InputError(
                     f"start: got codec {config.name!r} of {got}, expected {first.widths}, as {first.name!r}"
                 )
-        return first.widths
+        if s.latents is not None and s.latents < first.widths.latents:
+            raise InputError(
+                f"latents: got {s.latents}, expected at least {first.widths.latents}, as {first.name!r} has"
+            )
+        return replace(first.widths, latents=s.latents or first.widths.latents)
 
 
 def _cut(network: nn.Module, settings: Settings, where: torch.device) -> CutNetwork:
@@ -325,9 +331,9 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
-        if subject.starts and not resumed:
-            set_weights(model, subject.starts, f)
-        elif not subject.starts and (s.warm_up or not resumed):
+        wider = [file for file in subject.starts if file.config.widths.latents < model.widths.latents]
+        found = None
+        if s.warm_up or (not resumed and (wider or not subject.starts)):
             count = min(MEASURED, LARGEST_SAMPLE // f[0].numel())
             more = list(islice(sample(len(first)), max(0, -(-(count - len(f)) // s.batch))))
             f = torch.cat((f, _features(subject, more, where))) if more else f
@@ -340,10 +346,11 @@ def _fit(
                 kept=folder / "closed-form.pt" if folder else None,
                 identity=subject.identity,
             )
-            if s.warm_up:
-                warm_up = metric_task(found, subject.latent_stride // 2)
-            if not resumed:
-                set_closed_form(model, found, f, s.quality_weights)
+            warm_up = metric_task(found, subject.latent_stride // 2)
+        if subject.starts and not resumed:
+            set_weights(model, subject.starts, f, found if wider else None, s.quality_weights)
+        elif found is not None and not resumed:
+            set_closed_form(model, found, f, s.quality_weights)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
     fitting = Fitting(subject.cut, task, source, processes, warm_up)
     if not resumed:

@@ -107,7 +107,7 @@ class Settings(Options):
     crop: int | None = None
     hold_out: int = 0
     batch: int = 8
-    latents: int = 128
+    latents: int | None = None
     analysis: int = 64
     synthesis: int = 80
     workers: int = 0

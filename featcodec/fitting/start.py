@@ -12,7 +12,7 @@ from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
 from featcodec.errors import FeatcodecError, FitError
-from featcodec.fitting.losses import quality_weight
+from featcodec.fitting.losses import QUALITY_WEIGHTS, quality_weight
 from featcodec.fitting.tasks import Task, TaskMetric
 from featcodec.plf.header import QUALITIES
 from featcodec.training.closed_form import Statistics, jacobian_sketch, set_transforms, statistics
@@ -20,6 +20,7 @@ from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
 from featcodec.training.hyperprior import CodecModel
 from featcodec.training.states import load_state, save_state
+from featcodec.training.widening import widen
 
 __all__ = [
     "check_start",
@@ -119,7 +120,13 @@ def set_closed_form(
     start_decoder(model, found, features, quality_weight(quality, weights).sqrt())
 
 
-def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor) -> None:
+def set_weights(
+    model: CodecModel,
+    files: Sequence[CodecFile],
+    features: Tensor,
+    found: Statistics | None = None,
+    weights: tuple[float, float] = QUALITY_WEIGHTS,
+) -> None:
     """Sets the weights to those of a finished codec, or to the mean of several.
 
     Codecs that were fitted on from one another lie in one basin, and their mean lies lower in it than each of
@@ -129,27 +136,55 @@ def set_weights(model: CodecModel, files: Sequence[CodecFile], features: Tensor)
     afresh, to the side information of some pictures.
 
     Args:
-        model: of the files' widths.
+        model: of the files' widths; it may have more latents.
         files: the codecs; one at least.
         features: (B, C, h, w) of training pictures.
+        found: statistics of the features, for more latents: see `featcodec.training.widening`.
+        weights: of the task at quality 1 and 8, likewise.
     """
+    count = files[0].config.widths.latents
     with torch.no_grad():
-        weights = [_mean(layers) for layers in zip(*(file.h_s_weights for file in files), strict=True)]
-        biases = [_mean(layers) for layers in zip(*(file.h_s_biases for file in files), strict=True)]
-        model.h_s.set_integers(weights, biases)
+        h_s = (
+            _wider(
+                [_mean(layer) for layer in zip(*(getattr(f, kind) for f in files), strict=True)], list(own)
+            )
+            for kind, own in (("h_s_weights", model.h_s.weights), ("h_s_biases", model.h_s.biases))
+        )
+        model.h_s.set_integers(*h_s)
         for name in ("g_a", "g_s", "h_a"):
             states = [getattr(file, name).state_dict() for file in files]
             mean = {key: _mean([s[key] for s in states]) for key in states[0]}
             own = getattr(model, name).state_dict()  # a codec of format 1 has no linear path
-            none = {key: torch.zeros_like(own[key]) for key in own if key not in mean}
-            getattr(model, name).load_state_dict({**none, **mean})
-        model.log_gain.copy_(_mean([-file.tensors["inverse_gains"].log2() for file in files]))
-        y = model.g_a(features)
+            every = {key: _into(value, mean[key]) if key in mean else 0 * value for key, value in own.items()}
+            getattr(model, name).load_state_dict(every)
+        gains = _mean([-file.tensors["inverse_gains"].log2() for file in files])
+        model.log_gain.copy_(_into(model.log_gain, gains))
+    if found is not None:
+        widen(model, count, found, features, weights)
+    with torch.no_grad():
+        y = model.g_a(features[:LATENTS])
     fit_prior(model, y)
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors)).double().mean(0)
+
+
+def _into(shape: Tensor, values: Tensor) -> Tensor:
+    """Values at the beginning of zeros of a shape that is as large or larger, along each dimension."""
+    out = torch.zeros_like(shape, dtype=values.dtype)
+    out[tuple(slice(n) for n in values.shape)] = values
+    return out
+
+
+def _wider(layers: Sequence[Tensor], own: Sequence[Tensor]) -> list[Tensor]:
+    """Layers of h_s for as many latents as its own: the last one has rows of indexes, then of means."""
+    *inner, last = (_into(shape, layer) for layer, shape in zip(layers, own, strict=True))
+    index, mean = layers[-1].chunk(2)
+    rows = len(last) // 2
+    last.zero_()
+    last[: len(index)], last[rows : rows + len(mean)] = index, mean
+    return [*inner, last]
 
 
 @torch.no_grad()
