@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
-from featcodec.bench.bd import LEAST_OVERLAP, MOST_REFUSED, Curve, delta
+from featcodec.bench.bd import LEAST_OVERLAP, MOST_REFUSED, delta
+from featcodec.bench.curves import Curve
 from featcodec.errors import InputError, MissingExtraError
 
 METHODS = ("pchip", "akima")
