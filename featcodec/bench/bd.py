@@ -138,6 +138,7 @@ def _delta(test: Curve, anchor: Curve, measure: Measure, method: Method, pareto:
         fraction=found.fraction,
         refused=found.refused,
         dropped=dropped,
+        misfit=found.misfit,
     )
 
 
@@ -148,48 +149,60 @@ class _Found(NamedTuple):
     refused: str | None
     overlap: Interval | None = None
     fraction: float = 0.0
+    misfit: float | None = None
 
 
 # ---- by the constrained cubic
 
 
+class _Fit(NamedTuple):
+    """A fitted curve, and how far the farthest point is from it, in percent points."""
+
+    curve: ConcaveCubic
+    misfit: float
+
+
 def _between_fits(test: Curve, anchor: Curve, measure: Measure) -> _Found:
-    logarithm = measure != "attack-psnr"
-    for curve in (test, anchor):
-        if few := _at_one_cost(curve, logarithm):
-            return _Found(None, few)
-    fits = [_fitted(c, logarithm) for c in (test, anchor)]
+    curves, logarithm = (test, anchor), measure != "attack-psnr"
+    for curve in curves:
+        if unspanned := _not_spanned(curve, logarithm):
+            return _Found(None, unspanned)
+    fits = [_fit(tuple(c.cost.tolist()), tuple(c.map.tolist()), logarithm) for c in curves]
     by_cost = measure == "map"
-    ends = [_ends(c.cost) if by_cost else f.reach for c, f in zip((test, anchor), fits, strict=True)]
-    shared = _shared(ends, by_cost, (test, anchor))
-    if not by_cost and (flat := [(c, f) for c, f in zip((test, anchor), fits, strict=True) if f.flat]):
-        curve, fit = flat[0]
-        why = f"{curve.name}: the fitted curve is flat at {fit.reach[0]:.2f} {curve.metric}"
-        return shared._replace(refused=why)
+    ends = [_ends(c.cost) if by_cost else f.curve.reach for c, f in zip(curves, fits, strict=True)]
+    shared = _shared(ends, by_cost, curves)._replace(misfit=max(fit.misfit for fit in fits))
+    for curve, fit in zip(curves, fits, strict=True):
+        if fit.curve.flat and not by_cost:
+            level = f"{fit.curve.reach[0]:.2f} {curve.metric}"
+            return shared._replace(refused=f"{curve.name}: the fitted curve is flat at {level}")
     if shared.overlap is None:
         return shared
-    low, high = map(math.log10, shared.overlap) if by_cost else shared.overlap
-    a, b = (fit.mean_value(low, high) if by_cost else fit.mean_place(low, high) for fit in fits)
+    if by_cost:
+        low, high = map(math.log10, shared.overlap)
+        a, b = (fit.curve.mean_value(low, high) for fit in fits)
+    else:
+        a, b = (fit.curve.mean_place(*shared.overlap) for fit in fits)
     return shared._replace(value=100 * (10 ** (a - b) - 1) if measure == "rate" else a - b)
 
 
-def _at_one_cost(curve: Curve, logarithm: bool) -> str | None:
+def _not_spanned(curve: Curve, logarithm: bool) -> str | None:
+    """Why there is no interval to fit a curve on."""
     if len(curve.labels) < FEWEST_RATES:
         return f"{_counted(curve)}, constrained cubic takes at least {FEWEST_RATES}"
     axis = np.log10(curve.cost) if logarithm else curve.cost
-    if np.ptp(axis) > 0:
-        return None
-    return f"{curve.name}: all points at {curve.cost[0]:.6g} {'bytes' if logarithm else 'dB'}"
-
-
-def _fitted(curve: Curve, logarithm: bool) -> ConcaveCubic:
-    return _fit(tuple(curve.cost.tolist()), tuple(curve.map.tolist()), logarithm)
+    low, high = _ends(axis)
+    if not 0 < high - low < math.inf:
+        spans = f"at {curve.cost[0]:.6g}" if low == high else f"from {low:.6g} to {high:.6g}"
+        return f"{curve.name}: all points {spans} {'bytes' if logarithm else 'dB'}"
+    return None
 
 
 @lru_cache(maxsize=1 << 15)  # each curve of each resample is compared with several others
-def _fit(cost: tuple[float, ...], accuracy: tuple[float, ...], logarithm: bool) -> ConcaveCubic:
-    x = np.array(cost)
-    return fit_concave(np.log10(x) if logarithm else x, np.array(accuracy))
+def _fit(cost: tuple[float, ...], accuracy: tuple[float, ...], logarithm: bool) -> _Fit:
+    x, y = np.array(cost), np.array(accuracy)
+    x = np.log10(x) if logarithm else x
+    curve = fit_concave(x, y)
+    return _Fit(curve, max(abs(curve(a) - b) for a, b in zip(x.tolist(), y.tolist(), strict=True)))
 
 
 # ---- by interpolation

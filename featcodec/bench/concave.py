@@ -85,7 +85,10 @@ class ConcaveCubic:
         37.5
         """
         a, b = self._unit(low), self._unit(high)
-        return (self._primitive(b) - self._primitive(a)) / (b - a)
+        if b <= a:  # closer than numbers tell
+            return self._value(a)
+        mean = (self._primitive(b) - self._primitive(a)) / (b - a)
+        return min(max(mean, self._value(a)), self._value(b))
 
     def mean_place(self, low: float, high: float) -> float:
         """Mean of its inverse over low to high, of its values: where on the x axis it has them.
@@ -103,7 +106,8 @@ class ConcaveCubic:
             raise InputError(f"curve: got a flat one at {self.reach[0]:.6g}, expected one that rises")
         a, b = self._where(low), self._where(high)
         area = b * high - a * low - (self._primitive(b) - self._primitive(a))
-        return self.span[0] + (self.span[1] - self.span[0]) * area / (high - low)
+        mean = min(max(area / (high - low), a), b)  # between the ends, however narrow that is
+        return self.span[0] + (self.span[1] - self.span[0]) * mean
 
     def _unit(self, x: float) -> float:
         return (x - self.span[0]) / (self.span[1] - self.span[0])

@@ -136,6 +136,8 @@ class BD:
             curve was taken as it is.
         refused_resamples: 0 to 1, share of the bootstrap in which the value was refused; where it is above
             0.05, `interval` is None for that reason.
+        misfit: percent points between the curves and the point that is farthest from its own; None where the
+            method goes through all points that it takes.
     """
 
     test: str
@@ -149,6 +151,7 @@ class BD:
     refused: str | None
     dropped: tuple[str, ...]
     refused_resamples: float = 0.0
+    misfit: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +299,7 @@ _DECIMALS = {
     "bytes": 1, "bpp": 4, "encode_ms": 2, "decode_ms": 2,
     "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
     "uncoded_map": 3, "uncoded_ap50": 3,
-    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
+    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4, "misfit": 3,
     "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "readings": 3,
     "cpu_minutes": 2, "wall_minutes": 2, "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
 }  # fmt: skip
