@@ -4,7 +4,7 @@
 
 It computes the Bjøntegaard deltas by the constrained cubic for every pair that a result compares, says anew
 why an interpolation was refused, and marks the operating points that others of their entry outdo. A result
-does not hold the resamples of its pictures, so what is added has no intervals; a note of the result says that.
+does not hold the resamples of its pictures, so what is added has no intervals, as a note of the result says.
 Deltas by interpolation keep the values and intervals of the run that measured them.
 """
 
