@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from featcodec.bench.bd import CONSTRAINED, METHODS, Measure, Method, delta
 from featcodec.bench.curves import Curve, on_front
 from featcodec.bench.runner import UNCODED, Finished
+from featcodec.console import Progress
 from featcodec.evaluation.bootstrap import centred, resampled_mean, resamples
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.datasets import CocoSet
@@ -75,10 +76,12 @@ def score(
     data = metric.reference(data, [r.found for r in finished.coded[UNCODED]], confidence)
     draws = resamples(len(data.pictures), count=resampled, seed=seed, some_of=metric.counts(data))
     scores = {}
-    for step, coded in finished.coded.items():
-        sizes = np.array([float(r.bytes) for r in coded])
-        found = metric.score(data, [r.found for r in coded], draws)
-        scores[step] = Scores(found, resampled_mean(sizes, draws))
+    with Progress(len(finished.coded)) as progress:
+        for number, (step, coded) in enumerate(finished.coded.items()):
+            progress.show(number, f"points scored, {step[0]} at {step[1]:g}")
+            sizes = np.array([float(r.bytes) for r in coded])
+            found = metric.score(data, [r.found for r in coded], draws)
+            scores[step] = Scores(found, resampled_mean(sizes, draws))
     return ScoredRun(metric, data, draws, scores)
 
 

@@ -36,7 +36,7 @@ _LEADS = {  # what the rows of all these tables have in common, said above the f
     ),
     "splines": "pchip and akima go through the points, and take no curve on which {metric} falls.",
     "dropped": (
-        "Left out: the row lacks so many points, which others of their entry outdo; that flatters their entry."
+        "Left out: the row lacks so many points that others of their entry outdo, which flatters the entry."
     ),
     "none": "None: so much of the bootstrap was refused that there is no interval.",
 }
