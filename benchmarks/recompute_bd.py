@@ -6,6 +6,8 @@ It computes the Bjøntegaard deltas by the constrained cubic for every pair that
 why an interpolation was refused, and marks the operating points that others of their entry outdo. A result
 does not hold the resamples of its pictures, so what is added has no intervals, as a note of the result says.
 Deltas by interpolation keep the values and intervals of the run that measured them.
+
+Runs before `Effort` was measured said "minutes of one core" of times on the clock: their notes say so now.
 """
 
 from __future__ import annotations
@@ -34,7 +36,12 @@ def recomputed(result: Result) -> Result:
     """The result with the deltas of all points, and dominated points marked; twice is the same as once."""
     entries = tuple(replace(e, points=with_dominance(e.points)) for e in result.entries)
     result = replace(result, entries=entries)
-    notes = tuple(note for note in result.notes if note != NOTE)
+    notes = [note for note in result.notes if note != NOTE]
+    if result.effort is None:  # then the clock's time was called so, by commit 9cf5bdd
+        notes = [
+            note.replace("minutes of one core,", "minutes on the clock, one thread at a time,")
+            for note in notes
+        ]
     return replace(result, bd=tuple(_deltas(result)), notes=(*notes, NOTE))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from featcodec.bench.bd import CONSTRAINED, METHODS
@@ -103,7 +104,7 @@ def _points_back(groups: Iterable[Group], earlier: int) -> bool:
 
 def _rows(deltas: Sequence[BD]) -> list[_Row]:
     """Rows of deltas. An interpolation that refused the curves as they are gives way to the delta of their
-    Pareto fronts, which it led to; methods that are refused alike share a row.
+    Pareto fronts, which it led to; methods next to each other that are refused share a row.
     """
     pairs: dict[tuple[str, str], dict[str, list[BD]]] = {}
     for d in deltas:
@@ -112,9 +113,12 @@ def _rows(deltas: Sequence[BD]) -> list[_Row]:
     for methods in pairs.values():
         known = [m for m in METHODS if m in methods]
         best = [_best(methods[m]) for m in (*known, *(m for m in methods if m not in known))]
-        rows += [_Row((d.method,), d, "") for d in best if d.value is not None]
-        if refused := [d for d in best if d.value is None]:
-            rows.append(_Row(tuple(d.method for d in refused), refused[0], _reason(refused)))
+        for none, run in groupby(best, key=lambda d: d.value is None):
+            if none:
+                refused = list(run)
+                rows.append(_Row(tuple(d.method for d in refused), refused[0], _reason(refused)))
+            else:
+                rows += [_Row((d.method,), d, "") for d in run]
     return rows
 
 
