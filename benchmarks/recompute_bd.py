@@ -26,6 +26,7 @@ from featcodec.evaluation.results import BD, Result, from_json, to_json
 from featcodec.files import read_file, write_atomic
 
 MOST = 16 * 2**20  # bytes of a result
+CLOCK = "minutes on the clock, one thread at a time,"
 NOTE = (
     "BD by the constrained cubic was computed from the points of this result after the run, by "
     "benchmarks/recompute_bd.py: so it has no intervals."
@@ -33,15 +34,16 @@ NOTE = (
 
 
 def recomputed(result: Result) -> Result:
-    """The result with the deltas of all points, and dominated points marked; twice is the same as once."""
+    """The result with the deltas of all points, and dominated points marked; twice is the same as once.
+
+    Deltas of all points that the run itself computed are left as they are, with their intervals.
+    """
     entries = tuple(replace(e, points=with_dominance(e.points)) for e in result.entries)
-    result = replace(result, entries=entries)
-    notes = [note for note in result.notes if note != NOTE]
+    result, notes = replace(result, entries=entries), [note for note in result.notes if note != NOTE]
     if result.effort is None:  # then the clock's time was called so, by commit 9cf5bdd
-        notes = [
-            note.replace("minutes of one core,", "minutes on the clock, one thread at a time,")
-            for note in notes
-        ]
+        notes = [note.replace("minutes of one core,", CLOCK) for note in notes]
+    if NOTE not in result.notes and any(d.method == CONSTRAINED for d in result.bd):
+        return replace(result, notes=tuple(notes))
     return replace(result, bd=tuple(_deltas(result)), notes=(*notes, NOTE))
 
 

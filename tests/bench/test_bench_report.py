@@ -547,13 +547,47 @@ def test_a_screenshot_of_the_page_is_not_blank(tmp_path):
 # ---- docs/benchmarks.md
 
 
-@pytest.fixture
-def make_docs(monkeypatch):
+def script(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")  # as for a script that is run there
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "benchmarks/make_docs.py")
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def make_docs(monkeypatch):
+    return script("make_docs", monkeypatch)
+
+
+def test_kept_results_have_what_this_code_says_of_their_points(make_docs, monkeypatch):
+    recompute = script("recompute_bd", monkeypatch)
+    runs = dict(make_docs.results(ROOT / "benchmarks/results"))
+    for name, kept in runs.items():
+        assert from_json(to_json(recompute.recomputed(kept)), name) == kept
+        for entry in kept.entries:
+            assert all(p.dominated is not None for p in entry.points)
+    rates = {
+        (d.test, d.anchor): d for d in runs["bench-yolov5s-p3"].bd if (d.measure, d.method) == ("rate", CUBIC)
+    }
+    assert rates["yolov5s-p3", "raw-vvc"].value == pytest.approx(-76.8, abs=0.05)
+    assert rates["yolov5s-p3", "image-vvc"].value == pytest.approx(-65.6, abs=0.05)
+    assert not any(d.dropped for d in rates.values())
+
+
+def test_deltas_that_a_run_computed_keep_their_intervals_and_old_notes_say_whose_minutes_they_are(
+    monkeypatch,
+):
+    recompute = script("recompute_bd", monkeypatch)
+    took = "Encoding and decoding all of it took 3.0 minutes of one core, the network included."
+    old = replace(small(), notes=(took,))
+    new = recompute.recomputed(old)
+    assert new.bd == old.bd
+    assert new.notes == (took.replace("of one core", "on the clock, one thread at a time"),)
+    assert recompute.recomputed(replace(old, effort=Effort(3.0, 3.0))).notes == (took,)
+    without = recompute.recomputed(replace(old, bd=old.bd[1:2], attacks=()))
+    assert [(d.method, d.value is None) for d in without.bd] == [(CUBIC, False), ("pchip", True)]
+    assert without.notes[-1] == recompute.NOTE
 
 
 def test_the_committed_document_is_what_the_committed_results_give(make_docs):
