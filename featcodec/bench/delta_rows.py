@@ -128,12 +128,12 @@ def _best(found: Sequence[BD]) -> BD:
 
 
 def _reason(refused: Sequence[BD]) -> str:
-    """Why every one was refused, what they say alike once."""
-    reasons = list(dict.fromkeys(d.refused or "no reason given" for d in refused))
-    heads = {reason.partition(", ")[0] for reason in reasons}
-    if len(heads) == 1 and all(", " in reason for reason in reasons):
-        return ", ".join([heads.pop(), *(reason.partition(", ")[2] for reason in reasons)])
-    return "; ".join(reasons)
+    """Why every one was refused, what they say alike once: "x: 1 point, pchip takes 3, akima takes 4"."""
+    heads: dict[str, dict[str, None]] = {}
+    for d in refused:
+        head, _, rest = (d.refused or "no reason given").partition(", ")
+        heads.setdefault(head, {})[rest] = None
+    return "; ".join(", ".join(filter(None, (head, *rests))) for head, rests in heads.items())
 
 
 def _cells(rows: Sequence[_Row], notes: Footnotes) -> tuple[tuple[str, ...], ...]:

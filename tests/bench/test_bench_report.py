@@ -343,6 +343,14 @@ def test_an_entry_that_is_refused_everywhere_for_one_reason_has_one_row():
     assert table.footnotes == ("[1] raw-zstd: 1 point, pchip takes at least 3, akima takes at least 4",)
 
 
+def test_what_methods_refuse_alike_is_said_once_whatever_another_one_says():
+    flat, few = "street: the fitted curve is flat at 35.00 mAP", "street: 2 points, {} takes at least {}"
+    deltas = [refused("street", "raw-vvc", CUBIC, flat)]
+    deltas += [refused("street", "raw-vvc", m, few.format(m, n)) for m, n in (("pchip", 3), ("akima", 4))]
+    (note,) = bd_table(*deltas).footnotes
+    assert note == f"[1] {flat}; street: 2 points, pchip takes at least 3, akima takes at least 4"
+
+
 def test_reasons_that_differ_keep_their_rows():
     table = bd_table(
         *(refused("street", a, "pchip", f"no overlap with {a}") for a in ("raw-vvc", "image-vvc"))
