@@ -209,7 +209,7 @@ def _rate(axes: Axes, result: Result, look: _Look) -> None:
         high = [max(0.0, p.lost - p.lost_interval[0]) for p in entry.points]
         _curve(axes, x, y, (low, high), paint := _paint(result, entry, look), entry.name)
         outdone = [(p.bytes, p.map) for p in entry.points if p.dominated]
-        open_marker = {**paint, "linestyle": "none", "markerfacecolor": look.paper}
+        open_marker = {**paint, "linestyle": "none", "markerfacecolor": look.paper, "zorder": 5}
         axes.plot([at for at, _ in outdone], [value for _, value in outdone], **open_marker)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if look.narrow else (1, 2, 5)))

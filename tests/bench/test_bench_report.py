@@ -427,6 +427,15 @@ def test_a_plot_for_a_phone_is_as_wide_as_one_and_its_letters_keep_their_size():
     assert drawn[1].height > drawn[1].width
 
 
+def test_a_dominated_point_has_an_open_marker():
+    entry = small().entries[0]
+    for dominated, open_ones in ((True, 1), (False, 0)):
+        points = (entry.points[0], replace(entry.points[1], dominated=dominated))
+        result = replace(small(), entries=(replace(entry, points=points),))
+        svg = draw(result, panels(result)[:1], "svg").decode()
+        assert len(re.findall(r"<use [^>]*fill: #ffffff[^>]*stroke: #0072b2", svg)) == open_ones
+
+
 def test_a_result_is_drawn_as_far_as_it_has_figures():
     assert [p.name for p in panels(small())] == ["rate", "privacy", "learning"]
     assert [p.name for p in panels(replace(small(), attacks=(), learning=()))] == ["rate"]
