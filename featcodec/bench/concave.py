@@ -13,15 +13,16 @@ convex quadratic one with one solution, and its at most 31 sets of active constr
 
 Source: Wang et al. 2024, "Improvements of the BD-Rate Metrics Using Monotonic Curve-Fitting Methods" (PCS,
 doi 10.1109/PCS60826.2024.10566370), of MPEG's group for feature coding. The article itself was not at hand;
-followed is what its reference software CompressAI-Vision has in the article's name, `utils/cubic_polynomial.py`
-and `utils/curve_fitting.py`: the objective and the constraints are those above. What differs is our reading:
+followed is what CompressAI-Vision, which runs that group's tests, has under the article's name, in
+`utils/cubic_polynomial.py` and `utils/curve_fitting.py`: the objective and the constraints are those above. What
+differs is our reading:
 
 - The script hands the problem to SLSQP; here it is solved exactly, and gives the same on every machine.
 - The script replaces the points by those of the fitted curve at the same rates and gives them to the usual
   interpolation; here the fitted curve itself is integrated. There is no second curve between the points.
 - The script can leave curves that rise as they are; here all are fitted, so that all are treated alike.
 - Fewer than four rates do not determine a cubic: three have a parabola, two a line, constrained alike.
-- For what an attack rebuilds, x is its PSNR in dB instead. The article knows no such use.
+- For what an attack rebuilds, x is its PSNR in dB instead. That use is ours.
 """
 
 from __future__ import annotations
