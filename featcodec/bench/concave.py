@@ -14,8 +14,8 @@ convex quadratic one with one solution, and its at most 31 sets of active constr
 Source: Wang et al. 2024, "Improvements of the BD-Rate Metrics Using Monotonic Curve-Fitting Methods" (PCS,
 doi 10.1109/PCS60826.2024.10566370), of MPEG's group for feature coding. The article itself was not at hand;
 followed is what CompressAI-Vision, which runs that group's tests, has under the article's name, in
-`utils/cubic_polynomial.py` and `utils/curve_fitting.py`: the objective and the constraints are those above. What
-differs is our reading:
+`utils/cubic_polynomial.py` and `utils/curve_fitting.py`: the objective and the constraints are those above.
+What differs is our reading:
 
 - The script hands the problem to SLSQP; here it is solved exactly, and gives the same on every machine.
 - The script replaces the points by those of the fitted curve at the same rates and gives them to the usual
