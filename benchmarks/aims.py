@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from featcodec.bench.bd import CONSTRAINED
 from featcodec.evaluation.results import BD, Attacked, Result
 
 __all__ = ["CODECS", "to_markdown"]
@@ -30,22 +31,24 @@ def to_markdown(result: Result) -> str:
 
 
 def _delta(result: Result, test: str, anchor: str, measure: str) -> str:
-    """A delta by pchip of the curves as they are, else of their Pareto fronts, which is said."""
-    pair = [d for d in result.bd if (d.measure, d.method) == (measure, "pchip") and d.value is not None]
+    """A delta of all points, by the constrained cubic, and why there is none."""
+    pair = [d for d in result.bd if (d.measure, d.method) == (measure, CONSTRAINED)]
     found = [d for d in pair if (d.test, d.anchor) == (test, anchor)]
     if measure == "attack-psnr":  # the bench gives each pair once; in dB the other way round is the negative
         found += [_turned(d) for d in pair if (d.test, d.anchor) == (anchor, test)]
     if not found:
-        return "refused"
-    best = min(found, key=lambda d: len(d.dropped))
-    low_high = best.interval and f" \\[{best.interval[0]:.1f}, {best.interval[1]:.1f}\\]"
-    unit, front = "dB" if measure == "attack-psnr" else "%", " (Pareto fronts)" if best.dropped else ""
-    return f"{best.value:+.1f} {unit}{low_high or ''}{front}"
+        return "not computed"
+    d = found[0]
+    if d.value is None:
+        return f"none ({d.refused})"
+    low_high = d.interval and f" \\[{d.interval[0]:.1f}, {d.interval[1]:.1f}\\]"
+    return f"{d.value:+.1f} {'dB' if measure == 'attack-psnr' else '%'}{low_high or ''}"
 
 
 def _turned(delta: BD) -> BD:
     low_high = delta.interval and (-delta.interval[1], -delta.interval[0])
-    return replace(delta, test=delta.anchor, anchor=delta.test, value=-delta.value, interval=low_high)
+    value = None if delta.value is None else -delta.value
+    return replace(delta, test=delta.anchor, anchor=delta.test, value=value, interval=low_high)
 
 
 def _both(read: Callable[[Result, str], str]) -> Callable[[Result], str]:

@@ -65,7 +65,7 @@ def run_command(program: str, command: Callable[[], int]) -> int:
         0
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _one_log():
             # A sound picture needs no comment, and about one that is not there is to be one line.
             warnings.filterwarnings("ignore", module="PIL")
             return command()
@@ -287,10 +287,25 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
 
 
+_line_at: float | None = None  # when the command that runs has last written a line to a log, or began
+
+
+@contextmanager
+def _one_log() -> Iterator[None]:
+    """Let all parts of a command share the minute between lines: many short parts are a long run, too."""
+    global _line_at
+    before, _line_at = _line_at, time.monotonic()
+    try:
+        yield
+    finally:
+        _line_at = before
+
+
 class Progress:
     """How far the work is, what is left and when it will end, on standard error.
 
-    On a terminal a line that is replaced; elsewhere, in a log file, a line a minute.
+    On a terminal a line that is replaced; elsewhere, in a log file, a line a minute, which all parts of a
+    command share (`run_command`).
 
     Args:
         total: pieces of work; a single one needs no such line.
@@ -324,14 +339,18 @@ class Progress:
             done: pieces that are done.
             what: what is being worked on.
         """
+        global _line_at
         now = time.monotonic()
-        if not self._live and (not self._used or now - self._written < _LINE_EVERY):
+        written = self._written if _line_at is None else _line_at
+        if not self._live and (not self._used or now - written < _LINE_EVERY):
             return
         text = f"{done}/{self._total} {printable(what)}{self._left(done, now)}"
         if self._live:
             self._write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="")
         else:
             self._written = now
+            if _line_at is not None:
+                _line_at = now
             self._write(text, end="\n")
 
     def _left(self, done: int, now: float) -> str:

@@ -63,6 +63,19 @@ class TestProgress:
             progress.show(910, "steps")
         assert re.match(r"910/1000 steps; 9:00 min left", capsys.readouterr().err)
 
+    def test_many_short_parts_of_a_command_share_the_minute(self, clock, capsys):
+        def command() -> int:
+            for _ in range(9):
+                work(clock, 3, 10.0)  # 270 seconds, of which no part takes a minute
+            return 0
+
+        console.run_command("featcodec", command)
+        err = capsys.readouterr().err.splitlines()
+        assert [line.partition(";")[0] for line in err] == ["0/3 0.jpg"] * 4
+        for _ in range(9):
+            work(clock, 3, 10.0)
+        assert capsys.readouterr().err == ""  # outside of a command each has a minute of its own
+
     @pytest.mark.parametrize("options", [{"quiet": True}, {}])
     def test_quiet_and_single_pieces_say_nothing(self, clock, capsys, options):
         work(clock, 100 if options else 1, 100.0, **options)

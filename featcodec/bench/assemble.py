@@ -6,14 +6,16 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featcodec.bench.bd import Curve, Measure, Method, delta
+from featcodec.bench.bd import CONSTRAINED, METHODS, Measure, Method, delta
+from featcodec.bench.curves import Curve, on_front
 from featcodec.bench.runner import UNCODED, Finished
+from featcodec.console import Progress
 from featcodec.evaluation.bootstrap import centred, resampled_mean, resamples
 from featcodec.evaluation.coders import Coder
 from featcodec.evaluation.datasets import CocoSet
@@ -22,11 +24,10 @@ from featcodec.evaluation.metric import Metric, Scored
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import BD, Entry, Interval, Point
 
-__all__ = ["ScoredRun", "Scores", "deltas", "deltas_of", "entries", "score"]
+__all__ = ["ScoredRun", "Scores", "deltas", "deltas_of", "entries", "score", "with_dominance"]
 
 Floats = NDArray[np.float64]
 MEASURES: tuple[Measure, ...] = ("rate", "map")
-METHODS: tuple[Method, ...] = ("pchip", "akima")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,12 @@ def score(
     data = metric.reference(data, [r.found for r in finished.coded[UNCODED]], confidence)
     draws = resamples(len(data.pictures), count=resampled, seed=seed, some_of=metric.counts(data))
     scores = {}
-    for step, coded in finished.coded.items():
-        sizes = np.array([float(r.bytes) for r in coded])
-        found = metric.score(data, [r.found for r in coded], draws)
-        scores[step] = Scores(found, resampled_mean(sizes, draws))
+    with Progress(len(finished.coded)) as progress:
+        for number, (step, coded) in enumerate(finished.coded.items()):
+            progress.show(number, f"points scored, {step[0]} at {step[1]:g}")
+            sizes = np.array([float(r.bytes) for r in coded])
+            found = metric.score(data, [r.found for r in coded], draws)
+            scores[step] = Scores(found, resampled_mean(sizes, draws))
     return ScoredRun(metric, data, draws, scores)
 
 
@@ -90,8 +93,14 @@ def entries(coders: Sequence[Coder], finished: Finished, measured: ScoredRun) ->
         points = [_point((coder.name, p), finished, measured) for p in done]
         if points:
             points.sort(key=lambda p: p.bytes)
-            out.append(Entry(coder.name, coder.kind, _note(coder), tuple(points)))
+            out.append(Entry(coder.name, coder.kind, _note(coder), with_dominance(points)))
     return tuple(out)
+
+
+def with_dominance(points: Sequence[Point]) -> tuple[Point, ...]:
+    """The points of one entry, each saying whether another of them has at least its accuracy for no more."""
+    on = on_front(np.array([p.bytes for p in points]), np.array([p.map for p in points]))
+    return tuple(replace(p, dominated=not here) for p, here in zip(points, on.tolist(), strict=True))
 
 
 def _note(coder: Coder) -> str:
@@ -139,9 +148,9 @@ def _timed(coded: Sequence[CodedPicture]) -> tuple[Sequence[CodedPicture], str |
 
 
 def deltas(found: Sequence[Entry], measured: ScoredRun, against: Sequence[str]) -> tuple[BD, ...]:
-    """BD-rate and BD-mAP of every entry against those named.
+    """BD-rate and BD-mAP of every entry against those named, by the constrained cubic first.
 
-    Where a curve cannot be taken as it is, the refusal is followed by the delta of the Pareto fronts.
+    Where an interpolation does not take a curve as it is, that is followed by the delta of the Pareto fronts.
     """
     curves = {e.name: _curve(e, measured) for e in found}
     out: list[BD] = []
@@ -153,12 +162,11 @@ def deltas(found: Sequence[Entry], measured: ScoredRun, against: Sequence[str]) 
 
 
 def deltas_of(test: Curve, anchor: Curve, measure: Measure, method: Method) -> list[BD]:
-    """The delta, and where it is refused that of the Pareto fronts behind it."""
+    """The delta; where an interpolation refused the curves, that of their Pareto fronts behind it."""
     found = delta(test, anchor, measure=measure, method=method)
-    return [
-        found,
-        *([delta(test, anchor, measure=measure, method=method, pareto=True)] if found.refused else []),
-    ]
+    if found.refused is None or method == CONSTRAINED:
+        return [found]
+    return [found, delta(test, anchor, measure=measure, method=method, pareto=True)]
 
 
 def _curve(entry: Entry, measured: ScoredRun) -> Curve:

@@ -17,8 +17,9 @@ from featcodec.attacks.attacker import Attacker, find_attackers
 from featcodec.attacks.faces import Recognizer, photograph
 from featcodec.attacks.outcomes import Outcome
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
-from featcodec.bench.assemble import METHODS, ScoredRun, deltas_of
-from featcodec.bench.bd import Curve
+from featcodec.bench.assemble import ScoredRun, deltas_of
+from featcodec.bench.bd import METHODS
+from featcodec.bench.curves import Curve
 from featcodec.bench.subject import Subject
 from featcodec.evaluation.bootstrap import resampled_mean
 from featcodec.evaluation.coders import Coder

@@ -1,121 +1,90 @@
-"""Bjøntegaard deltas by the `bjontegaard` package: one curve against another, or why that cannot be said."""
+"""Bjøntegaard deltas: one curve against another, or why that cannot be said.
+
+By the constrained cubic of `featcodec.bench.concave`, which takes all points, and beside it by the
+interpolations of the `bjontegaard` package, which take no curve on which accuracy falls.
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featcodec.bench.concave import FEWEST_RATES, ConcaveCubic, fit_concave
+from featcodec.bench.curves import Curve
 from featcodec.errors import InputError, MissingExtraError
 from featcodec.evaluation.bootstrap import interval
 from featcodec.evaluation.results import BD, Interval
 
-__all__ = ["FEWEST_POINTS", "LEAST_OVERLAP", "MOST_REFUSED", "Curve", "Measure", "Method", "delta"]
+__all__ = [
+    "CONSTRAINED",
+    "FEWEST_POINTS",
+    "LEAST_OVERLAP",
+    "METHODS",
+    "MOST_REFUSED",
+    "Measure",
+    "Method",
+    "delta",
+]
 
 Measure = Literal["rate", "map", "attack-psnr"]
-Method = Literal["pchip", "akima"]
+Method = Literal["constrained-cubic", "pchip", "akima"]
 Floats = NDArray[np.float64]
 
+CONSTRAINED: Method = "constrained-cubic"  # the headline: of all points
+METHODS: tuple[Method, ...] = (CONSTRAINED, "pchip", "akima")
 FEWEST_POINTS = {"pchip": 3, "akima": 4}  # fewer are a straight line, whatever the method's name
 LEAST_OVERLAP = 0.25  # of the narrower curve's range; a delta over less says little of either curve
 MOST_REFUSED = 0.05  # of the resamples; what remains of more is no 95 % interval
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """The points of one entry, in any order.
-
-    Attributes:
-        name: of the entry.
-        labels: of the N points, such as ``("22", "30")``.
-        cost: (N,) what should be small: mean bytes of the files, or PSNR of the attack in dB.
-        map: (N,) mAP in percent points.
-        metric: what `map` is called, if it is another measure of accuracy.
-        costs, maps: (R, N) the same of R resamples of the pictures, drawn alike for all curves.
-
-    Raises:
-        InputError: the shapes do not fit each other.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    cost: Floats
-    map: Floats
-    costs: Floats | None = None
-    maps: Floats | None = None
-    metric: str = "mAP"
-
-    def __post_init__(self) -> None:
-        shapes = [None if a is None else a.shape for a in (self.cost, self.map, self.costs, self.maps)]
-        n = (len(self.labels),)
-        if shapes[:2] != [n, n] or shapes[2] != shapes[3] or (shapes[2] or n)[-1:] != n:
-            raise InputError(
-                f"{self.name}: expected {n[0]} points in cost, map, costs and maps, got {shapes}"
-            )
-
-    def resamples(self) -> list[Curve]:
-        """The curve of each resample."""
-        if self.costs is None or self.maps is None:
-            return []
-        return [
-            Curve(self.name, self.labels, cost, map_, metric=self.metric)
-            for cost, map_ in zip(self.costs, self.maps, strict=True)
-        ]
-
-    def by_cost(self) -> Curve:
-        """Sorted from low cost to high, at equal cost from low mAP to high."""
-        return self._only(np.lexsort((self.map, self.cost)))
-
-    def front(self) -> tuple[Curve, tuple[str, ...]]:
-        """The Pareto front, and the points ``"name@label"`` left out.
-
-        Those are left out that another has at least the mAP of at no more cost (of equal points, one stays).
-        """
-        order = np.lexsort((-self.map, self.cost))
-        best = np.maximum.accumulate(np.append(-np.inf, self.map[order]))[:-1]
-        on = np.sort(order[self.map[order] > best])
-        out = tuple(f"{self.name}@{label}" for i, label in enumerate(self.labels) if i not in on)
-        return self._only(on), out
-
-    def _only(self, keep: NDArray[np.intp]) -> Curve:
-        labels = tuple(self.labels[i] for i in keep)
-        return Curve(self.name, labels, self.cost[keep], self.map[keep], metric=self.metric)
-
-
 def delta(test: Curve, anchor: Curve, *, measure: Measure, method: Method, pareto: bool = False) -> BD:
     """Mean distance of `test` from `anchor` over the range that both cover; nothing is extrapolated.
 
-    ``"rate"`` is BD-rate, the percent of bytes that `test` takes more at equal mAP: log10 of the bytes is
-    interpolated over mAP. ``"map"`` is BD-mAP, points at equal bytes: mAP over log10 of the bytes.
+    ``"rate"`` is BD-rate, the percent of bytes that `test` takes more at equal mAP: the mean of log10 of the
+    bytes over mAP. ``"map"`` is BD-mAP, points at equal bytes: the mean of mAP over log10 of the bytes.
     ``"attack-psnr"`` is the attack's PSNR in dB at equal mAP: both axes are linear there, and the package's
     `bd_linear` takes the place of its `bd_psnr`, which integrates over a logarithm.
 
-    It is refused, with the reason, when a number is not finite or out of its range, a curve has fewer than
-    `FEWEST_POINTS`, two points cost the same, mAP does not rise wherever the cost does, or the curves overlap
-    nowhere or over less than `LEAST_OVERLAP` of the narrower one.
+    Of every method it is refused, with the reason, when a number is not finite or out of its range, or the
+    curves overlap nowhere.
+
+    ``"constrained-cubic"`` fits a curve that neither falls nor bends upwards to all points, and is refused
+    beside that only where there is none to speak of: all points cost the same, or the fitted curve is flat,
+    so that it has no bytes at equal mAP (BD-mAP it has). Whether the curves overlap enough is left to the
+    reader: `BD.fraction` says how much.
+
+    ``"pchip"`` and ``"akima"`` go through the points, and are refused for curves of fewer than
+    `FEWEST_POINTS`, where two points cost the same, where mAP does not rise wherever the cost does, or where
+    the curves overlap over less than `LEAST_OVERLAP` of the narrower one.
 
     Args:
         test: the curve that is judged.
         anchor: what it is compared with.
         measure: what is compared.
-        method: of interpolation.
-        pareto: compares the Pareto front of each curve, for curves that saturate; `BD.dropped` names the
-            points left out. In a resample the front is that of the resample.
+        method: of fit or interpolation.
+        pareto: compares the Pareto front of each curve, so that an interpolation takes one that saturates;
+            `BD.dropped` names the points left out. That flatters the curve: its worst points are gone. In a
+            resample the front is that of the resample.
 
     Returns:
         The delta, with the 95 % percentile interval where both curves have resamples. Where more than
         `MOST_REFUSED` of these are refused, there is none.
 
     Raises:
-        InputError: one curve has other resamples than the other.
+        InputError: one curve has other resamples than the other, or the fronts alone are asked of the
+            constrained cubic.
         MissingExtraError: bjontegaard is not installed.
 
-    Source: Bjøntegaard 2001 (VCEG-M33); Herglotz et al. 2022 (arXiv:2202.12565) on pchip and akima.
+    Source: Bjøntegaard 2001 (VCEG-M33); Herglotz et al. 2022 (arXiv:2202.12565) on pchip and akima;
+    `featcodec.bench.concave` on the constrained cubic.
 
     >>> image = Curve("image", ("40", "30", "22"), np.array([1e3, 2e3, 5e3]), np.array([30.0, 36.0, 40.0]))
     >>> ours = Curve("ours", ("1", "2", "3"), np.array([500.0, 1e3, 2.5e3]), np.array([30.0, 36.0, 40.0]))
@@ -123,7 +92,14 @@ def delta(test: Curve, anchor: Curve, *, measure: Measure, method: Method, paret
     -50.0
     >>> delta(ours, image, measure="rate", method="akima").refused
     'ours: 3 points, akima takes at least 4'
+    >>> dips = Curve("dips", image.labels, image.cost / 2, np.array([30.0, 36.0, 35.8]))
+    >>> delta(dips, image, measure="rate", method="pchip").refused
+    'dips: mAP does not rise with the bytes: 36.00 at 30, 35.80 at 22'
+    >>> round(delta(dips, image, measure="rate", method="constrained-cubic").value, 1)
+    -42.1
     """
+    if pareto and method == CONSTRAINED:
+        raise InputError(f"{method}: got the Pareto front, expected all points, which it takes")
     found = _delta(test, anchor, measure, method, pareto)
     tests, anchors = test.resamples(), anchor.resamples()
     if len(tests) != len(anchors):
@@ -140,34 +116,109 @@ def delta(test: Curve, anchor: Curve, *, measure: Measure, method: Method, paret
 
 def _delta(test: Curve, anchor: Curve, measure: Measure, method: Method, pareto: bool) -> BD:
     logarithm = measure != "attack-psnr"
-    value: float | None = None
-    overlap: Interval | None = None
-    fraction = 0.0
     dropped: tuple[str, ...] = ()
-    refused = _not_numbers(test, logarithm) or _not_numbers(anchor, logarithm)
-    if not refused:
+    unusable = _not_numbers(test, logarithm) or _not_numbers(anchor, logarithm)
+    if unusable:
+        found = _Found(None, unusable)
+    elif method == CONSTRAINED:
+        found = _between_fits(test, anchor, measure)
+    else:
         if pareto:
             (test, out), (anchor, out_of_anchor) = test.front(), anchor.front()
             dropped = out + out_of_anchor
-        test, anchor = test.by_cost(), anchor.by_cost()
-        overlap, fraction, apart = _overlap(test, anchor, measure)
-        refused = _not_rising(test, method, logarithm) or _not_rising(anchor, method, logarithm) or apart
-    if not refused:
-        value = _by_package(test, anchor, measure, method)
-        if not math.isfinite(value):
-            value, refused = None, f"{test.name}, {anchor.name}: {method} gave {value}"
+        found = _between_splines(test.by_cost(), anchor.by_cost(), measure, method)
     return BD(
         test=test.name,
         anchor=anchor.name,
         measure=measure,
         method=method,
-        value=value,
+        value=found.value,
         interval=None,
-        overlap=overlap,
-        fraction=fraction,
-        refused=refused,
+        overlap=found.overlap,
+        fraction=found.fraction,
+        refused=found.refused,
         dropped=dropped,
+        misfit=found.misfit,
     )
+
+
+class _Found(NamedTuple):
+    """The value of a delta or why there is none, and what the curves share."""
+
+    value: float | None
+    refused: str | None
+    overlap: Interval | None = None
+    fraction: float = 0.0
+    misfit: float | None = None
+
+
+# ---- by the constrained cubic
+
+
+class _Fit(NamedTuple):
+    """A fitted curve, and how far the farthest point is from it, in percent points."""
+
+    curve: ConcaveCubic
+    misfit: float
+
+
+def _between_fits(test: Curve, anchor: Curve, measure: Measure) -> _Found:
+    curves, logarithm = (test, anchor), measure != "attack-psnr"
+    for curve in curves:
+        if unspanned := _not_spanned(curve, logarithm):
+            return _Found(None, unspanned)
+    fits = [_fit(tuple(c.cost.tolist()), tuple(c.map.tolist()), logarithm) for c in curves]
+    by_cost = measure == "map"
+    ends = [_ends(c.cost) if by_cost else f.curve.reach for c, f in zip(curves, fits, strict=True)]
+    shared = _shared(ends, by_cost, curves)._replace(misfit=max(fit.misfit for fit in fits))
+    for curve, fit in zip(curves, fits, strict=True):
+        if fit.curve.flat and not by_cost:
+            level = f"{fit.curve.reach[0]:.2f} {curve.metric}"
+            return shared._replace(refused=f"{curve.name}: the fitted curve is flat at {level}")
+    if shared.overlap is None:
+        return shared
+    if by_cost:
+        low, high = map(math.log10, shared.overlap)
+        a, b = (fit.curve.mean_value(low, high) for fit in fits)
+    else:
+        a, b = (fit.curve.mean_place(*shared.overlap) for fit in fits)
+    return shared._replace(value=100 * (10 ** (a - b) - 1) if measure == "rate" else a - b)
+
+
+def _not_spanned(curve: Curve, logarithm: bool) -> str | None:
+    """Why there is no interval to fit a curve on."""
+    if len(curve.labels) < FEWEST_RATES:
+        return f"{_counted(curve)}, constrained cubic takes at least {FEWEST_RATES}"
+    axis = np.log10(curve.cost) if logarithm else curve.cost
+    low, high = _ends(axis)
+    if not 0 < high - low < math.inf:
+        spans = f"at {curve.cost[0]:.6g}" if low == high else f"from {low:.6g} to {high:.6g}"
+        return f"{curve.name}: all points {spans} {'bytes' if logarithm else 'dB'}"
+    return None
+
+
+@lru_cache(maxsize=1 << 15)  # each curve of each resample is compared with several others
+def _fit(cost: tuple[float, ...], accuracy: tuple[float, ...], logarithm: bool) -> _Fit:
+    x, y = np.array(cost), np.array(accuracy)
+    x = np.log10(x) if logarithm else x
+    curve = fit_concave(x, y)
+    return _Fit(curve, max(abs(curve(a) - b) for a, b in zip(x.tolist(), y.tolist(), strict=True)))
+
+
+# ---- by interpolation
+
+
+def _between_splines(test: Curve, anchor: Curve, measure: Measure, method: Method) -> _Found:
+    """Of curves that are sorted by cost."""
+    logarithm = measure != "attack-psnr"
+    shared = _overlap(test, anchor, measure)
+    refused = _not_rising(test, method, logarithm) or _not_rising(anchor, method, logarithm) or shared.refused
+    if refused:
+        return shared._replace(refused=refused)
+    value = _by_package(test, anchor, measure, method)
+    if not math.isfinite(value):
+        return shared._replace(refused=f"{test.name}, {anchor.name}: {method} gave {value}")
+    return shared._replace(value=value)
 
 
 def _not_numbers(curve: Curve, logarithm: bool) -> str | None:
@@ -185,8 +236,7 @@ def _not_rising(curve: Curve, method: Method, logarithm: bool) -> str | None:
     """Why a curve, sorted by cost, cannot be interpolated."""
     points = list(zip(curve.labels, curve.cost, curve.map, strict=True))
     if len(points) < FEWEST_POINTS[method]:
-        count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
-        return f"{curve.name}: {count}, {method} takes at least {FEWEST_POINTS[method]}"
+        return f"{_counted(curve)}, {method} takes at least {FEWEST_POINTS[method]}"
     unit = "bytes" if logarithm else "dB"
     for (a, cost_a, map_a), (b, cost_b, map_b) in pairwise(points):
         if cost_a == cost_b:
@@ -197,23 +247,38 @@ def _not_rising(curve: Curve, method: Method, logarithm: bool) -> str | None:
     return None
 
 
-def _overlap(test: Curve, anchor: Curve, measure: Measure) -> tuple[Interval | None, float, str | None]:
+def _counted(curve: Curve) -> str:
+    count = len(curve.labels)
+    return f"{curve.name}: {count} point{'' if count == 1 else 's'}"
+
+
+def _overlap(test: Curve, anchor: Curve, measure: Measure) -> _Found:
     """What both cover of the axis integrated over, its fraction, and why that is not enough."""
     if not (test.labels and anchor.labels):
-        return None, 0.0, "no points"
-    axes = [c.cost if measure == "map" else c.map for c in (test, anchor)]
-    ends = [(float(axis.min()), float(axis.max())) for axis in axes]
+        return _Found(None, "no points")
+    by_cost = measure == "map"
+    ends = [_ends(c.cost if by_cost else c.map) for c in (test, anchor)]
+    shared = _shared(ends, by_cost, (test, anchor))
+    if shared.overlap is None or shared.fraction >= LEAST_OVERLAP:
+        return shared
+    unit = "bytes" if by_cost else test.metric
+    covers = f"the overlap {_span(shared.overlap)} {unit} is {shared.fraction:.1%} of the narrower curve"
+    return shared._replace(refused=f"{covers}, at least {LEAST_OVERLAP:.0%} is needed")
+
+
+def _shared(ends: Sequence[Interval], by_cost: bool, curves: tuple[Curve, Curve]) -> _Found:
+    """What two intervals share, and what fraction of the narrower one: of log10 of bytes, or of mAP."""
+    unit, scale = ("bytes", math.log10) if by_cost else (curves[0].metric, float)
     low, high = max(e[0] for e in ends), min(e[1] for e in ends)
-    unit, scale = ("bytes", math.log10) if measure == "map" else (test.metric, float)
     width = scale(high) - scale(low)
     if width <= 0:
-        spans = [f"{c.name} spans {_span(e)}" for c, e in zip((test, anchor), ends, strict=True)]
-        return None, 0.0, f"no overlap: {', '.join(spans)} {unit}"
-    fraction = width / min(scale(e[1]) - scale(e[0]) for e in ends)
-    if fraction < LEAST_OVERLAP:
-        covers = f"the overlap {_span((low, high))} {unit} is {fraction:.1%} of the narrower curve"
-        return (low, high), fraction, f"{covers}, at least {LEAST_OVERLAP:.0%} is needed"
-    return (low, high), fraction, None
+        spans = [f"{c.name} spans {_span(e)}" for c, e in zip(curves, ends, strict=True)]
+        return _Found(None, f"no overlap: {', '.join(spans)} {unit}")
+    return _Found(None, None, (low, high), width / min(scale(e[1]) - scale(e[0]) for e in ends))
+
+
+def _ends(axis: Floats) -> Interval:
+    return float(axis.min()), float(axis.max())
 
 
 def _span(ends: Interval) -> str:

@@ -95,7 +95,7 @@ class Compared:
         plan: the entries.
         data: the pictures, with the boxes that accuracy is measured against.
         finished: what the uncoded network and the entries made of each picture.
-        failures: a line for each point of an entry that is left out, because its coder failed.
+        failures: a line for the points of an entry that are left out, as its coder failed alike at them.
         privacy: what attackers rebuilt.
     """
 
@@ -129,7 +129,7 @@ def compare(
     metric = settings.metric or metric_for(subject.network)
     detector = subject.network.detector
     data = _data(settings, metric, detector.classes if detector else ())
-    for note in data.notes:
+    for note in dict.fromkeys(data.notes):
         warn(note)
     paths = [p.path for p in data.pictures]
     ranges = {}
@@ -143,7 +143,7 @@ def compare(
     finished = run(subject, coders, plan, paths, work=settings.work, workers=settings.workers)
     confidence = detector.confidence if detector else 0.0
     doubts = _doubts(settings, data, finished, confidence)
-    for note in doubts:
+    for note in dict.fromkeys(doubts):
         warn(note)
     say("accuracy and intervals")
     options = {"resampled": settings.resamples, "seed": settings.seed}
@@ -169,13 +169,8 @@ def compare(
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured)),
         attacks=privacy.report.rows if privacy else (),
         learning=privacy.report.curves if privacy else (),
-        notes=(
-            *_notes(settings, measured.data),
-            *doubts,
-            str(effort),
-            *missing,
-            *failures,
-            *origin_notes(kept),
+        notes=_once(
+            *_notes(settings, measured.data), *doubts, str(effort), *missing, *failures, *origin_notes(kept)
         ),
         reference=privacy.reference if privacy else Reference(),
         effort=effort,
@@ -217,6 +212,11 @@ def _notes(settings: Comparison, data: CocoSet) -> Iterator[str]:
         yield f"No boxes of {', '.join(absent)}: what is found of them does not count."
 
 
+def _once(*notes: str) -> tuple[str, ...]:
+    """Notes in their order, one that several parts have to say at its first place alone."""
+    return tuple(dict.fromkeys(notes))
+
+
 def _doubts(settings: Comparison, data: CocoSet, finished: Finished, confidence: float) -> tuple[str, ...]:
     if settings.annotations is None:  # then what is found is the reference
         return ()
@@ -231,8 +231,12 @@ def _effort(finished: Finished) -> Effort:
 
 
 def _failures(finished: Finished) -> Iterator[str]:
+    """A line for the points of an entry that failed alike."""
+    alike: dict[tuple[str, str], list[float]] = {}
     for (name, point), why in finished.failed.items():
-        yield f"{name} at {point:g} is left out: {why}"
+        alike.setdefault((name, why), []).append(point)
+    for (name, why), points in alike.items():
+        yield f"{name} at {', '.join(f'{p:g}' for p in points)} is left out: {why}"
 
 
 def network_classes(annotations: Path) -> tuple[str, ...]:

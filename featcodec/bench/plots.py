@@ -89,7 +89,8 @@ def panels(result: Result) -> tuple[Panel, ...]:
                 "rate",
                 "Rate against accuracy",
                 "Up and to the left is better. The line across is the network without coding; bars are 95 % "
-                "intervals of what is lost against it, pictures drawn alike for both.",
+                "intervals of what is lost against it, pictures drawn alike for both. Open markers: another "
+                "point of the entry has at least that accuracy for no more bytes.",
             )
         )
     if _attacked(result):
@@ -206,7 +207,10 @@ def _rate(axes: Axes, result: Result, look: _Look) -> None:
         x, y = [p.bytes for p in entry.points], [p.map for p in entry.points]
         low = [max(0.0, p.lost_interval[1] - p.lost) for p in entry.points]
         high = [max(0.0, p.lost - p.lost_interval[0]) for p in entry.points]
-        _curve(axes, x, y, (low, high), _paint(result, entry, look), entry.name)
+        _curve(axes, x, y, (low, high), paint := _paint(result, entry, look), entry.name)
+        outdone = [(p.bytes, p.map) for p in entry.points if p.dominated]
+        open_marker = {**paint, "linestyle": "none", "markerfacecolor": look.paper, "zorder": 5}
+        axes.plot([at for at, _ in outdone], [value for _, value in outdone], **open_marker)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if look.narrow else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from featcodec.bench.rows import Column, Group, Table
+from featcodec.bench.bd import CONSTRAINED
+from featcodec.bench.cells import Column, Group, Table
 from featcodec.evaluation.results import BD, Entry, Result
 
 __all__ = ["summary"]
@@ -35,7 +36,10 @@ def summary(result: Result) -> Table | None:
     heads += ["attack, dB"] if attacked else []
     lead = f"{result.metric} without coding: {result.uncoded_map:.1f}."
     if anchors:
-        lead += f" Against an anchor: bytes at equal {result.metric} (BD-rate by pchip), negative is fewer."
+        lead += (
+            f" Against an anchor: bytes at equal {result.metric}, negative is fewer (BD-rate of all points, "
+        )
+        lead += "by the constrained cubic)."
     if attacked:
         lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is better hidden."
     return Table("In short", lead, "codec", tuple(map(Column, heads)), tuple(rows))
@@ -43,13 +47,13 @@ def summary(result: Result) -> Table | None:
 
 def _against(codec: Entry, result: Result) -> dict[str, BD]:
     """BD-rate of a codec by anchor, where there is one."""
-    rates = [d for d in result.bd if (d.test, d.measure, d.method) == (codec.name, "rate", "pchip")]
-    return {d.anchor: d for d in rates if d.value is not None}
+    rates = [d for d in result.bd if (d.test, d.measure, d.method) == (codec.name, "rate", CONSTRAINED)]
+    return {d.anchor: d for d in rates}
 
 
 def _percent(d: BD | None) -> str:
     if d is None or d.value is None:
-        return "refused"
+        return "none"
     shown = f"{d.value:+.0f} %"
     return shown if d.interval is None else f"{shown} [{d.interval[0]:+.0f}, {d.interval[1]:+.0f}]"
 

@@ -67,7 +67,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )  # fmt: skip
     budget = command.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
-    budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, about")
+    budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, on the clock, about")
     command.add_argument(
         "--faces",
         type=path,
@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from featcodec.evaluation.provenance import origin_notes
 
-    notes += origin_notes(report.origins)
+    notes = list(dict.fromkeys([*notes, *origin_notes(report.origins)]))
     if arguments.gallery is not None:
         write_output(arguments.gallery, _gallery(report, evaluation))
     if arguments.json:

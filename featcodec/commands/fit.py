@@ -61,7 +61,9 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "--steps", type=steps, metavar="N",
         help="default: 2000; 0: the codec in closed form that training starts from",
     )  # fmt: skip
-    budget.add_argument("--minutes", type=minutes, metavar="M", help="as many steps as that takes, about")
+    budget.add_argument(
+        "--minutes", type=minutes, metavar="M", help="as many steps as take so long on the clock, about"
+    )
     command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
     command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")
     command.add_argument(

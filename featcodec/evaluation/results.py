@@ -89,6 +89,8 @@ class Point:
         encode_ms, decode_ms: median time of a picture: photograph's canvas to bytes, bytes to boxes; the
             halves of the network included.
         timed_on: the machine of the times, where that is not the result's: earlier runs have kept them.
+        dominated: whether another point of the entry has at least the mAP of this one for no more bytes;
+            None in results of releases that did not say it.
     """
 
     point: float
@@ -102,6 +104,7 @@ class Point:
     encode_ms: float
     decode_ms: float
     timed_on: str | None = field(default=None, metadata=ADDED)
+    dominated: bool | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +124,20 @@ class BD:
     Attributes:
         measure: ``"rate"`` (percent of bytes at equal mAP), ``"map"`` (percent points at equal bytes), or
             ``"attack-psnr"`` (dB at equal mAP).
-        method: ``"pchip"`` or ``"akima"``.
+        method: ``"constrained-cubic"``, of all points; ``"pchip"`` or ``"akima"``.
         value: None where it was refused.
         interval: of the value; None where it was refused, or too often in the bootstrap.
-        overlap: of the two curves, in mAP, or in bytes for ``"map"``; None where there is none.
+        overlap: of the two curves, in mAP, or in bytes for ``"map"``; of the fitted ones where the method
+            fits; None where there is none.
         fraction: of the narrower curve's range that the overlap covers (of its logarithm, for bytes).
         refused: why there is no value.
         dropped: points left out (``"raw-vvc@22"``) because another of the same entry has at least their mAP
-            for no more bytes (attack PSNR); empty where the curve was taken as it is.
+            for no more bytes (attack PSNR), as the interpolations take no curve that falls; empty where the
+            curve was taken as it is.
         refused_resamples: 0 to 1, share of the bootstrap in which the value was refused; where it is above
             0.05, `interval` is None for that reason.
+        misfit: percent points between the curves and the point that is farthest from its own; None where the
+            method goes through all points that it takes.
     """
 
     test: str
@@ -144,6 +151,7 @@ class BD:
     refused: str | None
     dropped: tuple[str, ...]
     refused_resamples: float = 0.0
+    misfit: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +299,7 @@ _DECIMALS = {
     "bytes": 1, "bpp": 4, "encode_ms": 2, "decode_ms": 2,
     "map": 3, "ap50": 3, "map_interval": 3, "lost": 3, "lost_interval": 3,
     "uncoded_map": 3, "uncoded_ap50": 3,
-    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4,
+    "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4, "misfit": 3,
     "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "readings": 3,
     "cpu_minutes": 2, "wall_minutes": 2, "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
 }  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
+from featcodec.console import Progress
 from featcodec.errors import FeatcodecError, FitError
 from featcodec.fitting.losses import QUALITY_WEIGHTS, quality_weight
 from featcodec.fitting.tasks import Task, TaskMetric
@@ -83,7 +84,11 @@ def find_statistics(
     with torch.enable_grad():  # is there anything beside the features that counts?
         alone = not len(task.compared(features[:1].clone().requires_grad_()))
     parts = () if alone else features.split(SKETCHED)
-    sketches = [jacobian_sketch(task.compared, part, generator) for part in parts]
+    sketches = []
+    with Progress(len(parts)) as progress:
+        for number, part in enumerate(parts):
+            progress.show(number, f"parts of {SKETCHED} pictures sketched, for the closed form")
+            sketches.append(jacobian_sketch(task.compared, part, generator))
     measured = statistics(
         features,
         torch.cat(sketches or [features[:0]]),

@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+from scipy.optimize import minimize
 
-from featcodec.bench.bd import LEAST_OVERLAP, MOST_REFUSED, Curve, delta
+from featcodec.bench.bd import LEAST_OVERLAP, MOST_REFUSED, delta
+from featcodec.bench.concave import ConcaveCubic, fit_concave
+from featcodec.bench.curves import Curve, on_front
 from featcodec.errors import InputError, MissingExtraError
 
 METHODS = ("pchip", "akima")
+CONSTRAINED = "constrained-cubic"
 MEASURES = ("rate", "map", "attack-psnr")
 
 
@@ -106,7 +110,12 @@ def test_attack_psnr_is_averaged_over_linear_map():
     assert got.value == pytest.approx(25 / 2 - (25 / 4 + 20), abs=1e-9)
 
 
-@given(a=rising("a"), b=rising("b"), measure=st.sampled_from(MEASURES), method=st.sampled_from(METHODS))
+@given(
+    a=rising("a"),
+    b=rising("b"),
+    measure=st.sampled_from(MEASURES),
+    method=st.sampled_from((*METHODS, CONSTRAINED)),
+)
 @settings(max_examples=60, deadline=None)
 def test_swapping_test_and_anchor_turns_the_delta_round(a, b, measure, method):
     there = delta(a, b, measure=measure, method=method)
@@ -135,16 +144,16 @@ def test_a_curve_against_itself_in_any_order_is_zero_and_is_its_own_front(a, mea
     test=st.lists(st.tuples(st.floats(), st.floats()), max_size=6),
     anchor=st.lists(st.tuples(st.floats(), st.floats()), max_size=6),
     measure=st.sampled_from(MEASURES),
-    method=st.sampled_from(METHODS),
+    method=st.sampled_from((*METHODS, CONSTRAINED)),
     pareto=st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
 def test_whatever_the_numbers_there_is_a_finite_value_or_a_reason(test, anchor, measure, method, pareto):
     pair = (curve("a", *np.reshape(test, (-1, 2)).T), curve("b", *np.reshape(anchor, (-1, 2)).T))
-    got = delta(*pair, measure=measure, method=method, pareto=pareto)
+    got = delta(*pair, measure=measure, method=method, pareto=pareto and method != CONSTRAINED)
     assert (got.value is None) != (got.refused is None)
     assert got.value is None or math.isfinite(got.value)
-    assert 0 <= got.fraction <= 1
+    assert 0 <= got.fraction <= 1 + 1e-12
 
 
 @pytest.mark.parametrize(
@@ -265,3 +274,242 @@ def test_without_bjontegaard_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "bjontegaard", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'featcodec\[bench\]'"):
         delta(IMAGE, IMAGE, measure="rate", method="pchip")
+
+
+# ---- the constrained cubic
+
+
+def cubic(x, *coefficients):
+    """Values at x of c0 + c1 x + ..., in floats."""
+    return np.polynomial.polynomial.polyval(np.asarray(x, float), coefficients)
+
+
+def by_slsqp(x, y):
+    """The same problem by scipy's SLSQP, constrained at all points, as the group's script has it."""
+    powers = np.arange(4)
+    low, high = x.min(), x.max()
+    u = (x - low) / (high - low)
+    value = u[:, None] ** powers
+    slope = powers * u[:, None] ** np.maximum(powers - 1, 0)
+    bend = powers * (powers - 1) * u[:, None] ** np.maximum(powers - 2, 0)
+    rows = np.concatenate([slope, -bend, value[[u.argmin()]], -value[[u.argmax()]]])
+    least = np.concatenate([np.zeros(2 * len(u)), [0.0, -100.0]])
+    found = minimize(
+        lambda c: np.square(value @ c - y).sum(),
+        np.array([y.mean(), 0.0, 0.0, 0.0]),
+        jac=lambda c: 2 * value.T @ (value @ c - y),
+        method="SLSQP",
+        constraints=[{"type": "ineq", "fun": lambda c: rows @ c - least, "jac": lambda _: rows}],
+        options={"maxiter": 500, "ftol": 1e-14},
+    )
+    assert found.status in (0, 8)  # 8: nothing near is better in these digits
+    return value @ found.x
+
+
+def test_a_cubic_that_keeps_the_constraints_is_found_again():
+    """30 + 12 u - 3 u² - u³ on u = log10(bytes) - 3: its slope is 12 to 3, its bend -6 to -12."""
+    x = np.array([3.0, 3.2, 3.35, 3.7, 4.0])
+    got = fit_concave(x, cubic(x - 3, 30, 12, -3, -1))
+    assert got.span == (3.0, 4.0)
+    assert got.coefficients == pytest.approx((30, 12, -3, -1), abs=1e-10)
+    assert got.reach == pytest.approx((30, 38), abs=1e-12)
+
+
+def test_the_integrals_are_those_of_a_hand_calculation():
+    """40 - 10 (1 - u)² rises from 30 to 40; its inverse is 1 - sqrt((40 - y) / 10)."""
+    curve = ConcaveCubic((3.0, 4.0), (30.0, 20.0, -10.0, 0.0))
+    assert curve.mean_value(3.0, 4.0) == pytest.approx(40 - 10 / 3)
+    assert curve.mean_place(30.0, 40.0) == pytest.approx(3 + 1 - 2 / 3, abs=1e-9)
+    # from 37.5 (u = 1/2) to 40: the mean of sqrt((40 - y) / 10) over s = (40 - y) / 10 from 0 to 1/4 is 1/3
+    assert curve.mean_place(37.5, 40.0) == pytest.approx(3 + 1 - 1 / 3, abs=1e-9)
+    assert curve(3.5) == 37.5
+
+
+def test_a_delta_by_the_constrained_cubic_agrees_with_a_hand_calculation():
+    """The parabola above against the line 30 + 10 (log10 bytes - 3), over 30 to 40: decades 1/3 less 1/2."""
+    x = np.array([3.0, 3.25, 3.5, 3.75, 4.0])
+    bent = curve("bent", 10**x, 40 - 10 * (1 - (x - 3)) ** 2)
+    line = curve("line", 10**x, 30 + 10 * (x - 3))
+    rate = delta(bent, line, measure="rate", method=CONSTRAINED)
+    assert rate.value == pytest.approx(100 * (10 ** ((1 - 2 / 3) - 1 / 2) - 1), abs=1e-6)  # -31.9 %
+    assert rate.overlap == pytest.approx((30, 40))
+    assert (rate.fraction, rate.refused, rate.dropped) == (pytest.approx(1), None, ())
+    assert rate.misfit == pytest.approx(0, abs=1e-9)
+    points = delta(bent, line, measure="map", method=CONSTRAINED)
+    assert points.value == pytest.approx((40 - 10 / 3) - 35, abs=1e-9)
+    # of an attack: dB on a linear axis, at equal mAP
+    attacks = [Curve(c.name, c.labels, np.log10(c.cost), c.map) for c in (bent, line)]
+    assert delta(*attacks, measure="attack-psnr", method=CONSTRAINED).value == pytest.approx(-1 / 6, abs=1e-9)
+
+
+def test_a_dip_is_smoothed_as_a_hand_calculation_says():
+    """Of 30, 36, 34 at equal steps no rising parabola is nearer than one that ends level: 36 - a (1 - u)² by
+    least squares of a and its top, not an interpolation, and every point counts."""
+    got = fit_concave(np.array([3.0, 3.5, 4.0]), np.array([30.0, 36.0, 34.0]))
+    # y = t - a v, v = 1, 1/4, 0: a = -cov(v, y) / var(v), t = mean y + a mean v
+    v, y = np.array([1, 0.25, 0]), np.array([30.0, 36.0, 34.0])
+    a = -((v - v.mean()) * (y - y.mean())).sum() / np.square(v - v.mean()).sum()
+    top = y.mean() + a * v.mean()
+    assert got.reach == pytest.approx((top - a, top))
+    assert [got(x) for x in (3.0, 3.5, 4.0)] == pytest.approx(top - a * v)
+    assert got.coefficients == pytest.approx((top - a, 2 * a, -a))
+
+
+@given(
+    steps=st.lists(st.floats(0.05, 1), min_size=3, max_size=8),
+    accuracies=st.lists(st.floats(0, 100), min_size=9, max_size=9),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_points_the_fit_is_that_of_an_independent_solver(steps, accuracies):
+    x = np.cumsum([3.0, *steps])
+    y = np.array(accuracies[: len(x)])
+    got, expected = fit_concave(x, y), by_slsqp(x, y)
+    ours = np.array([got(at) for at in x])
+    best, least = np.square(ours - y).sum(), np.square(expected - y).sum()
+    assert best <= least + 1e-6 * (
+        1 + least
+    )  # no worse; SLSQP stops a little before or beyond the constraints
+    np.testing.assert_allclose(ours, expected, atol=0.02)
+    fine = np.array([got(at) for at in np.linspace(x[0], x[-1], 201)])
+    assert np.diff(fine).min() >= -1e-7
+    assert np.diff(fine, 2).max() <= 1e-7
+    assert -1e-7 <= fine.min() <= fine.max() <= 100 + 1e-7
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.7, 3.0])
+@pytest.mark.parametrize("map_", [IMAGE.map, [30.0, 36.0, 35.0, 37.0, 36.9], [40.0, 12.0, 41.0, 40.0, 42.0]])
+def test_a_curve_shifted_in_rate_has_exactly_that_delta_dips_or_not(factor, map_):
+    anchor = curve("anchor", IMAGE.cost, map_)
+    got = delta(curve("test", IMAGE.cost * factor, map_), anchor, measure="rate", method=CONSTRAINED)
+    assert got.value == pytest.approx(100 * (factor - 1), rel=1e-8)
+    assert (got.refused, got.dropped) == (None, ())
+    back = delta(anchor, curve("test", IMAGE.cost * factor, map_), measure="rate", method=CONSTRAINED)
+    assert back.value == pytest.approx(100 * (1 / factor - 1), rel=1e-8)
+
+
+def test_one_dip_of_a_fifth_of_a_point_neither_refuses_the_curve_nor_loses_the_point():
+    dips = curve("dips", IMAGE.cost / 2, [29.1, 32.1, 35.4, 39.5, 39.3])
+    assert delta(dips, IMAGE, measure="rate", method="pchip").refused is not None
+    got = delta(dips, IMAGE, measure="rate", method=CONSTRAINED)
+    front = delta(dips, IMAGE, measure="rate", method="pchip", pareto=True)
+    assert front.dropped == ("dips@4",)
+    undipped = curve("undipped", IMAGE.cost / 2, IMAGE.map)  # which has -50
+    at_equal_bytes = [delta(c, IMAGE, measure="map", method=CONSTRAINED).value for c in (dips, undipped)]
+    assert -50 < got.value < -40  # the dip costs something
+    assert at_equal_bytes[0] < at_equal_bytes[1]
+
+
+def test_points_in_any_order_and_points_that_come_twice_say_the_same():
+    order = [3, 0, 4, 1, 2]
+    test = curve("test", IMAGE.cost[order] * 0.8, IMAGE.map[order])
+    plain = delta(curve("test", IMAGE.cost * 0.8, IMAGE.map), IMAGE, measure="rate", method=CONSTRAINED)
+    assert delta(test, IMAGE, measure="rate", method=CONSTRAINED).value == pytest.approx(
+        plain.value, abs=1e-9
+    )
+    all_twice = curve("test", np.repeat(test.cost, 2), np.repeat(test.map, 2))
+    assert delta(all_twice, IMAGE, measure="rate", method=CONSTRAINED).value == pytest.approx(
+        plain.value, abs=1e-7
+    )
+    # two measured accuracies at one size count as their mean, which counts twice
+    x = np.array([3.0, 3.0, 4.0])
+    assert fit_concave(x, np.array([30.0, 32.0, 35.0])).reach == pytest.approx((31.0, 35.0))
+
+
+def test_two_points_are_a_line_and_three_a_parabola_if_they_rise_and_bend_down():
+    two = curve("two", [1000, 10_000], [30, 40])
+    shifted = curve("shifted", [500, 5000], [30, 40])
+    got = delta(shifted, two, measure="rate", method=CONSTRAINED)
+    assert got.value == pytest.approx(-50)
+    assert fit_concave(np.array([3.0, 4.0]), np.array([30.0, 40.0])).coefficients == pytest.approx((30, 10))
+    three = fit_concave(np.array([3.0, 3.5, 4.0]), np.array([30.0, 37.5, 40.0]))
+    assert three.coefficients == pytest.approx((30, 20, -10))
+    # bent upwards: the least squares line, 30.5 + 9 u less 1/3 at the ends and 2/3 more in the middle
+    upwards = fit_concave(np.array([3.0, 3.5, 4.0]), np.array([30.0, 33.0, 40.0]))
+    assert upwards.coefficients == pytest.approx((103 / 3 - 5, 10, 0))
+    with_one = delta(curve("one", [1000], [30]), two, measure="rate", method=CONSTRAINED)
+    assert with_one.refused == "one: 1 point, constrained cubic takes at least 2"
+
+
+def test_only_a_flat_curve_one_size_or_no_overlap_has_no_delta_and_says_why():
+    falls = curve("falls", [1000, 2000, 4000], [36, 35, 34])
+    plateau = curve("plateau", IMAGE.cost, [35.0] * 5)
+    same = curve("same", [1000, 1000, 1000], [30, 31, 32])
+    above = curve("above", [1000, 2000, 3000], [41, 42, 43])
+    for test, why in (
+        (falls, "falls: the fitted curve is flat at 35.00 mAP"),
+        (plateau, "plateau: the fitted curve is flat at 35.00 mAP"),
+        (same, "same: all points at 1000 bytes"),
+        (above, "no overlap: "),
+    ):
+        for pair in ((test, IMAGE), (IMAGE, test)):
+            got = delta(*pair, measure="rate", method=CONSTRAINED)
+            assert (got.value, got.interval) == (None, None)
+            assert got.refused.startswith(why)
+    # at equal bytes a plateau is as good a curve as any
+    flat = delta(falls, IMAGE, measure="map", method=CONSTRAINED)
+    assert flat.overlap == (2400, 4000)
+    assert 35 - 32.1 < flat.value < 35 - 29.1
+    # a sliver of overlap is told, not refused
+    sliver = delta(curve("test", [1000, 2000, 3000], [40, 42, 43]), IMAGE, measure="rate", method=CONSTRAINED)
+    assert sliver.value is not None
+    assert sliver.fraction < LEAST_OVERLAP
+
+
+@pytest.mark.parametrize(
+    ("cost", "map_", "reason"),
+    [
+        ([1000, 2000, 3000], [30, math.nan, 36], "mAP nan at 1, expected 0 to 100"),
+        ([1000, math.nan, 3000], [30, 31, 36], "nan bytes at 1, expected a finite number above 0"),
+        ([1000, 2000, -1], [30, 31, 36], "-1 bytes at 2, expected a finite number above 0"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_name_by_the_constrained_cubic_too(cost, map_, reason):
+    got = delta(curve("test", cost, map_), IMAGE, measure="rate", method=CONSTRAINED)
+    assert got.value is None
+    assert reason in got.refused
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([3.0, 4.0], [30.0, math.nan], r"curve: got y \[30.0, nan\], expected 0 to 100"),
+        ([3.0, math.inf], [30.0, 31.0], r"curve: got x \[3.0, inf\], expected finite numbers"),
+        ([3.0, 4.0], [30.0, 101.0], r"expected 0 to 100"),
+        ([3.0, 3.0], [30.0, 31.0], r"curve: got 2 points at one rate, expected at least 2 rates"),
+        ([3.0, 4.0], [30.0], r"curve: got x \(2,\) and y \(1,\)"),
+        ([], [], r"curve: got x \(0,\) and y \(0,\)"),
+    ],
+)
+def test_points_that_are_none_raise_an_error_that_names_them(x, y, message):
+    with pytest.raises(InputError, match=message):
+        fit_concave(np.array(x), np.array(y))
+
+
+def test_a_flat_curve_has_no_place_and_the_front_of_the_constrained_cubic_is_refused():
+    with pytest.raises(InputError, match=r"got a flat one at 35, expected one that rises"):
+        ConcaveCubic((3.0, 4.0), (35.0, 0.0)).mean_place(35.0, 35.0)
+    with pytest.raises(InputError, match="got the Pareto front, expected all points"):
+        delta(IMAGE, IMAGE, measure="rate", method=CONSTRAINED, pareto=True)
+
+
+def test_rates_so_near_that_they_say_nothing_of_a_bend_lower_the_degree():
+    x = np.array([3.0, 3.0 + 1e-9, 4.0])
+    assert len(fit_concave(x, np.array([30.0, 36.0, 40.0])).coefficients) == 2
+
+
+def test_the_interval_of_the_constrained_cubic_holds_the_value_where_resamples_dip():
+    """Noise that refuses an interpolation in nearly all resamples leaves this one its interval."""
+    rng = np.random.default_rng(7)
+    noise = rng.normal(0, 1.0, (200, 5))
+    anchor = with_draws("anchor", IMAGE.cost, IMAGE.map, 0 * noise, rng)
+    test = with_draws("test", IMAGE.cost / 2, IMAGE.map, noise, rng)
+    got = delta(test, anchor, measure="rate", method=CONSTRAINED)
+    assert got.value == pytest.approx(-50)
+    assert got.refused_resamples == 0
+    assert -70 < got.interval[0] < -50 < got.interval[1] < -30
+    assert delta(test, anchor, measure="rate", method="pchip").interval is None
+
+
+def test_a_point_is_dominated_where_another_has_its_accuracy_for_no_more():
+    cost, accuracy = np.array([1.0, 2.0, 3.0, 3.0, 4.0]), np.array([30.0, 32.0, 32.0, 33.0, 33.0])
+    assert on_front(cost, accuracy).tolist() == [True, True, False, True, False]

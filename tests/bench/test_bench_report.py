@@ -53,7 +53,8 @@ MADE = Made(
     seeds={"bootstrap": 1},
 )
 
-PARETO = BD("street", "raw-vvc", "rate", "pchip", -86.0, None, (33.1, 35.5), 0.5, None, ("raw-vvc@22",))
+PARETO = BD("street", "raw-vvc", "rate", "akima", -86.0, None, (33.1, 35.5), 0.5, None, ("raw-vvc@22",))
+CUBIC = "constrained-cubic"
 
 
 def point(at, size, accuracy, *, uncoded=35.7):
@@ -85,12 +86,30 @@ def small():
         uncoded_map=35.7,
         uncoded_ap50=53.9,
         entries=(
-            Entry("street", "codec", "against an adversary", (point(1, 1319, 33.1), point(4, 4259, 35.52))),
+            Entry(
+                "street",
+                "codec",
+                "against an adversary",
+                (point(1, 1319, 33.1), replace(point(4, 4259, 35.52), dominated=True)),
+            ),
             Entry("raw-vvc", "features", "", (point(44, 14_400, 32.2), point(40, 31_100.4, 35.8))),
         ),
         bd=(
-            BD("street", "raw-vvc", "rate", "pchip", -87.25, (-89.1, -84.0), (33.1, 35.52), 0.89, None, ()),
-            BD("street", "raw-vvc", "rate", "akima", None, None, None, 0.0, "2 points, akima needs 5", ()),
+            BD(
+                "street",
+                "raw-vvc",
+                "rate",
+                CUBIC,
+                -87.25,
+                (-89.1, -84.0),
+                (33.1, 35.52),
+                0.89,
+                None,
+                (),
+                misfit=0.31,
+            ),
+            BD("street", "raw-vvc", "rate", "pchip", None, None, None, 0.0, "2 points, pchip needs 3", ()),
+            BD("street", "raw-vvc", "rate", "akima", None, None, None, 0.0, "mAP falls", ()),
             replace(PARETO, refused_resamples=0.12),
         ),
         attacks=(
@@ -142,6 +161,7 @@ deltas = st.builds(
     fraction=numbers,
     refused=st.none() | texts,
     dropped=st.lists(texts, max_size=3).map(tuple),
+    misfit=st.none() | numbers,
 )
 curves = st.lists(st.tuples(st.integers(0, 10**6), numbers), max_size=3).map(tuple)
 
@@ -280,14 +300,36 @@ def bd_table(*deltas):
     return next(t for t in tables(replace(small(), bd=deltas)) if t.title == "BD-rate")
 
 
-def test_the_delta_of_the_pareto_fronts_stands_in_the_place_of_the_refusal_that_led_to_it():
-    table = bd_table(*falling("street", "raw-vvc"), *falling("street", "image-vvc"))
+def test_the_delta_of_all_points_comes_first_and_what_fronts_leave_out_is_counted_and_named():
+    cubic = [replace(small().bd[0], anchor=a, value=v) for a, v in (("raw-vvc", -71.0), ("image-vvc", -62.0))]
+    table = bd_table(*falling("street", "raw-vvc"), *falling("street", "image-vvc"), *cubic)
     (group,) = table.groups
-    assert [row[:2] for row in group.rows] == [("raw-vvc", "-86.0"), ("image-vvc", "-86.0")]
-    assert [row[-1] for row in group.rows] == ["Pareto [1][2]"] * 2
-    assert len(table.footnotes) == 2
-    assert table.footnotes[0].startswith("[1] street without 3: ")
-    assert "Pareto: " in table.lead
+    assert [row[:2] for row in group.rows] == [
+        (anchor, by) for anchor in ("raw-vvc", "image-vvc") for by in ("cubic", "pchip", "akima")
+    ]
+    assert [row[2].split(" ")[0] for row in group.rows] == [
+        "-71.0",
+        "-86.0",
+        "-86.0",
+        "-62.0",
+        "-86.0",
+        "-86.0",
+    ]
+    assert [row[-1] for row in group.rows] == ["all, within 0.3", *["2 left out [1][2]"] * 2] * 2
+    assert table.footnotes == ("[1] street without 3", "[2] raw-vvc without 22")
+    assert "which flatters the entry" in table.lead
+
+
+def test_a_curve_that_no_method_takes_says_why_and_a_dominated_point_is_marked_wherever_it_is_shown():
+    flat = "street: the fitted curve is flat at 35.00 mAP"
+    table = bd_table(refused("street", "raw-vvc", CUBIC, flat), *falling("street", "raw-vvc"))
+    assert table.groups[0].rows[0][:3] == ("raw-vvc", "cubic", "refused [1]")
+    assert table.footnotes[0] == f"[1] {flat}"
+    assert "| 4 \u2020 | 4,259 |" in to_markdown(small())
+    assert "<td>4 \u2020</td>" in to_html(small())
+    assert '"dominated": true' in to_json(small())
+    plain = replace(small(), entries=small().entries[1:])
+    assert "for no more bytes" not in to_text(plain)
 
 
 def test_an_entry_that_is_refused_everywhere_for_one_reason_has_one_row():
@@ -297,29 +339,41 @@ def test_an_entry_that_is_refused_everywhere_for_one_reason_has_one_row():
         refused("raw-zstd", a, m, few.format(m, n)) for a in anchors for m, n in (("pchip", 3), ("akima", 4))
     ]
     table = bd_table(*deltas)
-    assert table.groups[0].rows == (("each of 3", "refused [1]", "refused [1]", "", "", ""),)
+    assert table.groups[0].rows == (("each of 3", "pchip, akima", "refused [1]", "", "", ""),)
     assert table.footnotes == ("[1] raw-zstd: 1 point, pchip takes at least 3, akima takes at least 4",)
+
+
+def test_what_methods_refuse_alike_is_said_once_whatever_another_one_says():
+    flat, few = "street: the fitted curve is flat at 35.00 mAP", "street: 2 points, {} takes at least {}"
+    deltas = [refused("street", "raw-vvc", CUBIC, flat)]
+    deltas += [refused("street", "raw-vvc", m, few.format(m, n)) for m, n in (("pchip", 3), ("akima", 4))]
+    (note,) = bd_table(*deltas).footnotes
+    assert note == f"[1] {flat}; street: 2 points, pchip takes at least 3, akima takes at least 4"
 
 
 def test_reasons_that_differ_keep_their_rows():
     table = bd_table(
         *(refused("street", a, "pchip", f"no overlap with {a}") for a in ("raw-vvc", "image-vvc"))
     )
-    assert [row[1] for row in table.groups[0].rows] == ["refused [1]", "refused [2]"]
+    assert [row[2] for row in table.groups[0].rows] == ["refused [1]", "refused [2]"]
 
 
-def test_a_footnote_of_two_tables_stands_under_the_first():
+def test_what_two_tables_have_to_say_stands_with_the_first():
     again = [replace(d, measure="map") for d in falling("street", "raw-vvc")]
     found = tables(replace(small(), bd=(*falling("street", "raw-vvc"), *again)))
     rate, accuracy = (next(t for t in found if t.title == title) for title in ("BD-rate", "BD-mAP"))
-    assert [row[-1] for t in (rate, accuracy) for row in t.groups[0].rows] == ["Pareto [1][2]"] * 2
+    assert [row[-1] for t in (rate, accuracy) for row in t.groups[0].rows] == ["2 left out [1][2]"] * 4
     assert (len(rate.footnotes), accuracy.footnotes) == (2, ())
+    assert "Left out: " in rate.lead
+    assert "Left out: " not in accuracy.lead
+    assert "Footnotes that are not here stand under an earlier table." in accuracy.lead
 
 
 def test_figures_of_another_metric_are_called_by_its_name_and_never_map():
     other = {"metric": "fidelity", "detail": "agreement", "labelled": False}
     text = to_text(replace(small(), bd=tuple(falling("street", "raw-vvc")), **other))
-    assert "at least their fidelity for no more bytes" in " ".join(text.split())
+    assert "at least this fidelity for no more bytes" in " ".join(text.split())
+    assert "no curve on which fidelity falls" in " ".join(text.split())
     assert "fidelity is against what the network itself gives uncoded" in " ".join(text.split())
     assert "mAP" not in text
     assert "detections" not in text
@@ -354,8 +408,11 @@ def test_in_short_a_codec_has_its_sizes_accuracy_deltas_and_attack():
     table = summary(small())
     assert [c.head for c in table.columns] == ["bytes", "mAP", "against raw-vvc", "attack, dB"]
     assert [(g.name, g.rows) for g in table.groups] == [
-        ("street", (("1,319\u20134,259", "33.1\u201335.5", "-86 %", "15.2"),))
+        ("street", (("1,319\u20134,259", "33.1\u201335.5", "-87 % [-89, -84]", "15.2"),))
     ]
+    flat = replace(small().bd[0], value=None, interval=None, refused="flat")
+    assert summary(replace(small(), bd=(flat,))).groups[0].rows[0][2] == "none"
+    assert "of all points" in table.lead
     assert summary(replace(small(), entries=small().entries[1:])) is None
 
 
@@ -368,6 +425,15 @@ def test_a_plot_for_a_phone_is_as_wide_as_one_and_its_letters_keep_their_size():
     ]
     assert [picture.width for picture in drawn] == [round(7.2 * 150), round(3.9 * 150)]
     assert drawn[1].height > drawn[1].width
+
+
+def test_a_dominated_point_has_an_open_marker():
+    entry = small().entries[0]
+    for dominated, open_ones in ((True, 1), (False, 0)):
+        points = (entry.points[0], replace(entry.points[1], dominated=dominated))
+        result = replace(small(), entries=(replace(entry, points=points),))
+        svg = draw(result, panels(result)[:1], "svg").decode()
+        assert len(re.findall(r"<use [^>]*fill: #ffffff[^>]*stroke: #0072b2", svg)) == open_ones
 
 
 def test_a_result_is_drawn_as_far_as_it_has_figures():
@@ -498,13 +564,47 @@ def test_a_screenshot_of_the_page_is_not_blank(tmp_path):
 # ---- docs/benchmarks.md
 
 
-@pytest.fixture
-def make_docs(monkeypatch):
+def script(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")  # as for a script that is run there
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "benchmarks/make_docs.py")
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def make_docs(monkeypatch):
+    return script("make_docs", monkeypatch)
+
+
+def test_kept_results_have_what_this_code_says_of_their_points(make_docs, monkeypatch):
+    recompute = script("recompute_bd", monkeypatch)
+    runs = dict(make_docs.results(ROOT / "benchmarks/results"))
+    for name, kept in runs.items():
+        assert from_json(to_json(recompute.recomputed(kept)), name) == kept
+        for entry in kept.entries:
+            assert all(p.dominated is not None for p in entry.points)
+    rates = {
+        (d.test, d.anchor): d for d in runs["bench-yolov5s-p3"].bd if (d.measure, d.method) == ("rate", CUBIC)
+    }
+    assert rates["yolov5s-p3", "raw-vvc"].value == pytest.approx(-76.8, abs=0.05)
+    assert rates["yolov5s-p3", "image-vvc"].value == pytest.approx(-65.6, abs=0.05)
+    assert not any(d.dropped for d in rates.values())
+
+
+def test_deltas_that_a_run_computed_keep_their_intervals_and_old_notes_say_whose_minutes_they_are(
+    monkeypatch,
+):
+    recompute = script("recompute_bd", monkeypatch)
+    took = "Encoding and decoding all of it took 3.0 minutes of one core, the network included."
+    old = replace(small(), notes=(took,))
+    new = recompute.recomputed(old)
+    assert new.bd == old.bd
+    assert new.notes == (took.replace("of one core", "on the clock, one thread at a time"),)
+    assert recompute.recomputed(replace(old, effort=Effort(3.0, 3.0))).notes == (took,)
+    without = recompute.recomputed(replace(old, bd=old.bd[1:2], attacks=()))
+    assert [(d.method, d.value is None) for d in without.bd] == [(CUBIC, False), ("pchip", True)]
+    assert without.notes[-1] == recompute.NOTE
 
 
 def test_the_committed_document_is_what_the_committed_results_give(make_docs):
@@ -541,29 +641,33 @@ Seeds     bootstrap 1
 Rate and accuracy
 Means over 280 pictures; bytes and bpp are of whole files, decoded again from nothing else. Lost:
 mAP below the uncoded 35.7, the same pictures drawn for both. Times are medians and include the
-network's halves.
+network's halves. †: another point of the entry has at least this mAP for no more bytes.
 
   point   bytes    bpp         mAP [95 %]  AP50          lost [95 %]  encode ms  decode ms
 ------------------------------------------------------------------------------------------
 street (codec; against an adversary)
       1   1,319  0.041  33.1 [30.7, 35.6]  51.1    2.60 [2.15, 3.10]       31.5       40.2
-      4   4,259  0.133  35.5 [33.1, 38.0]  53.5   0.18 [-0.27, 0.68]       31.5       40.2
+    4 †   4,259  0.133  35.5 [33.1, 38.0]  53.5   0.18 [-0.27, 0.68]       31.5       40.2
 raw-vvc (features)
      44  14,400  0.450  32.2 [29.8, 34.7]  50.2    3.50 [3.05, 4.00]       31.5       40.2
      40  31,100  0.972  35.8 [33.4, 38.3]  53.8  -0.10 [-0.55, 0.40]       31.5       40.2
 
 BD-rate
-Percent of bytes at equal mAP; negative: the entry needs fewer than its anchor. Pareto: mAP does not
-rise all along a curve, so the points that others outdo are left out. None: so much of the bootstrap
-was refused that there is no interval.
+Percent of bytes at equal mAP; negative: the entry needs fewer than its anchor. Cubic, the headline:
+a curve that neither falls nor bends upwards (Wang et al. 2024), fitted to all points of an entry;
+within: how far from it the farthest one is, in points of mAP. pchip and akima go through the
+points, and take no curve on which mAP falls. Left out: the row lacks so many points that others of
+their entry outdo, which flatters the entry. None: so much of the bootstrap was refused that there
+is no interval.
 
-  anchor           pchip [95 %]  akima [95 %]       overlap  covers  points
--------------------------------------------------------------------------------
+  anchor   by                 % [95 %]       overlap  covers  points
+-----------------------------------------------------------------------------
 street
-  raw-vvc  -87.2 [-89.1, -84.0]   refused [1]  33.1 to 35.5    89 %  all
-  raw-vvc    -86.0 [none: 12 %]             -  33.1 to 35.5    50 %  Pareto [2]
-[1] 2 points, akima needs 5
-[2] raw-vvc without 22: its other points have at least their mAP for no more bytes
+  raw-vvc  cubic  -87.2 [-89.1, -84.0]  33.1 to 35.5    89 %  all, within 0.3
+  raw-vvc  pchip           refused [1]          none     0 %  all
+  raw-vvc  akima    -86.0 [none: 12 %]  33.1 to 35.5    50 %  1 left out [2]
+[1] 2 points, pchip needs 3
+[2] raw-vvc without 22
 
 Privacy
 What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is better
