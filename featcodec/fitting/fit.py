@@ -348,7 +348,7 @@ def _fit(
             )
             warm_up = metric_task(found, subject.latent_stride // 2)
         if subject.starts and not resumed:
-            set_weights(model, subject.starts, f, found if wider else None, s.quality_weights)
+            set_weights(model, subject.starts, f, found, s.quality_weights)
         elif found is not None and not resumed:
             set_closed_form(model, found, f, s.quality_weights)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)

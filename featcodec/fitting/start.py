@@ -164,7 +164,7 @@ def set_weights(
             getattr(model, name).load_state_dict(every)
         gains = _mean([-file.tensors["inverse_gains"].log2() for file in files])
         model.log_gain.copy_(_into(model.log_gain, gains))
-    if found is not None:
+    if found is not None and count < model.widths.latents:
         widen(model, count, found, features, weights)
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])

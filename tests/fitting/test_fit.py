@@ -11,7 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import TensorDataset
 
+import featcodec
 from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError, InputError
@@ -91,6 +93,19 @@ def statistics_of(task, f, *, feature_weight=0.1, kept=None, identity="some pict
 
 def same(a, b):
     return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def narrow(fitting, network, tmp_path_factory):
+    """Features, their statistics, and the file of a codec of 4 latents in closed form."""
+    f = network.head(torch.rand(24, 3, 64, 64, generator=torch.Generator().manual_seed(7)))[0]
+    torch.manual_seed(1)
+    small = CodecModel(Widths(16, latents=4, side=4, analysis=8, synthesis=8, hyper=8))
+    found = statistics_of(fitting.task, f)
+    set_closed_form(small, found, f, (0.3, 300.0))
+    path = tmp_path_factory.mktemp("narrow") / "small.safetensors"
+    export(small, network, name="small", description="").save(path)
+    return f, found, CodecFile.load(path)
 
 
 class TestObjective:
@@ -228,6 +243,45 @@ class TestStart:
         )
         assert float(now.bits_y.mean()) == pytest.approx(float(was.bits_y.mean()), rel=0.05)
         assert float(now.bits_z.mean()) < 1.1 * float(was.bits_z.mean())
+
+    def test_a_codec_is_widened_by_what_it_leaves_over(self, fitting, narrow):
+        f, found, file = narrow
+        models = []
+        for latents, statistics in ((4, None), (4, found), (20, found)):
+            torch.manual_seed(1)
+            models.append(CodecModel(Widths(16, latents=latents, side=4, analysis=8, synthesis=8, hyper=8)))
+            set_weights(models[-1], [file], f, statistics, (0.3, 300.0))
+        same_width, asked_for_none, wide = models
+        metric = metric_task(found, 8)
+        quality = torch.full((len(f),), 8.0)
+        with torch.no_grad():
+            was, still, now = (m(f, quality) for m in models)
+            before, after = (float(metric.distortion(c.f_hat, f).mean()) for c in (was, now))
+            target = fitting.task.target(f, None)
+            real = [float(fitting.task.distortion(c.f_hat, target).mean()) for c in (was, now)]
+            y, y_wide = same_width.g_a(f), wide.g_a(f)
+        assert torch.equal(was.f_hat, still.f_hat)  # nothing is added to a codec that is as wide
+        assert same(same_width.g_s, asked_for_none.g_s)
+        assert torch.equal(y, y_wide[:, :4])  # what there was is coded as it was
+        assert after < 0.4 * before
+        assert real[1] < 0.5 * real[0]
+        # most worth first, and of about the bits that their scales say
+        worth = (
+            y_wide[:, 4:].var((0, 2, 3)) * wide.g_s.linear.weight[:, 4:].square().sum((0, 2, 3))
+        ).tolist()
+        assert worth[0] > worth[5] > worth[10]
+        loss = [
+            float((c.bits_y + c.bits_z).mean()) / 64**2 + 300 * d for c, d in ((was, before), (now, after))
+        ]
+        assert loss[1] < loss[0]
+
+    def test_a_codec_is_not_made_narrower(self, narrow, tmp_path):
+        path = tmp_path / "small.safetensors"
+        narrow[2].save(path)
+        net = nn.Sequential(nn.Conv2d(3, 16, 3, 8, 1), nn.Conv2d(16, 4, 1))
+        pictures = TensorDataset(torch.rand(4, 3, 64, 64), torch.zeros(4))
+        with pytest.raises(InputError, match="latents: got 3, expected at least 4, as 'small' has"):
+            featcodec.fit(net, at="0", images=pictures, steps=0, size=64, batch=2, start=path, latents=3)
 
 
 class TestJournal:
