@@ -1,4 +1,4 @@
-"""Networks by name: the YOLOv5 and YOLOX families, weights files, torchvision, timm, and the user's own code."""
+"""Networks by name: YOLOv5 and YOLOX, weights files, torchvision, timm, and the user's own code."""
 
 from __future__ import annotations
 

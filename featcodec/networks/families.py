@@ -76,8 +76,8 @@ class Family(Protocol):
         ...
 
     def from_convolutions(self, convolutions: Sequence[Convolution]) -> nn.Module | None:
-        """The network whose convolutions an ONNX file has, or None where they are of none of the family; raises
-        `Unusable` where they almost are."""
+        """The network whose convolutions an ONNX file has; None where they are of none of the family, raises
+        `Unusable` where they only begin like one."""
         ...
 
     def make(self, member: str) -> nn.Module:

@@ -60,7 +60,7 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """The convolutions that lead to a tensor, and the first operator on the way that is none of `_PASSING`."""
+    """The convolutions that lead to a tensor, and the first operator on the way that does not pass."""
 
     reads: tuple[int, ...] = ()
     through: str = ""
@@ -112,8 +112,8 @@ def _convolutions(graph: Any) -> list[Convolution]:
     count = sum(node.op_type == "Conv" for node in graph.node)
     if len(graph.node) > _MOST_NODES or inputs > _MOST_INPUTS or count > _MOST_CONVOLUTIONS:
         raise Unusable(
-            f"a graph of {len(graph.node):,} nodes, {count:,} of them convolutions, with {inputs:,} inputs and "
-            f"outputs, expected at most {_MOST_NODES:,}, {_MOST_CONVOLUTIONS:,} and {_MOST_INPUTS:,}"
+            f"a graph of {len(graph.node):,} nodes, {count:,} of them convolutions, with {inputs:,} inputs "
+            f"and outputs, expected at most {_MOST_NODES:,}, {_MOST_CONVOLUTIONS:,} and {_MOST_INPUTS:,}"
         )
     weights = {tensor.name: tensor for tensor in graph.initializer}
     ways = {name: _Way() for name in ("", *weights, *(value.name for value in graph.input))}
@@ -148,16 +148,18 @@ def _convolution(node: Any, weights: Mapping[str, Any], ways: Mapping[str, _Way]
         )
     way = ways[node.input[0]]
     if way.through:
-        raise Unusable(f"{name} reads what went through {way.through}, expected {', '.join(sorted(_PASSING))}")
+        raise Unusable(
+            f"{name} reads what went through {way.through}, expected {', '.join(sorted(_PASSING))}"
+        )
     weight, bias = (_tensor(weights[given], name) for given in node.input[1:])
     if weight.ndim != 4 or bias.shape != weight.shape[:1]:
         raise Unusable(f"{name}: got weights {tuple(weight.shape)} and biases {tuple(bias.shape)}")
-    given = {a.name: tuple(a.ints) if a.ints else a.i for a in node.attribute if a.name != "auto_pad"}
+    given = {a.name: tuple(a.ints) or (int(a.i),) for a in node.attribute}
     pads = given.get("pads", (0, 0, 0, 0))
-    usual = given.get("dilations", (1, 1)) == (1, 1) and isinstance(pads, tuple) and pads[:2] == pads[2:]
+    usual = given.get("dilations", (1, 1)) == (1, 1) and pads[:2] == pads[2:]
     if not usual or any(a.name == "auto_pad" and a.s != b"NOTSET" for a in node.attribute):
         raise Unusable(f"{name}: expected no dilation, and the same explicit padding on both sides")
-    stride, groups = given.get("strides", (1, 1)), given.get("group", 1)
+    stride, (groups, *_) = given.get("strides", (1, 1)), given.get("group", (1,))
     return Convolution(name, weight, bias, stride, pads[:2], groups, way.reads)
 
 

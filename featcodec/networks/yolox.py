@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from featcodec.errors import InputError
 
-__all__ = ["SCALES", "STAGES", "STRIDES", "Conv", "Scale", "YOLOX"]
+__all__ = ["SCALES", "STAGES", "STRIDES", "YOLOX", "Conv", "Scale"]
 
 Scale = Literal["nano", "tiny", "s", "m", "l", "x"]
 
@@ -274,8 +274,8 @@ class YOLOX(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Image (B, 3, H, W) in [0, 1], H and W multiples of 32, to raw outputs (B, 1, h, w, 5 + classes).
 
-        The raw numbers of a place are the box's centre from the place's corner, in strides, and the logarithms of
-        its sides in strides; then the logits of objectness and of the classes.
+        The raw numbers of a place are the box's centre from the place's corner, in strides, and the
+        logarithms of its sides in strides; then the logits of objectness and of the classes.
         """
         maps = self.stages(self.prepare(x), 0, len(STAGES))
         out: list[Tensor] = self.head(list(self.backbone.neck(*maps[-3:])[-3:]))

@@ -52,8 +52,9 @@ def crossing_stages(at: str) -> tuple[str, ...]:
 class YOLOXCut:
     """A YOLOX network cut after a stage of its backbone: a `featcodec.networks.cut_network.CutNetwork`.
 
-    Pictures are centred on their canvas, and its sides are multiples of 32, though the published code puts
-    them at the top left of a square: with either the network finds as much (`benchmarks/detector_accuracy.py`).
+    Pictures are centred on their canvas, as for all networks here, and its sides are multiples of 32, though
+    the published code puts them at the top left of a square. `benchmarks/detector_accuracy.py` measures both:
+    YOLOX-nano loses nothing by it.
 
     Attributes:
         network: the whole network.
@@ -127,7 +128,7 @@ class YOLOXCut:
         return outputs
 
     def maps(self, features: tuple[Tensor, ...]) -> list[Tensor]:
-        """The tensors that cross, and behind the cut every map that is read twice or by the detection head."""
+        """The tensors that cross, and behind the cut every map that is read twice or by the head."""
         kept = dict(zip(self.stages, features, strict=True))
         later = self.network.stages(features[-1], self._next, len(STAGES))
         kept |= dict(zip(STAGES[self._next :], later, strict=True))
@@ -158,7 +159,7 @@ class YOLOXHead:
         return self.cut.network.head.decode(outputs)
 
     def maps(self, features: Tensor) -> list[Tensor]:
-        """The one tensor that crosses, and behind the cut every map that is read twice or by `raw_outputs`."""
+        """The one tensor that crosses, and behind the cut every map that is read twice or by the head."""
         return self.cut.maps((features,))
 
     def raw_outputs(self, maps: list[Tensor]) -> list[Tensor]:

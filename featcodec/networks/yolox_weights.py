@@ -112,10 +112,10 @@ def yolox_of_convolutions(convolutions: Sequence[Convolution]) -> YOLOX:
     classes = int(convolutions[names.index(CLASSES.removesuffix(".bias"))].weight.shape[0])
     with torch.device("meta"):
         network = YOLOX(scale, classes=classes)
-    tensors = {}
-    for got, name in zip(convolutions, names, strict=True):
-        _check(got, name, network.get_submodule(name), expected[name])
-        tensors |= {f"{name}.weight": got.weight, f"{name}.bias": got.bias}
+    tensors: dict[str, Tensor] = {}
+    for convolution, name in zip(convolutions, names, strict=True):
+        _check(convolution, name, network.get_submodule(name), expected[name])
+        tensors |= {f"{name}.weight": convolution.weight, f"{name}.bias": convolution.bias}
     return yolox_of(scale, classes, tensors)
 
 
