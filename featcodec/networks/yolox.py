@@ -16,14 +16,16 @@ Apache-2.0), whose names and layer tables are kept; the code here is the project
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from featcodec.errors import InputError
+from featcodec.networks.folding import folded
 
-__all__ = ["SCALES", "STAGES", "STRIDES", "YOLOX", "Conv", "Scale"]
+__all__ = ["EPSILON", "SCALES", "STAGES", "STRIDES", "YOLOX", "Conv", "Scale"]
 
 Scale = Literal["nano", "tiny", "s", "m", "l", "x"]
 
@@ -37,6 +39,7 @@ SCALES: dict[Scale, tuple[float, float, bool]] = {
     "x": (1.33, 1.25, False),
 }
 STRIDES = (8, 16, 32)
+EPSILON = 1e-3  # of the batch normalisation of all official models
 STAGES = ("stem", "dark2", "dark3", "dark4", "dark5")  # of the backbone; the neck reads the last three
 LARGEST_LOG = 16.0  # of a side over its stride: e^16 strides are beyond any canvas, and finite
 
@@ -262,6 +265,12 @@ class YOLOX(nn.Module):
         depth, width, depthwise = SCALES[scale]
         self.backbone = PAFPN(depth, width, depthwise)
         self.head = Head(classes, width, depthwise)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As of any module; batch normalisation, as official checkpoints have it, is folded first."""
+        return super().load_state_dict(folded(state_dict, epsilon=EPSILON), strict=strict, assign=assign)
 
     def prepare(self, x: Tensor) -> Tensor:
         """RGB in [0, 1], as all networks here take it, to BGR in 0 to 255, as this family was trained."""

@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from featcodec.networks.folding import folded
 from featcodec.networks.onnx_files import Convolution, merged
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.weight_files import fill, unwrapped
-from featcodec.networks.yolox import SCALES, YOLOX, Scale
+from featcodec.networks.yolox import EPSILON, SCALES, YOLOX, Scale
 
-__all__ = ["MARKER", "folded", "is_yolox", "yolox_by_shapes", "yolox_of", "yolox_of_convolutions"]
+__all__ = ["MARKER", "is_yolox", "yolox_by_shapes", "yolox_of", "yolox_of_convolutions"]
 
 MARKER = "backbone.backbone.stem.conv.conv.weight"  # a tensor by whose name weights of YOLOX are known
 CLASSES = "head.cls_preds.0.bias"
-EPSILON = 1e-3  # of the batch normalisation of all official models
-_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def yolox_by_shapes(tensors: Mapping[str, Tensor]) -> YOLOX:
@@ -55,35 +53,8 @@ def yolox_of(scale: Scale, classes: int, tensors: Mapping[str, Tensor]) -> YOLOX
         raise Unusable(f"{CLASSES}: got {classes} classes, expected at least 1")
     with torch.device("meta"):  # shapes only: no memory for a hostile number of classes, no random numbers
         network = YOLOX(scale, classes=classes)
-    fill(network, folded(tensors), name=f"YOLOX-{scale}")
+    fill(network, folded(tensors, epsilon=EPSILON), name=f"YOLOX-{scale}")
     return network
-
-
-def folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fold batch normalisation into the convolutions, by the names of the official checkpoints.
-
-    Source: Jacob et al. 2018 (arXiv:1712.05877), section 3.2.
-
-    Raises:
-        Unusable: a batch normalisation that does not fit its convolution.
-
-    Example:
-        >>> norm = {f"a.bn.{k}": torch.ones(2) for k in ("weight", "bias", "running_mean", "running_var")}
-        >>> sorted(folded({"a.conv.weight": torch.ones(2, 3, 1, 1), **norm}))
-        ['a.conv.bias', 'a.conv.weight']
-    """
-    out = dict(tensors)
-    for prefix in [name.removesuffix("bn.weight") for name in tensors if name.endswith(".bn.weight")]:
-        norm = [out.pop(f"{prefix}bn.{part}", None) for part in _NORM]
-        out.pop(f"{prefix}bn.num_batches_tracked", None)
-        weight = out.get(f"{prefix}conv.weight")
-        lacking = weight is None or any(t is None or t.shape != weight.shape[:1] for t in norm)
-        if weight is None or lacking or f"{prefix}conv.bias" in out:
-            raise Unusable(f"{prefix[:80]}bn: expected four tensors of one number for each channel before it")
-        scale, bias, mean, variance = (t.float() for t in norm if t is not None)
-        fused = fuse_conv_bn_weights(weight.float(), None, mean, variance, EPSILON, scale, bias)
-        out[f"{prefix}conv.weight"], out[f"{prefix}conv.bias"] = (t.detach() for t in fused)
-    return out
 
 
 def is_yolox(convolutions: Sequence[Convolution]) -> bool:
