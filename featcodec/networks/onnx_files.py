@@ -122,6 +122,7 @@ def _convolutions(graph: Any) -> list[Convolution]:
         missing = next((name for name in node.input if name not in ways), None)
         if missing is not None:
             raise Unusable(f"{_named(node)} reads {short(missing)}, which nothing before it gives")
+        weights |= _renamed(node, weights)
         if node.op_type == "Conv":
             found.append(_convolution(node, weights, ways))
             way = _Way((len(found) - 1,))
@@ -131,6 +132,15 @@ def _convolutions(graph: Any) -> list[Convolution]:
     if not found:
         raise Unusable("an ONNX file without convolutions")
     return found
+
+
+def _renamed(node: Any, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights that a node only gives another name; exporters store alike ones once."""
+    if node.op_type == "Constant":
+        return {name: a.t for name in node.output for a in node.attribute if a.name == "value"}
+    if node.op_type == "Identity" and node.input[:1] and node.input[0] in weights:
+        return dict.fromkeys(node.output, weights[node.input[0]])
+    return {}
 
 
 def _way(node: Any, ways: Mapping[str, _Way]) -> _Way:
