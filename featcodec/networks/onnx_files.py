@@ -20,10 +20,11 @@ from torch import Tensor
 from featcodec.errors import CodecFileError, InputError, MissingExtraError
 from featcodec.files import read_file
 from featcodec.networks.pickle_records import Unusable, short
-from featcodec.networks.weight_files import MAX_FILE, refusal
+from featcodec.networks.weight_files import refusal
 
 __all__ = ["Convolution", "merged", "read_convolutions"]
 
+_MAX_FILE = 2**29  # bytes; YOLOX-x has 0.4 GB, and a parsed file may take many times its own
 # a larger graph is refused before it is walked; YOLOX-x has some 170 convolutions
 _MOST_NODES = 10_000
 _MOST_INPUTS = 30_000
@@ -96,7 +97,7 @@ def read_convolutions(path: str | os.PathLike[str]) -> list[Convolution]:
     except ImportError as error:
         raise MissingExtraError.of("onnx", "onnx") from error
     try:
-        data = read_file(path, MAX_FILE)
+        data = read_file(path, _MAX_FILE)
     except InputError as error:
         raise CodecFileError(str(error)) from error
     try:
@@ -164,7 +165,7 @@ def _convolution(node: Any, weights: Mapping[str, Any], ways: Mapping[str, _Way]
     weight, bias = (_tensor(weights[given], name) for given in node.input[1:])
     if weight.ndim != 4 or bias.shape != weight.shape[:1]:
         raise Unusable(f"{name}: got weights {tuple(weight.shape)} and biases {tuple(bias.shape)}")
-    given = {a.name: tuple(a.ints) or (int(a.i),) for a in node.attribute}
+    given = {a.name: tuple(a.ints[:_MOST_DIMENSIONS]) or (int(a.i),) for a in node.attribute}
     pads = given.get("pads", (0, 0, 0, 0))
     usual = given.get("dilations", (1, 1)) == (1, 1) and pads[:2] == pads[2:]
     if not usual or any(a.name == "auto_pad" and a.s != b"NOTSET" for a in node.attribute):
@@ -180,7 +181,7 @@ def _tensor(stored: Any, where: str) -> Tensor:
     kinds = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2}
     if stored.data_type not in kinds or stored.data_location == TensorProto.EXTERNAL:
         raise Unusable(f"{where}: expected weights in the file itself, of 16 or 32 bits")
-    shape = tuple(stored.dims)
+    shape = tuple(stored.dims[: _MOST_DIMENSIONS + 1])
     if len(shape) > _MOST_DIMENSIONS or min(shape, default=1) < 1:
         raise Unusable(f"{where}: got weights of shape {short(str(shape))}")
     listed = len(stored.float_data) or len(stored.int32_data)

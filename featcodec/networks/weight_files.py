@@ -20,9 +20,9 @@ from featcodec.networks.pickle_records import Unusable, short
 from featcodec.networks.safetensors_header import read_header, read_tensors
 from featcodec.networks.torch_files import read_checkpoint
 
-__all__ = ["MAX_FILE", "fill", "load_weights", "read_state_dict", "refusal", "unwrapped"]
+__all__ = ["fill", "load_weights", "read_state_dict", "refusal", "unwrapped"]
 
-MAX_FILE = 2**30  # bytes; YOLOv5x with its optimizer is 0.7 GB
+_MAX_FILE = 2**30  # bytes; YOLOv5x with its optimizer is 0.7 GB
 # what DataParallel and its kin, torch.compile, and what holds a network as its `model` put before every name
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 
@@ -54,7 +54,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         {'weight': (2, 3), 'bias': (2,)}
     """
     try:
-        data = read_file(path, MAX_FILE)
+        data = read_file(path, _MAX_FILE)
     except InputError as error:
         raise CodecFileError(str(error)) from error
     try:
