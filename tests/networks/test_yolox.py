@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import featcodec
+from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.transforms import Widths
 from featcodec.errors import CodecFileError, InputError, SplitError
 from featcodec.fitting.export import export
@@ -508,6 +509,30 @@ def test_a_codec_file_that_holds_the_network_detects_as_one_whose_owner_brings_i
         CodecFileError, match="give yolox-nano of 3 classes with the weights it was fitted to"
     ):
         featcodec.load(path).detect(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (
+            {f"{STEM}conv.weight": torch.zeros(32, 12, 3, 3)},
+            r"is \(32, 12, 3, 3\), expected \(16, 12, 3, 3\)",
+        ),
+        ({f"{STEM}conv.weight": None}, "stem.conv.conv.weight is missing"),
+        ({"head.more": torch.zeros(1)}, "head.more is unexpected"),
+        ({f"{STEM}bn.weight": torch.ones(16)}, "expected weight, bias, running_mean, running_var"),
+        ({f"{STEM}conv.bias": torch.full((16,), torch.inf)}, "values that are not finite"),
+        ({f"{STEM}conv.bias": torch.ones(16)}, "got yolox-nano of 3 classes with other weights"),
+    ],
+)
+def test_a_network_in_a_codec_file_that_is_not_the_codecs_own_is_refused(tmp_path, change, match):
+    file = CodecFile.load(codec_file(tmp_path, embed=True))
+    own = dict(file.tensors) | {f"network.{k}": v.half() if v is not None else v for k, v in change.items()}
+    state = {k: v for k, v in own.items() if v is not None}
+    path = tmp_path / "hostile.safetensors"
+    save_file(state, path, metadata={"featcodec": file.config.to_json()})
+    with pytest.raises(CodecFileError, match=match):
+        featcodec.load(path)
 
 
 def test_another_network_than_the_codecs_is_told_in_words(tmp_path):
