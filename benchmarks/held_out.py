@@ -1,6 +1,7 @@
-"""What codecs for YOLOv5s reach on photographs that were held out of their fits: real files, decoded again.
+"""What codecs for a detector reach on photographs held out of their fits: real files, decoded again.
 
     python benchmarks/held_out.py --shared ../shared --out benchmarks/results/held-out.json CODEC...
+    python benchmarks/held_out.py --shared ../shared --network yolox-nano-416.onnx --uncoded CODEC...
 
 The photographs are every tenth of coco/train by name, as `"hold_out": 10` leaves them out of a fit. This is
 to choose by; coco/val is for measuring only.
@@ -18,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import featcodec
 from featcodec.evaluation.datasets import CocoSet, read_coco
@@ -80,15 +81,15 @@ def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) ->
     return float(distortion(codec.detector.maps(got), codec.detector.maps(wanted), 0.0))
 
 
-def network(shared: Path) -> nn.Module:
-    return network_by_name(str(shared / "weights/yolov5s-v6.safetensors"))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "codecs", nargs="*", metavar="CODEC", help="names or files; none: the uncoded features"
+        "codecs", nargs="*", metavar="CODEC", help="names or files; none: yolov5s-p3's uncoded features"
     )
+    parser.add_argument(
+        "--network", default="yolov5s-v6.safetensors", metavar="FILE", help="in weights/, of the codecs"
+    )
+    parser.add_argument("--uncoded", action="store_true", help="the uncoded features, too")
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 4, 6, 8])
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
@@ -96,11 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="json file to write")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    data, net = held_out(args.shared, args.pictures), network(args.shared)
+    data = held_out(args.shared, args.pictures)
+    net = network_by_name(str(args.shared / "weights" / args.network))
     rows = []
     for name in args.codecs or ["yolov5s-p3"]:
         codec = featcodec.load(name, network=net)
-        for quality in args.qualities if args.codecs else [None]:
+        uncoded = [None] if args.uncoded or not args.codecs else []
+        for quality in uncoded + (args.qualities if args.codecs else []):
             rows.append(measure(codec, data, quality))
             print(json.dumps(rows[-1]), flush=True)
     if args.out:

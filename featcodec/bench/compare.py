@@ -49,7 +49,7 @@ class Comparison:
         network: for codecs without it or no codec: a name as `featcodec.networks.by_name` takes it, or the
             network itself.
         weights: file with the weights of a network by name.
-        at, size: cut and longest side in pixels, where no codec says them.
+        at, size: cut (the family's own unless given) and longest side in pixels, where no codec says them.
         annotations: COCO json; without it what the uncoded network gives is the reference.
         images: folder of the photographs; without it, the demo.
         anchors: names from `featcodec.bench.anchors.ANCHORS`, and anchors of one's own.
@@ -68,7 +68,7 @@ class Comparison:
     codecs: tuple[str, ...] = ()
     network: str | nn.Module | None = None
     weights: Path | None = None
-    at: str | int = 4
+    at: str | int | None = None
     size: int = 448
     annotations: Path | None = None
     images: Path | None = None

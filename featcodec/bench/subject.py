@@ -14,7 +14,7 @@ from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
 from featcodec.networks.by_name import network_by_name
 from featcodec.networks.cut_network import CutNetwork
-from featcodec.networks.families import NetworkWish, cut_network, describe
+from featcodec.networks.families import NetworkWish, cut_network, default_cut, describe
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.header import QUALITIES
 
@@ -30,7 +30,7 @@ class Wanted:
         network: by name or as it is; None takes the network in the first codec's file.
         weights: file with the weights of a network by name.
         classes: class names by number, for a network without codec; empty where a codec says them.
-        at: layer after which a network without codec is cut.
+        at: layer after which a network without codec is cut; its family's own unless given.
         size: longest side in pixels, for a network without codec.
     """
 
@@ -38,7 +38,7 @@ class Wanted:
     network: str | nn.Module | None = None
     weights: Path | None = None
     classes: tuple[str, ...] = ()
-    at: str | int = 4
+    at: str | int | None = None
     size: int = 448
 
 
@@ -91,7 +91,8 @@ def _network(wanted: Wanted) -> nn.Module | None:
 
 def _without_codec(network: nn.Module, wanted: Wanted) -> Subject:
     name = wanted.network if isinstance(wanted.network, str) else type(network).__name__
-    config = describe(network, NetworkWish(wanted.at, name, wanted.classes or None))
+    at = default_cut(network) if wanted.at is None else wanted.at
+    config = describe(network, NetworkWish(at, name, wanted.classes or None))
     identity = f"{config.digest} cut after {config.at}, {wanted.size} px / 32"
     cut = cut_network(network, config, size=wanted.size, stride=32)
     return Subject(cut, (), identity)

@@ -262,7 +262,7 @@ def network_of(file: CodecFile, network: object) -> CutNetwork:
 
     Args:
         file: of the codec.
-        network: the network; a file of YOLOv5's weights; None for the one in the codec file.
+        network: the network; a file of its weights (YOLOv5, YOLOX); None for the one in the codec file.
 
     Raises:
         CodecFileError: neither the file nor the caller brings the network, or it is another one.

@@ -413,7 +413,7 @@ class FeatureCodec:
     def tail(self, features: Tensor) -> Any:
         """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
 
-        For a YOLOv5 these are the raw outputs of its detection head; `detect` makes boxes of them.
+        For a YOLOv5 or a YOLOX these are the raw outputs of its detection head; `detect` makes boxes of them.
 
         Raises:
             InputError: the codec was made without its network, or a shape that the tail does not take.

@@ -30,9 +30,7 @@ def mismatch(config: CodecConfig, network: nn.Module, digest: str) -> str:
     about, family, untrained = config.network, family_of(network), _is_untrained(network)
     got = family.kind(network)
     same, detector = got == about.kind, about.classes is not None
-    if family.members and not _norms(network):
-        got += ", fused"
-    elif any(p.dtype == torch.bfloat16 for p in network.parameters()):
+    if any(p.dtype == torch.bfloat16 for p in network.parameters()):
         got += " in bfloat16, which keeps less of each weight than a digest covers"
     elif untrained:
         got += " with random weights"

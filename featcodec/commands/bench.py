@@ -108,7 +108,9 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--weights", type=Path, metavar="FILE", help="weights of that network, by name")
     group.add_argument(
-        "--at", default="4", metavar="LAYER", help="cut after it, where no codec says it (default: 4)"
+        "--at",
+        metavar="LAYER",
+        help="cut after it, where no codec says it (default: 4 of a YOLOv5, dark3 of a YOLOX)",
     )
     group.add_argument(
         "--size",

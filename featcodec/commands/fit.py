@@ -37,7 +37,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     command.add_argument("model", nargs="?", metavar="MODEL", help=MODEL)
     command.add_argument("--weights", type=path, metavar="FILE", help="weights of the network, by name")
-    command.add_argument("--at", metavar="LAYER", help="the layer to cut after; featcodec layers lists them")
+    command.add_argument(
+        "--at", metavar="LAYER",
+        help="the layer to cut after; featcodec layers lists them; a YOLOv5 is cut after 4 and a YOLOX after "
+        "dark3 (stride 8) unless it is given",
+    )  # fmt: skip
     command.add_argument("--images", type=path, metavar="FOLDER", help="photographs, in subfolders, too")
     command.add_argument("--coco", type=path, metavar="JSON", help="only the pictures that it names")
     command.add_argument(
@@ -99,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     known = {field.name for field in fields(Settings)} | OTHERS
     found = read_settings(arguments.config, known) if arguments.config else {}
     wanted = {**DEFAULTS, **found, **_given(arguments, known)}
-    missing = [name for name in ("model", "at", "images") if name not in wanted]
+    missing = [name for name in ("model", "images") if name not in wanted]
     if missing:
         raise InputError(
             f"fit: got no {missing[0]}, expected it on the command line or in a file of settings"

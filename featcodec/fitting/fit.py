@@ -28,7 +28,7 @@ from featcodec.fitting.processes import Processes, start_processes
 from featcodec.fitting.settings import Normalise, Settings, channels_of, shown
 from featcodec.fitting.tasks import Loss
 from featcodec.networks.cut_network import CutNetwork
-from featcodec.networks.families import NetworkWish, cut_network, describe, family_of
+from featcodec.networks.families import NetworkWish, cut_network, default_cut, describe, family_of
 from featcodec.networks.modules import plain_module
 from featcodec.networks.torch_state import training
 from featcodec.pictures.pixels import unit_floats
@@ -45,7 +45,7 @@ PROBED = 3  # pictures on which the tail is examined
 def fit(
     network: nn.Module,
     *,
-    at: str | int,
+    at: str | int | None = None,
     images: Images,
     coco: str | os.PathLike[str] | None = None,
     task: Literal["outputs", "features"] | Loss = "outputs",
@@ -95,8 +95,9 @@ def fit(
     Args:
         network: takes pictures (B, 3, H, W) of any size that is a multiple of 32 (64 for a cut at stride 32).
             The fit works with a copy in float32 and evaluation mode.
-        at: the layer that it is cut after, as `featcodec.split` takes it; one tensor (B, C, h, w) has to
-            cross, at stride 2, 4, 8, 16 or 32.
+        at: the layer that it is cut after, as `featcodec.split` takes it, of a YOLOX a stage; one tensor
+            (B, C, h, w) has to cross, at stride 2, 4, 8, 16 or 32. Unless given, a YOLOv5 is cut after 4 and
+            a YOLOX after ``"dark3"``, both at stride 8.
         images: folder of photographs, their paths, or a data set of pictures (3, H, W) of one size, uint8 or
             floats in [0, 1], or of those with labels.
         coco: COCO json; of the folder only the pictures that it names are taken.
@@ -131,7 +132,7 @@ def fit(
         balance: each picture's loss is divided by its lambda to this power; 0: large lambdas rule.
         average: share that the average of the weights keeps at each step; the codec is the average.
         feature_weight: weight of the features' own error in the distortion.
-        output_weight: weight of a YOLOv5's raw outputs in the distortion.
+        output_weight: weight of a detector's raw outputs (of a YOLOv5 or a YOLOX) in the distortion.
         linear_privacy: weight of what the best linear attacker explains of the picture.
         adversaries: how many there are; the one that rebuilds a picture best counts.
         adversary_loss: ``"edges"`` (L1, and `beta` times that of the luma's gradients) or ``"squared"``.
@@ -143,11 +144,11 @@ def fit(
         latents: channels of what is coded; 128, or as many as the codec to start from has, unless given. To
             more than that has, those are added that say best what it leaves over.
         analysis, synthesis: channels inside the encoder and inside the decoder.
-        classes: names of a YOLOv5's classes, by number; COCO's unless given, for one with 80.
-        confidence: of a YOLOv5: score in (0, 1) from which a box is worth showing; 0.25 unless given.
-        embed_network: whether the codec file holds the network's weights, too, as float16; of a YOLOv5 only.
-            Whoever has the file has the network then: it is for one that you may give away under your terms,
-            and whose `classes` you name.
+        classes: names of such a detector's classes, by number; COCO's unless given, for one with 80.
+        confidence: of such a detector: score in (0, 1) from which a box is worth showing; 0.25 unless given.
+        embed_network: whether the codec file holds the network's weights, too, as float16; of such a
+            detector only. Whoever has the file has the network then: it is for one that you may give away
+            under your terms, and whose `classes` you name.
 
     Returns:
         The codec, with the network; on the CPU.
@@ -171,6 +172,8 @@ def fit(
     """
     given = dict(locals())
     given["network"] = plain_module(network)
+    if at is None:
+        given["at"] = default_cut(given["network"])
     if model is None:
         given["model"] = type(given["network"]).__name__
     with training():
@@ -281,7 +284,7 @@ def _cut(network: nn.Module, settings: Settings, where: torch.device) -> CutNetw
         for detail in ("confidence", "embed_network", "classes"):
             if getattr(settings, detail):
                 raise InputError(
-                    f"{detail}: got it for a {type(network).__name__}, expected a YOLOv5 with it"
+                    f"{detail}: got it for a {type(network).__name__}, expected a YOLOv5 or a YOLOX with it"
                 )
     mean, deviation = channels_of(settings.normalise)
     classes = None if settings.classes is None else tuple(settings.classes)

@@ -63,7 +63,7 @@ def distortion(got: Sequence[Tensor], wanted: Sequence[Tensor], feature_weight: 
 
 
 def detection_divergence(got: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """How far raw outputs (B, 3, h, w, 5 + classes) of a YOLOv5 are from those wanted: (B,), nats an object.
+    """How far raw outputs (B, anchors, h, w, 5 + classes) are from those wanted: (B,), nats an object.
 
     The divergence of the objectness at every place and, weighted by the objectness wanted, that of the
     classes and the squared error of the box's four logits; over the mean number of places with an object,

@@ -1,4 +1,4 @@
-"""Networks by name: the YOLOv5 family, weights files, torchvision, timm, and the user's own code."""
+"""Networks by name: YOLOv5 and YOLOX, weights files, torchvision, timm, and the user's own code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from torch import nn
 
 from featcodec.errors import InputError, MissingExtraError, one_line
 from featcodec.networks.families import FAMILIES
+from featcodec.networks.onnx_files import read_convolutions
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.weight_files import load_weights, read_state_dict, refusal
 
 __all__ = ["FORMS", "network_by_name", "network_from_file"]
 
-FORMS = "yolov5n to yolov5x, a weights file of YOLOv5, torchvision:NAME, timm:NAME or MODULE:CALLABLE"
-_WEIGHTS = (".pt", ".pth", ".safetensors")
+FORMS = (
+    "yolov5n to yolov5x, yolox-nano to yolox-x, a weights file of either, torchvision:NAME, timm:NAME or "
+    "MODULE:CALLABLE"
+)
+_ONNX = ".onnx"
+_WEIGHTS = (".pt", ".pth", ".safetensors", _ONNX)
 
 
 def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None) -> nn.Module:
@@ -33,7 +38,9 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
         name: one of
 
             - ``yolov5n``, ``yolov5s``, ``yolov5m``, ``yolov5l``, ``yolov5x``: 80 classes;
-            - a file of YOLOv5's weights (.safetensors, .pt, .pth), of which nothing is executed;
+            - ``yolox-nano``, ``yolox-tiny``, ``yolox-s``, ``yolox-m``, ``yolox-l``, ``yolox-x``: 80 classes;
+            - a file of weights of either (.safetensors, .pt, .pth; of YOLOX also .onnx), of which nothing is
+              executed;
             - ``torchvision:NAME``, ``timm:NAME``: as those packages call it; nothing is downloaded;
             - ``package.module:callable``: the user's own code. **The module is imported, which runs it**,
               and the callable is called without arguments to give the network (a network as such will do,
@@ -44,7 +51,7 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
     Raises:
         InputError: no such name, or the user's code gives no network.
         CodecFileError: a weights file that cannot be used.
-        MissingExtraError: torchvision or timm is not installed.
+        MissingExtraError: torchvision, timm or, for an ONNX file, onnx is not installed.
 
     Example:
         >>> network_by_name("yolov5n").scale
@@ -80,13 +87,28 @@ def network_from_file(path: str | os.PathLike[str]) -> nn.Module:
 
     Raises:
         CodecFileError: the file cannot be used; one line that begins with its path.
+        MissingExtraError: onnx is not installed, for a file in its format.
     """
+    if Path(path).suffix.lower() == _ONNX:
+        return _from_onnx(path)
     tensors = read_state_dict(path)
     family = next((f for f in FAMILIES if f.recognises(tensors)), FAMILIES[0])
     try:
         return family.from_tensors(tensors)
     except Unusable as error:
         raise refusal(path, str(error)) from error
+
+
+def _from_onnx(path: str | os.PathLike[str]) -> nn.Module:
+    convolutions = read_convolutions(path)
+    try:
+        for family in FAMILIES:
+            network = family.from_convolutions(convolutions)
+            if network is not None:
+                return network
+    except Unusable as error:
+        raise refusal(path, str(error)) from error
+    raise refusal(path, f"an ONNX file of {len(convolutions)} convolutions, expected those of a YOLOX")
 
 
 def _torchvision(name: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The 80 classes of COCO, numbered as in networks trained on it, such as the official weights of YOLOv5."""
+"""The 80 classes of COCO, numbered as in networks trained on it, such as official YOLOv5 and YOLOX."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ def detector_of(cut: CutNetwork) -> DetectorHead:
     """
     if cut.detector is None:
         raise InputError(
-            f"got network {cut.config}, which is no detector that featcodec knows, expected a YOLOv5; "
-            "codec.tail(features) gives what it returns"
+            f"got network {cut.config}, which is no detector that featcodec knows, expected a YOLOv5 or a "
+            "YOLOX; codec.tail(features) gives what it returns"
         )
     return cut.detector
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from featcodec.errors import CodecFileError
+from featcodec.errors import CodecFileError, InputError
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.identity import ModuleConfig, NetworkConfig
 from featcodec.networks.module_family import ModuleFamily
 from featcodec.networks.modules import frozen_copy
+from featcodec.networks.onnx_files import Convolution
 from featcodec.networks.yolov5_family import YOLOv5Family
+from featcodec.networks.yolox_family import YOLOXFamily
 from featcodec.pictures.canvas import Canvas
 
-__all__ = ["FAMILIES", "Family", "NetworkWish", "cut_network", "describe", "family_of"]
+__all__ = ["FAMILIES", "Family", "NetworkWish", "cut_network", "default_cut", "describe", "family_of"]
 
 LEAST_STRIDE = 32  # of a canvas: what most networks halve their pictures to
 
@@ -49,6 +51,7 @@ class Family(Protocol):
         name: as in a codec file.
         members: names by which a user can ask for a network of it, such as ``"yolov5s"``.
         embeds: whether a codec file can hold a network of it.
+        default_cut: layer that its networks are cut after unless somebody says another one, or None.
     """
 
     @property
@@ -57,6 +60,8 @@ class Family(Protocol):
     def members(self) -> tuple[str, ...]: ...
     @property
     def embeds(self) -> bool: ...
+    @property
+    def default_cut(self) -> str | int | None: ...
 
     def owns(self, network: object) -> bool:
         """Whether the network is one of the family."""
@@ -68,6 +73,11 @@ class Family(Protocol):
 
     def from_tensors(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """The network whose weights these are, from somebody's file; raises `Unusable` if of none."""
+        ...
+
+    def from_convolutions(self, convolutions: Sequence[Convolution]) -> nn.Module | None:
+        """The network whose convolutions an ONNX file has; None where they are of none of the family, raises
+        `Unusable` where they only begin like one."""
         ...
 
     def make(self, member: str) -> nn.Module:
@@ -100,12 +110,29 @@ class Family(Protocol):
 
 
 # the first that owns a network counts; the last owns them all
-FAMILIES: tuple[Family, ...] = (YOLOv5Family(), ModuleFamily())
+FAMILIES: tuple[Family, ...] = (YOLOv5Family(), YOLOXFamily(), ModuleFamily())
 
 
 def family_of(network: nn.Module) -> Family:
     """The family of a network."""
     return next(family for family in FAMILIES if family.owns(network))
+
+
+def default_cut(network: nn.Module) -> str | int:
+    """The layer that a network is cut after where nobody says which.
+
+    Raises:
+        InputError: it is of no family that has one.
+
+    Example:
+        >>> from featcodec.networks.yolox import YOLOX
+        >>> default_cut(YOLOX("nano"))
+        'dark3'
+    """
+    at = family_of(network).default_cut
+    if at is None:
+        raise InputError(f"at: got none for a {type(network).__name__}, expected the layer to cut after")
+    return at
 
 
 def family_named(name: str) -> Family:

@@ -22,7 +22,7 @@ class NetworkConfig:
     """A detector of a family that featcodec knows, cut.
 
     Attributes:
-        family: its name, such as ``"yolov5"``.
+        family: its name, such as ``"yolov5"`` or ``"yolox"``.
         scale: member of the family.
         classes: class names by number.
         at: the layer after which it is cut.
@@ -33,12 +33,13 @@ class NetworkConfig:
     family: str
     scale: str
     classes: tuple[str, ...]
-    at: int
+    at: int | str
     digest: str
     confidence: float = 0.25
 
     def __str__(self) -> str:
-        return f"{self.family}{self.scale}"
+        # as their owners write them: yolov5s, yolox-s
+        return f"{self.family}{'-' if self.family.isalpha() else ''}{self.scale}"
 
     @property
     def kind(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from featcodec.errors import InputError, SplitError
 from featcodec.networks.cut_network import CrossingTensor
 from featcodec.networks.identity import ModuleConfig, check_text, network_digest
+from featcodec.networks.onnx_files import Convolution
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.split import Cut, example_picture, split
 from featcodec.pictures.canvas import Canvas
@@ -79,6 +80,7 @@ class ModuleFamily:
     name = "module"
     members: tuple[str, ...] = ()
     embeds = False
+    default_cut = None
 
     def owns(self, network: object) -> bool:  # noqa: ARG002
         return True
@@ -88,6 +90,9 @@ class ModuleFamily:
 
     def from_tensors(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         raise Unusable(f"got {len(tensors)} tensors, expected those of a network that featcodec knows")
+
+    def from_convolutions(self, convolutions: Sequence[Convolution]) -> None:
+        """None: nothing is known of such networks."""
 
     def make(self, member: str) -> nn.Module:
         raise InputError(f"model: got {member!r}, which names no network")

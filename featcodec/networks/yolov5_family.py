@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from featcodec.errors import InputError, SplitError
-from featcodec.networks.coco import COCO
 from featcodec.networks.cut_network import CrossingTensor
+from featcodec.networks.detectors import check_detector, class_names
 from featcodec.networks.identity import NetworkConfig, network_digest
+from featcodec.networks.onnx_files import Convolution
 from featcodec.networks.yolov5 import ANCHORS, STRIDES, Detect, Scale, YOLOv5
 from featcodec.networks.yolov5_weights import MARKER, yolov5_by_shapes, yolov5_of
 from featcodec.pictures.canvas import Canvas
@@ -21,7 +22,6 @@ from featcodec.pictures.geometry import Geometry
 
 __all__ = ["YOLOv5Cut", "YOLOv5Family", "crossing_layers"]
 
-MOST_CLASSES = 1 << 12  # of a codec file
 LAST_CUT = 23  # layer 24 is the detection head, which reads 17, 20 and 23
 
 
@@ -78,14 +78,14 @@ class YOLOv5Cut:
             InputError: another number of class names than the network has classes.
         """
         crossing_layers(at)
-        names = _class_names(network, classes)
+        names = class_names(network.classes, classes)
         config = NetworkConfig("yolov5", network.scale, names, at, network_digest(network))
         return YOLOv5Cut(network, config, canvas or Canvas())
 
     @property
     def at(self) -> int:
         """The layer after which it is cut."""
-        return self.config.at
+        return int(self.config.at)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -173,6 +173,7 @@ class YOLOv5Family:
     name = "yolov5"
     members = tuple(f"yolov5{scale}" for scale in get_args(Scale))
     embeds = True
+    default_cut = 4  # the latest where one tensor crosses
 
     def owns(self, network: object) -> bool:
         return isinstance(network, YOLOv5)
@@ -183,6 +184,9 @@ class YOLOv5Family:
     def from_tensors(self, tensors: Mapping[str, Tensor]) -> YOLOv5:
         return yolov5_by_shapes(tensors)
 
+    def from_convolutions(self, convolutions: Sequence[Convolution]) -> None:
+        """None: only checkpoints are read."""
+
     def make(self, member: str) -> YOLOv5:
         scales: dict[str, Scale] = {f"yolov5{scale}": scale for scale in get_args(Scale)}
         return YOLOv5(scales[member])
@@ -192,7 +196,7 @@ class YOLOv5Family:
         number = str(wish.at).removeprefix("model.")
         if not number.isdecimal():
             raise InputError(f"at: got {wish.at!r}, expected the number of a layer of a YOLOv5")
-        names = _class_names(network, wish.classes)
+        names = class_names(network.classes, wish.classes)
         return NetworkConfig(
             self.name, network.scale, names, int(number), network_digest(network), wish.confidence
         )
@@ -201,16 +205,12 @@ class YOLOv5Family:
         return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
 
     def kind(self, network: YOLOv5) -> str:
-        return NetworkConfig(self.name, network.scale, ("",) * network.classes, 0, "").kind
+        about = NetworkConfig(self.name, network.scale, ("",) * network.classes, 0, "").kind
+        fused = not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+        return f"{about}, fused" if fused else about
 
     def check(self, config: NetworkConfig) -> None:
-        if not 1 <= len(config.classes) <= MOST_CLASSES:
-            got = f"{len(config.classes):,} classes"
-            raise ValueError(f"classes: got {got}, expected at least one class and at most {MOST_CLASSES:,}")
-        if config.scale not in get_args(Scale):
-            raise ValueError(f"network: got {config.family} {config.scale!r:.40}, expected a known one")
-        if type(config.confidence) is not float or not 0 < config.confidence < 1:
-            raise ValueError(f"confidence: got {config.confidence!r:.40}, expected a number between 0 and 1")
+        check_detector(config, get_args(Scale))
         if type(config.at) is not int or len(crossing_layers(config.at)) != 1:
             raise ValueError(
                 f"network: got a cut at {config.at!r:.40}, expected a layer where one tensor crosses"
@@ -221,7 +221,7 @@ class YOLOv5Family:
         return yolov5_of(scales[config.scale], len(config.classes), tensors)
 
     def cut(self, network: YOLOv5, config: NetworkConfig, canvas: Canvas) -> YOLOv5Cut:
-        _check_single(config.at)
+        _check_single(int(config.at))
         fused = network.fuse().eval().requires_grad_(False).to(memory_format=torch.channels_last)
         return YOLOv5Cut(fused, config, canvas)
 
@@ -237,11 +237,3 @@ def _check_single(at: int) -> None:
         f"cut after layer {at}: later layers look back across it to layer {others}, so "
         f"{len(crossing)} tensors cross, expected 1; the latest layer with one is {single}"
     )
-
-
-def _class_names(network: YOLOv5, given: tuple[str, ...] | None) -> tuple[str, ...]:
-    if given is None:
-        return COCO if network.classes == len(COCO) else tuple(f"class {i}" for i in range(network.classes))
-    if len(given) != network.classes:
-        raise InputError(f"classes: got {len(given)} names, expected {network.classes}")
-    return tuple(given)
