@@ -15,12 +15,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 import featcodec
+from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.evaluation.datasets import CocoSet, read_coco
 from featcodec.evaluation.metrics import average_precision
 from featcodec.evaluation.provenance import made
@@ -40,7 +42,7 @@ def held_out(shared: Path, most: int) -> CocoSet:
 
 @torch.no_grad()
 def measure(
-    codec: featcodec.FeatureCodec, data: CocoSet, quality: float | None
+    codec: featcodec.FeatureCodec, data: CocoSet, quality: float | None, effort: int = DEFAULT_EFFORT
 ) -> dict[str, float | str | None]:
     """Mean bytes, mAP, error of the maps behind the cut, times; of uncoded features without a quality."""
     size, errors, found = 0, [], []
@@ -50,7 +52,7 @@ def measure(
         geometry, plain = f.geometry, f.as_subclass(Tensor)
         if quality is not None:
             began = time.process_time()
-            file = codec.encode_features(plain, geometry, quality=quality)
+            file = codec.encode_features(plain, geometry, quality=quality, effort=effort)
             encoding.append(time.process_time() - began)
             size += len(file)
             began = time.process_time()
@@ -63,6 +65,7 @@ def measure(
     return {
         "codec": codec.name,
         "quality": quality,
+        "effort": effort if quality is not None else None,
         "kb": round(size / 1024 / len(data.pictures), 3),
         "map": round(average_precision(data, found).map, 2),
         "error": round(sum(errors) / max(len(errors), 1), 4),
@@ -91,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 4, 6, 8])
+    parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT])
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="json file to write")
@@ -100,8 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for name in args.codecs or ["yolov5s-p3"]:
         codec = featcodec.load(name, network=net)
-        for quality in args.qualities if args.codecs else [None]:
-            rows.append(measure(codec, data, quality))
+        points = product(args.qualities if args.codecs else [None], args.efforts)
+        for quality, effort in points:
+            rows.append(measure(codec, data, quality, effort))
             print(json.dumps(rows[-1]), flush=True)
     if args.out:
         about = asdict(made(["python", *(arguments or sys.argv)], seeds={}))

@@ -14,8 +14,9 @@ from featcodec.codec.codec_file import CodecFile
 from featcodec.errors import FeatcodecError, FitError
 from featcodec.fitting.losses import quality_weight
 from featcodec.fitting.tasks import Task, TaskMetric
+from featcodec.networks.compared import jacobian_sketch
 from featcodec.plf.header import QUALITIES
-from featcodec.training.closed_form import Statistics, jacobian_sketch, set_transforms, statistics
+from featcodec.training.closed_form import Statistics, set_transforms, statistics
 from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
 from featcodec.training.hyperprior import CodecModel
