@@ -1,6 +1,6 @@
 """The encoder's search for symbols: none of it is normative, any symbols decode.
 
-    effort 1       argmin  bits(symbols) + PRICE · |error|²            exact: the bits of a symbol are a look-up
+    effort 1       argmin  bits(symbols) + PRICE · |error|²          exact: the bits of a symbol are a look-up
     effort 2, 3    argmin  bits(symbols) + λ · D(tail(g_s(ŷ)), tail(f))      λ = SLOPE · latents / tr(JᵀWJ)
 
 The gains that a codec was fitted with say what an error costs: at high rates bits + λ D is least where the

@@ -57,8 +57,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="pictures to .plf files",
         description="Encodes pictures, and folders of them. A run into a folder that was interrupted goes on "
         "when it is started again, and several at once share the work: a file is kept if a run has made it "
-        "of a picture of the same content, with the same codec, quality, effort and metadata. What was made of "
-        "which picture is in OUT/.featcodec-encode.jsonl; without that, all pictures are encoded again.",
+        "of a picture of the same content, with the same codec, quality, effort and metadata. What was made "
+        "of which picture is in OUT/.featcodec-encode.jsonl; without that, all pictures are encoded again.",
     )
     command.add_argument(
         "images",
