@@ -1,4 +1,4 @@
-"""What codecs for YOLOv5s reach on photographs that were held out of their fits: real files, decoded again.
+"""What codecs reach on photographs that were held out of their fits: real files, decoded again.
 
     python benchmarks/held_out.py --shared ../shared --out benchmarks/results/held-out.json CODEC...
 
@@ -34,9 +34,9 @@ from featcodec.pictures.boxes import Boxes
 EVERY = 10
 
 
-def held_out(shared: Path, most: int) -> CocoSet:
-    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", COCO)
-    data = data.where(lambda i: i % EVERY == 0)
+def held_out(shared: Path, most: int, classes: Sequence[str] = COCO, every: int = EVERY) -> CocoSet:
+    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", classes)
+    data = data.where(lambda i: i % every == 0)
     return data.where(lambda i: i < most)
 
 
@@ -83,6 +83,12 @@ def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) ->
     return float(distortion(codec.detector.maps(got), codec.detector.maps(wanted), 0.0))
 
 
+def load(name: str, shared: Path) -> featcodec.FeatureCodec:
+    """A codec with the network in its file, or else with YOLOv5s."""
+    alone = featcodec.zoo.decoder(name)
+    return featcodec.load(name, network=None if alone.file.has_network else network(shared))
+
+
 def network(shared: Path) -> nn.Module:
     return network_by_name(str(shared / "weights/yolov5s-v6.safetensors"))
 
@@ -95,15 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 4, 6, 8])
     parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT])
+    parser.add_argument("--every", type=int, default=EVERY, help="20 for street and street-open")
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="json file to write")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    data, net = held_out(args.shared, args.pictures), network(args.shared)
     rows = []
     for name in args.codecs or ["yolov5s-p3"]:
-        codec = featcodec.load(name, network=net)
+        codec = load(name, args.shared)
+        data = held_out(args.shared, args.pictures, codec.detector.classes, args.every)
         points = product(args.qualities if args.codecs else [None], args.efforts)
         for quality, effort in points:
             rows.append(measure(codec, data, quality, effort))
