@@ -30,7 +30,7 @@ from featcodec.networks.torch_state import training
 __all__ = ["PRICE", "Task", "refine", "symbol_bits"]
 
 HIGH_RATE = 6 / math.log(2)  # bits that a squared error of one step costs, where the steps are right
-PRICE = 4 * HIGH_RATE  # of effort 1
+PRICE = 8 * HIGH_RATE  # of effort 1: errors towards 0 add up behind the cut, more than their squares say
 REFINED_PRICE = 2 * HIGH_RATE  # beside a refinement, which makes up for what this pulls towards 0
 SLOPE = HIGH_RATE / 2  # of the refinement
 RATE = 0.05  # of Adam, in steps of the quantizer
