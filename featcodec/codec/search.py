@@ -129,11 +129,13 @@ def refine(residual: Floats, index: Ints, mean: Floats, bits: Floats, task: Task
         coded = torch.from_numpy((symbols + mean).astype(np.float32))[None].requires_grad_()
         with training():
             error = task.error(coded)
-            (slope,) = torch.autograd.grad(error, coded)
         weight = weight or _weight(task, coded)
         cost = float(_bits(symbols, index, bits).sum()) + weight * float(error)
         if cost < least or not number:
             least, best = cost, symbols
+        if number == passes:
+            break
+        (slope,) = torch.autograd.grad(error, coded)
         down = np.floor(at)
         uphill = _bits(down + 1, index, bits) - _bits(down, index, bits)
         latents.grad = weight * slope[0] + torch.from_numpy(uphill.astype(np.float32))
