@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 SIZES = [(1, 1), (7, 3), (16, 16), (33, 31), (16, 2000), (2000, 16), (640, 427), (427, 640), (417, 415)]
 LARGEST_METADATA = 65_536
-EFFORT = 0  # rounds: what a longer search finds changes with the encoder, and published streams do not
+EFFORT = 0  # what a longer search finds changes with the encoder, and published streams do not
 
 
 def photograph(width: int, height: int) -> Pixels:

@@ -7,7 +7,7 @@ from featcodec.errors import InputError
 __all__ = ["DEFAULT_EFFORT", "EFFORTS", "REFINEMENTS", "check_effort"]
 
 EFFORTS = range(4)
-DEFAULT_EFFORT = 1
+DEFAULT_EFFORT = 0  # 1 gives fewer bytes and more error, as a lower quality does; see docs/encoding.md
 REFINEMENTS = {2: 8, 3: 40}  # passes through decoder and tail, there and back, by effort
 
 

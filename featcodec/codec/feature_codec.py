@@ -36,7 +36,7 @@ from featcodec.plf.header import HIGHEST_STEP, Header, quality_to_step
 
 __all__ = ["ENCODER_VERSION", "FeatureCodec", "Features", "Symbols"]
 
-ENCODER_VERSION = 2  # raise it when the encoder gives other bytes for the same features: it is not normative
+ENCODER_VERSION = 1  # raise it when the encoder gives other bytes for the same features: it is not normative
 
 DEFAULT_QUALITY = 4.0
 LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture

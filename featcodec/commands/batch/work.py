@@ -32,7 +32,7 @@ __all__ = ["Busy", "Done", "Encoder", "Failed", "Outcome", "Request"]
 
 # of what makes a .plf of a picture: reading it, the encoder, the container. To be raised when one of them is
 # changed so that other bytes come out, for nothing that was made before to be taken for finished.
-VERSION = 2
+VERSION = 1
 # Files of a codec for large pictures are sound, too, even where a reader's defaults would refuse them.
 _OWN = Limits(max_pixels=2**64, max_latents=2**64, max_payload=MAX_INPUT, max_file=MAX_INPUT)
 
