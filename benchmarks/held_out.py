@@ -16,12 +16,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import featcodec
+from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.evaluation.datasets import CocoSet, read_coco
 from featcodec.evaluation.metrics import average_precision
 from featcodec.evaluation.provenance import made
@@ -33,15 +35,15 @@ from featcodec.pictures.boxes import Boxes
 EVERY = 10
 
 
-def held_out(shared: Path, most: int) -> CocoSet:
-    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", COCO)
-    data = data.where(lambda i: i % EVERY == 0)
+def held_out(shared: Path, most: int, classes: Sequence[str] = COCO, every: int = EVERY) -> CocoSet:
+    data = read_coco(shared / "data/coco/train.json", shared / "data/coco/train", classes)
+    data = data.where(lambda i: i % every == 0)
     return data.where(lambda i: i < most)
 
 
 @torch.no_grad()
 def measure(
-    codec: featcodec.FeatureCodec, data: CocoSet, quality: float | None
+    codec: featcodec.FeatureCodec, data: CocoSet, quality: float | None, effort: int = DEFAULT_EFFORT
 ) -> dict[str, float | str | None]:
     """Mean bytes, mAP, error of the maps behind the cut, times; of uncoded features without a quality."""
     size, errors, found = 0, [], []
@@ -51,7 +53,7 @@ def measure(
         geometry, plain = f.geometry, f.as_subclass(Tensor)
         if quality is not None:
             began = time.process_time()
-            file = codec.encode_features(plain, geometry, quality=quality)
+            file = codec.encode_features(plain, geometry, quality=quality, effort=effort)
             encoding.append(time.process_time() - began)
             size += len(file)
             began = time.process_time()
@@ -64,6 +66,7 @@ def measure(
     return {
         "codec": codec.name,
         "quality": quality,
+        "effort": effort if quality is not None else None,
         "kb": round(size / 1024 / len(data.pictures), 3),
         "map": round(average_precision(data, found).map, 2),
         "error": round(sum(errors) / max(len(errors), 1), 4),
@@ -81,6 +84,12 @@ def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) ->
     return float(distortion(codec.detector.maps(got), codec.detector.maps(wanted), 0.0))
 
 
+def load(name: str, network: Path) -> featcodec.FeatureCodec:
+    """A codec with the network in its file, or else with the one given."""
+    alone = featcodec.zoo.decoder(name)
+    return featcodec.load(name, network=None if alone.file.has_network else network_by_name(str(network)))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
@@ -92,19 +101,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--uncoded", action="store_true", help="the uncoded features, too")
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 4, 6, 8])
+    parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT])
+    parser.add_argument("--every", type=int, default=EVERY, help="20 for street and street-open")
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="json file to write")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    data = held_out(args.shared, args.pictures)
-    net = network_by_name(str(args.shared / "weights" / args.network))
     rows = []
     for name in args.codecs or ["yolov5s-p3"]:
-        codec = featcodec.load(name, network=net)
-        uncoded = [None] if args.uncoded or not args.codecs else []
-        for quality in uncoded + (args.qualities if args.codecs else []):
-            rows.append(measure(codec, data, quality))
+        codec = load(name, args.shared / "weights" / args.network)
+        data = held_out(args.shared, args.pictures, codec.detector.classes, args.every)
+        uncoded = [(None, DEFAULT_EFFORT)] if args.uncoded or not args.codecs else []
+        coded = product(args.qualities, args.efforts) if args.codecs else ()
+        for quality, effort in (*uncoded, *coded):
+            rows.append(measure(codec, data, quality, effort))
             print(json.dumps(rows[-1]), flush=True)
     if args.out:
         about = asdict(made(["python", *(arguments or sys.argv)], seeds={}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from featcodec import zoo
+from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import Features
 from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits, parse
@@ -18,6 +19,7 @@ def encode(
     codec: str = zoo.DEFAULT,
     quality: float | None = None,
     target_bytes: int | None = None,
+    effort: int = DEFAULT_EFFORT,
     metadata: Mapping[str, object] | None = None,
     channels: Channels = "rgb",
 ) -> bytes:
@@ -29,6 +31,7 @@ def encode(
         codec: name of an embedded codec, or path of a codec file.
         quality: 1 (smallest) to 8 (largest); 4 unless given.
         target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
+        effort: 0 to 3, how hard to search for symbols that cost less; see `FeatureCodec.encode`.
         metadata: JSON values to carry along, at most 64 KiB.
         channels: "bgr" for an array or tensor whose colours are in that order, as OpenCV gives them.
 
@@ -43,7 +46,12 @@ def encode(
         (b'PLF', True)
     """
     return zoo.load(codec).encode(
-        image, quality=quality, target_bytes=target_bytes, metadata=metadata, channels=channels
+        image,
+        quality=quality,
+        target_bytes=target_bytes,
+        effort=effort,
+        metadata=metadata,
+        channels=channels,
     )
 
 

@@ -67,7 +67,7 @@ def sizes(codec: FeatureCodec, model: CodecModel, path: Path, quality: float) ->
     data = codec.encode(path, quality=quality)
     stream = parse(data)
     x, geometry = load_image(path, size=file.config.size, stride=file.config.stride)
-    [y] = codec._latents([x])
+    [(_, _, y)] = codec._latents([x])
     s = codec.decode_symbols(stream, geometry)
     rows = np.repeat(np.arange(len(s.z), dtype=np.int32), s.z[0].size)
     bits_z = ideal_bits(s.z.reshape(-1), rows, file.tables_z).sum()

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.networks.cut_network import CutNetwork, features_of
@@ -78,10 +79,11 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CodecTarget:
-    """The files of a codec at `points`, qualities of 1 to 8."""
+    """The files of a codec at `points`, qualities of 1 to 8, as an encoder of an effort makes them."""
 
     codec: FeatureCodec
     points: tuple[float, ...]
+    effort: int = DEFAULT_EFFORT
     views: int = 2
 
     @property
@@ -92,14 +94,14 @@ class CodecTarget:
     def identity(self) -> str:
         file = self.codec.file  # the fingerprint stands for what decodes, and names the network
         encoder = f"{ENCODER_VERSION} {network_digest(file.g_a)} {network_digest(file.h_a)}"
-        return f"codec {file.fingerprint.hex()} encoder {encoder} points {self.points}"
+        return f"codec {file.fingerprint.hex()} encoder {encoder} effort {self.effort} points {self.points}"
 
     @property
     def network(self) -> CutNetwork:
         return self.codec.network
 
     def observe(self, shot: Shot, point: float) -> tuple[Tensor, int]:
-        data = self.codec.encode_features(shot.f, shot.geometry, quality=point)
+        data = self.codec.encode_features(shot.f, shot.geometry, quality=point, effort=self.effort)
         latents, _ = self.codec.decode_latents(data)
         return latents[0], len(data)
 

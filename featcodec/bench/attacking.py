@@ -39,6 +39,7 @@ class Attacking:
     Attributes:
         training: folders of photographs that the attackers train on, none of which is evaluated.
         qualities: of the codecs; a curve of accuracy against privacy takes three at least.
+        effort: of the codecs' encoders, 0 to 3.
         picture_points: of image-vvc.
         attackers: names of `featcodec.attacks.BUILT_IN`, and attackers of one's own.
         photographs: to train on, at most; spread over the folders.
@@ -50,6 +51,7 @@ class Attacking:
 
     training: tuple[Path, ...]
     qualities: tuple[float, ...]
+    effort: int
     picture_points: tuple[float, ...]
     attackers: tuple[str | Attacker, ...]
     photographs: int
@@ -81,7 +83,7 @@ def run_attacks(
     Raises:
         FeatcodecError: as `featcodec.attacks.attack.attack`; what was finished is kept.
     """
-    targets: list[Target] = [CodecTarget(codec, wanted.qualities) for codec in subject.codecs]
+    targets: list[Target] = [CodecTarget(codec, wanted.qualities, wanted.effort) for codec in subject.codecs]
     if not wanted.codecs_only:
         targets.append(RawTarget(subject.network))
         targets += [

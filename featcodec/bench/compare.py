@@ -17,6 +17,7 @@ from featcodec.bench.attacking import Attacking, Privacy, attack_deltas, run_att
 from featcodec.bench.entries import CALIBRATION, ComparisonPlan, build, measure_ranges, needs_ranges, present
 from featcodec.bench.runner import CODING_VERSION, UNCODED, Finished, run
 from featcodec.bench.subject import Subject, Wanted
+from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.errors import InputError
 from featcodec.evaluation.box_metric import boxes_of
 from featcodec.evaluation.built_in_metrics import metric_for
@@ -55,6 +56,7 @@ class Comparison:
         anchors: names from `featcodec.bench.anchors.ANCHORS`, and anchors of one's own.
         calibrate: folder of photographs that are not evaluated, to measure value ranges on.
         qualities: of the codecs.
+        effort: of their encoders, 0 to 3; attacks have their own.
         against: anchors of the Bjøntegaard deltas, those of them that take part.
         work: folder that keeps what is finished.
         workers: processes.
@@ -75,6 +77,7 @@ class Comparison:
     anchors: tuple[str | Anchor, ...] = ()
     calibrate: Path | None = None
     qualities: tuple[float, ...] = ()
+    effort: int = DEFAULT_EFFORT
     against: tuple[str, ...] = ()
     work: Path = Path("featcodec-bench.work")
     workers: int = 1
@@ -137,7 +140,7 @@ def compare(
         calibration = _calibration(settings)
         say("measuring value ranges")
         ranges = measure_ranges(subject, calibration, paths)
-    plan = ComparisonPlan(wanted, anchors, settings.qualities or QUALITIES, ranges, metric)
+    plan = ComparisonPlan(wanted, anchors, settings.qualities or QUALITIES, settings.effort, ranges, metric)
     say(f"{len(paths)} pictures: {subject}")
     coders = build(subject, plan)
     finished = run(subject, coders, plan, paths, work=settings.work, workers=settings.workers)

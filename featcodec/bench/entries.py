@@ -30,6 +30,7 @@ class ComparisonPlan:
         wanted: network and codecs.
         anchors: what codecs are compared with; all of them work here.
         qualities: of the codecs.
+        effort: of their encoders, 0 to 3.
         metric: of accuracy.
         ranges: least and largest value of the features (``"features"``) and of each codec's latents (by the
             codec's name), measured on photographs that are not evaluated.
@@ -38,6 +39,7 @@ class ComparisonPlan:
     wanted: Wanted
     anchors: tuple[Anchor, ...]
     qualities: tuple[float, ...]
+    effort: int
     ranges: dict[str, Range]
     metric: Metric
 
@@ -48,7 +50,7 @@ def build(subject: Subject, plan: ComparisonPlan) -> list[Coder]:
     Raises:
         InputError: two of the same name.
     """
-    coders: list[Coder] = [CodecCoder(codec, plan.qualities) for codec in subject.codecs]
+    coders: list[Coder] = [CodecCoder(codec, plan.qualities, plan.effort) for codec in subject.codecs]
     for anchor in plan.anchors:
         if anchor.needs == "latents":
             coders += [anchor.coder(Calibration(plan.ranges.get(c.name), c)) for c in subject.codecs]

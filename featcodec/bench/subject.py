@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from featcodec import zoo
+from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
@@ -118,6 +119,7 @@ class CodecCoder:
 
     codec: FeatureCodec
     points: tuple[float, ...] = QUALITIES
+    effort: int = DEFAULT_EFFORT
     kind: Kind = field(default="codec", init=False)
     gives: Gives = field(default="features", init=False)
 
@@ -127,12 +129,11 @@ class CodecCoder:
 
     @property
     def identity(self) -> str:
-        return (
-            f"featcodec {self.codec.fingerprint.hex()} {self.codec.file.encoder_digest} by {ENCODER_VERSION}"
-        )
+        codec, encoder = self.codec.fingerprint.hex(), self.codec.file.encoder_digest
+        return f"featcodec {codec} {encoder} by {ENCODER_VERSION} effort {self.effort}"
 
     def encode(self, shot: Shot, point: float) -> bytes:
-        return self.codec.encode_features(shot.f, shot.geometry, quality=point)
+        return self.codec.encode_features(shot.f, shot.geometry, quality=point, effort=self.effort)
 
     def decode(self, data: bytes) -> tuple[Tensor, Geometry]:
         features = self.codec.decode(data)

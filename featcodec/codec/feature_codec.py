@@ -7,8 +7,9 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile
 from featcodec.codec.decode_memory import check_boxes_memory, check_decode_memory
+from featcodec.codec.effort import DEFAULT_EFFORT, REFINEMENTS, check_effort
 from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.codec.network_words import missing
+from featcodec.codec.search import PRICE, Task, quantize, refine, symbol_bits
 from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis, side_shape
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
+from featcodec.networks.compared import compared_maps
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
-from featcodec.networks.torch_state import inference
+from featcodec.networks.torch_state import inference, training
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import Channels, ImageLike
@@ -91,6 +95,15 @@ class Symbols:
     def hash(self) -> bytes:
         """4 bytes that the file carries, so that a decoder that drifted is found out."""
         return symbol_hash(self.z, self.y)
+
+
+@dataclass(frozen=True, slots=True)
+class _Latents:
+    """Latents y (M, h, w) of a picture, the features (1, C, h, w) that they are of, and where it lies."""
+
+    y: Tensor
+    features: Tensor
+    geometry: Geometry
 
 
 def _flat(symbols: Ints) -> Ints:
@@ -167,6 +180,7 @@ class FeatureCodec:
         *,
         quality: float | None = None,
         target_bytes: int | None = None,
+        effort: int = DEFAULT_EFFORT,
         metadata: Mapping[str, object] | None = None,
         max_pixels: int = DEFAULT_LIMITS.max_pixels,
         channels: Channels = "rgb",
@@ -177,7 +191,10 @@ class FeatureCodec:
             image: path, encoded bytes, PIL image, array or tensor; see
                 `featcodec.pictures.loading.load_image`.
             quality: 1 (smallest) to 8 (largest), in steps of 1/32; 4 unless given.
-            target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
+            target_bytes: instead of a quality: the best quality whose file has at most so many bytes; tries
+                nine qualities, each at the effort given.
+            effort: how hard to search for symbols that cost less: 0 rounds, 1 weighs bits against errors,
+                2 and 3 refine the latents through the decoder and the network's tail, in 8 and 40 passes.
             metadata: JSON values to carry along, at most 64 KiB.
             max_pixels: larger pictures are refused before their pixels are decoded.
             channels: "bgr" for an array or tensor whose colours are in that order, as OpenCV gives them.
@@ -187,12 +204,14 @@ class FeatureCodec:
 
         Raises:
             ImageError: not a picture.
-            InputError: quality out of range, both or impossible `target_bytes`.
+            InputError: quality or effort out of range, both or impossible `target_bytes`; effort 2 or 3 for a
+                network that returns nothing with gradients, or nothing of a fixed shape.
         """
         return self.encode_batch(
             [image],
             quality=quality,
             target_bytes=target_bytes,
+            effort=effort,
             metadata=metadata,
             max_pixels=max_pixels,
             channels=channels,
@@ -205,6 +224,7 @@ class FeatureCodec:
         *,
         quality: float | None = None,
         target_bytes: int | None = None,
+        effort: int = DEFAULT_EFFORT,
         metadata: Mapping[str, object] | None = None,
         max_pixels: int = DEFAULT_LIMITS.max_pixels,
         channels: Channels = "rgb",
@@ -219,18 +239,18 @@ class FeatureCodec:
             raise InputError(f"target_bytes: got {type(target_bytes).__name__}, expected an integer")
         if not isinstance(images, Sequence) or isinstance(images, str | bytes | bytearray):
             raise InputError(f"images: got {type(images).__name__}, expected a list of pictures")
-        step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
+        step, effort = quality_to_step(DEFAULT_QUALITY if quality is None else quality), check_effort(effort)
         _ = self.network  # fail before reading pictures if there is no network
         canvas = self.file.config.canvas
         loaded = [canvas.load(i, max_pixels=max_pixels, channels=channels) for i in images]
-        latents = self._latents([x for x, _ in loaded])
-        out = []
-        for y, (_, geometry) in zip(latents, loaded, strict=True):
+        out: dict[int, bytes] = {}
+        for i, f, y in self._latents([x for x, _ in loaded]):
+            latents = _Latents(y, f, loaded[i][1])
             if target_bytes is None:
-                out.append(self._file(y, geometry, step, metadata))
+                out[i] = self._file(latents, step, effort, metadata)
             else:
-                out.append(self._largest_within(y, geometry, target_bytes, metadata))
-        return out
+                out[i] = self._largest_within(latents, target_bytes, effort, metadata)
+        return [out[i] for i in range(len(loaded))]
 
     @inference()
     def features(self, image: ImageLike, *, channels: Channels = "rgb") -> Features:
@@ -239,42 +259,80 @@ class FeatureCodec:
         return Features.of(self.network.head(x)[0], geometry)
 
     @inference()
-    def encode_features(self, features: Tensor, geometry: Geometry, *, quality: float | None = None) -> bytes:
+    def encode_features(
+        self,
+        features: Tensor,
+        geometry: Geometry,
+        *,
+        quality: float | None = None,
+        effort: int = DEFAULT_EFFORT,
+    ) -> bytes:
         """Uncoded features (1, C, h, w), of a head that the caller has run, to a ``.plf`` file.
 
+        Efforts 0 and 1 do not need the network.
+
         Raises:
-            InputError: quality out of range, or a shape that is not what the head gives for `geometry`.
+            InputError: as `encode`, or a shape that is not what the head gives for `geometry`.
         """
         stride = self.file.config.feature_stride
         shape = (1, self.file.config.widths.features)
         expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
         if not isinstance(features, Tensor) or tuple(features.shape) != expected:
             raise InputError(f"encode: got features {_shape(features)}, expected {expected}")
-        step = quality_to_step(DEFAULT_QUALITY if quality is None else quality)
-        y = self.file.g_a(features.as_subclass(torch.Tensor))[0]
-        return self._file(y, geometry, step, None)
+        step, effort = quality_to_step(DEFAULT_QUALITY if quality is None else quality), check_effort(effort)
+        f = features.as_subclass(torch.Tensor)
+        return self._file(_Latents(self.file.g_a(f)[0], f, geometry), step, effort, None)
 
-    def _latents(self, xs: list[Tensor]) -> list[Tensor]:
-        """Latents (M, h, w) of each canvas (1, 3, H, W)."""
-        out: dict[int, Tensor] = {}
-        with inference():
-            for where in _same_shape(xs):
+    def _latents(self, xs: list[Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Number, features (1, C, h, w) and latents (M, h, w) of canvases (1, 3, H, W), shape by shape."""
+        for where in _same_shape(xs):
+            with inference():
                 f = self.network.head(torch.cat([xs[i] for i in where]))[0]
-                for i, y in zip(where, self.file.g_a(f), strict=True):
-                    out[i] = y
-        return [out[i] for i in range(len(xs))]
+                y = self.file.g_a(f)
+            yield from zip(where, f.split(1), y, strict=True)
 
     @inference()
-    def symbols(self, y: Tensor, step: int) -> Symbols:
-        """Latents (M, h, w) to what is coded, at a quality step of 0 to 224."""
-        y_g = y / self.file.inverse_gain(step)[:, None, None]
+    def symbols(
+        self, y: Tensor, step: int, *, effort: int = DEFAULT_EFFORT, features: Tensor | None = None
+    ) -> Symbols:
+        """Latents (M, h, w) to what is coded, at a quality step of 0 to 224.
+
+        Args:
+            y: of one picture.
+            step: of the quality.
+            effort: as of `encode`.
+            features: (1, C, h, w) that the latents are of; effort 2 and 3 need them.
+        """
+        inverse_gain = self.file.inverse_gain(step)[:, None, None]
+        y_g = y / inverse_gain
         if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
             raise InputError("encode: the network gave features that are not finite or far out of range")
         z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
         z_symbols = z.numpy().astype(np.int32)
         index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
-        y_symbols = np.rint(y_g.numpy().astype(np.float64) - mean).astype(np.int32)
+        residual = y_g.numpy().astype(np.float64) - mean
+        if effort == 0:
+            y_symbols = np.rint(residual).astype(np.int32)
+        elif effort not in REFINEMENTS or features is None:
+            y_symbols = quantize(residual, index, self._symbol_bits, PRICE)
+        else:
+            task = self._task(features, inverse_gain)
+            y_symbols = refine(residual, index, mean, self._symbol_bits, task, REFINEMENTS[effort])
         return Symbols(z_symbols, y_symbols, index, mean)
+
+    @cached_property
+    def _symbol_bits(self) -> NDArray[np.float64]:
+        return symbol_bits(self._tables_y)
+
+    def _task(self, features: Tensor, inverse_gain: Tensor) -> Task:
+        """The network's own judgement of coded latents, against uncoded features (1, C, h, w)."""
+        network = self.network
+        with training():  # which outputs have gradients shows only where there is one to take
+            wanted = compared_maps(network, features.detach().clone().requires_grad_())
+        return Task(
+            lambda coded: compared_maps(network, self.file.g_s(coded * inverse_gain)),
+            [m.detach() for m in wanted],
+        )
 
     def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
         """Side information to table rows and means: exact, so that encoder and decoder agree."""
@@ -292,8 +350,11 @@ class FeatureCodec:
             [(_flat(s.z), z_rows, self._tables_z), (_flat(s.y), _flat(s.index), self._tables_y)]
         )
 
-    def _file(self, y: Tensor, geometry: Geometry, step: int, metadata: Mapping[str, object] | None) -> bytes:
-        s = self.symbols(y, step)
+    def _file(
+        self, latents: _Latents, step: int, effort: int, metadata: Mapping[str, object] | None
+    ) -> bytes:
+        y, geometry = latents.y, latents.geometry
+        s = self.symbols(y, step, effort=effort, features=latents.features)
         header = Header(
             fingerprint=self.fingerprint,
             codec=self.name,
@@ -308,15 +369,15 @@ class FeatureCodec:
         return serialize(Bitstream(header, self.payload(s), metadata))
 
     def _largest_within(
-        self, y: Tensor, geometry: Geometry, target: int, metadata: Mapping[str, object] | None
+        self, latents: _Latents, target: int, effort: int, metadata: Mapping[str, object] | None
     ) -> bytes:
-        best = self._file(y, geometry, 0, metadata)
+        best = self._file(latents, 0, effort, metadata)
         if len(best) > target:
             raise InputError(f"target_bytes: got {target}, expected at least {len(best)}, as quality 1 needs")
         low, high = 0, HIGHEST_STEP + 1  # low fits, high does not (or is out of range)
         while high - low > 1:
             middle = (low + high) // 2
-            data = self._file(y, geometry, middle, metadata)
+            data = self._file(latents, middle, effort, metadata)
             if len(data) <= target:
                 low, best = middle, data
             else:

@@ -13,6 +13,7 @@ from featcodec.attacks import BUILT_IN
 from featcodec.commands.options import (
     Subparsers,
     add_command,
+    add_effort,
     add_json,
     add_network,
     codec_of,
@@ -57,6 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--quality", type=qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
     )
+    add_effort(command)
     command.add_argument(
         "--attackers", type=_attackers, default=tuple(BUILT_IN), metavar="A,A",
         help=f"default: {','.join(BUILT_IN)}",
@@ -113,7 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     training = spread(training, arguments.photographs)
     brought = {"network": arguments.network, "weights": arguments.weights}
-    targets = [CodecTarget(codec_of(name, **brought), arguments.quality) for name in arguments.codecs]
+    codecs = [codec_of(name, **brought) for name in arguments.codecs]
+    targets = [CodecTarget(codec, arguments.quality, arguments.effort) for codec in codecs]
     work = Path(arguments.work)
     attackers, notes = _attackers_asked(arguments, targets, training, work)
     recognizer = None

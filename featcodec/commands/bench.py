@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from featcodec import __version__
 from featcodec.attacks import BUILT_IN
+from featcodec.commands.options import add_effort
 from featcodec.console import complain, note, positive, run_command, show
 from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
@@ -129,6 +130,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--qualities", type=_numbers, default=(), metavar="Q,Q", help="of the codecs (default: 1 to 8)"
     )
+    add_effort(group)
     group.add_argument(
         "--against",
         type=_names,
@@ -251,6 +253,7 @@ def _settings(arguments: argparse.Namespace) -> Comparison:
         anchors=arguments.anchors,
         calibrate=arguments.calibrate,
         qualities=arguments.qualities,
+        effort=arguments.effort,
         against=arguments.against,
         work=arguments.work,
         workers=arguments.workers,
@@ -273,6 +276,7 @@ def _attacking(arguments: argparse.Namespace) -> Attacking | None:
     return Attacking(
         training=tuple(arguments.attack),
         qualities=arguments.attack_qualities,
+        effort=arguments.effort,
         picture_points=PICTURE_POINTS,
         codecs_only=arguments.attack_codecs_only,
         attackers=arguments.attackers,

@@ -15,6 +15,7 @@ from featcodec.commands.options import (
     Subparsers,
     add_codec,
     add_command,
+    add_effort,
     add_json,
     add_max_pixels,
     add_network,
@@ -56,8 +57,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="pictures to .plf files",
         description="Encodes pictures, and folders of them. A run into a folder that was interrupted goes on "
         "when it is started again, and several at once share the work: a file is kept if a run has made it "
-        "of a picture of the same content, with the same codec, quality and metadata. What was made of "
-        "which picture is in OUT/.featcodec-encode.jsonl; without that, all pictures are encoded again.",
+        "of a picture of the same content, with the same codec, quality, effort and metadata. What was made "
+        "of which picture is in OUT/.featcodec-encode.jsonl; without that, all pictures are encoded again.",
     )
     command.add_argument(
         "images",
@@ -83,6 +84,7 @@ def add_parser(subparsers: Subparsers) -> None:
     size.add_argument(
         "--target-bytes", type=positive, metavar="N", help="the best quality of at most N bytes a file"
     )
+    add_effort(command)
     add_codec(command, "default: street")
     add_network(command)
     command.add_argument(
@@ -223,6 +225,7 @@ def _request(arguments: argparse.Namespace, *, into_folder: bool) -> Request:
         weights=arguments.weights,
         quality=arguments.quality,
         target_bytes=arguments.target_bytes,
+        effort=arguments.effort,
         metadata=arguments.metadata,
         max_pixels=arguments.max_pixels,
         folder=arguments.output if into_folder else None,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS
 from featcodec.console import STANDARD, about, positive
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits
 from featcodec.plf.header import Header, quality_to_step
@@ -24,6 +25,7 @@ __all__ = [
     "Subparsers",
     "add_codec",
     "add_command",
+    "add_effort",
     "add_json",
     "add_limits",
     "add_max_pixels",
@@ -129,6 +131,18 @@ def add_limits(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("limits", "A file beyond one of them is refused before it is decoded.")
     for field in fields(Limits):
         _add(group, field.name)
+
+
+def add_effort(command: argparse._ActionsContainer) -> None:
+    """Add ``--effort``, of an encoder."""
+    command.add_argument(
+        "--effort",
+        type=int,
+        choices=EFFORTS,
+        default=DEFAULT_EFFORT,
+        help="how hard the encoder searches for bytes to save: 0 rounds, 1 weighs bits against errors, 2 and "
+        "3 run decoder and network 8 and 40 times (default: %(default)s)",
+    )
 
 
 def add_max_pixels(command: argparse.ArgumentParser) -> None:

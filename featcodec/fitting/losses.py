@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from featcodec.networks.compared import relative_error
 from featcodec.plf.header import QUALITIES
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "detection_divergence",
     "distortion",
     "quality_weight",
-    "relative_error",
 ]
 
 # lambda at quality 1 and at quality 8; geometric in between
@@ -86,10 +86,3 @@ def _bernoulli(got: Tensor, wanted: Tensor) -> Tensor:
     """Kullback-Leibler divergence of Bernoulli distributions, from logits."""
     p = wanted.sigmoid()
     return p * (wanted - got) + F.softplus(got) - F.softplus(wanted)
-
-
-def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error (B,) of tensors (B, ...), over the variance that they have in the batch."""
-    wanted = wanted.float()
-    error = (got.float() - wanted).square().reshape(len(wanted), -1).mean(1)
-    return error / (wanted.var() + 1e-6)

@@ -15,8 +15,9 @@ from featcodec.console import Progress
 from featcodec.errors import FeatcodecError, FitError
 from featcodec.fitting.losses import QUALITY_WEIGHTS, quality_weight
 from featcodec.fitting.tasks import Task, TaskMetric
+from featcodec.networks.compared import jacobian_sketch
 from featcodec.plf.header import QUALITIES
-from featcodec.training.closed_form import Statistics, jacobian_sketch, set_transforms, statistics
+from featcodec.training.closed_form import Statistics, set_transforms, statistics
 from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
 from featcodec.training.hyperprior import CodecModel

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from featcodec.errors import FitError
-from featcodec.fitting.losses import detection_divergence, distortion, relative_error
+from featcodec.fitting.losses import detection_divergence, distortion
+from featcodec.networks.compared import differentiable, relative_error
 from featcodec.networks.cut_network import CutNetwork, DetectorHead
 from featcodec.networks.outputs import tensors_of
 from featcodec.networks.survey import watch
@@ -136,8 +137,7 @@ class OwnTask:
 
     def compared(self, f: Tensor) -> Sequence[Tensor]:
         """What the network returns, as far as it has gradients: what the loss looks at in it is not known."""
-        found = [t for _, t in tensors_of(self.network.tail((f,)))]
-        return [t for t in found if t.is_floating_point() and t.requires_grad and t.shape[:1] == f.shape[:1]]
+        return differentiable(self.network.tail((f,)), len(f))
 
     def target(self, f: Tensor, labels: Any) -> tuple[Tensor, Any]:
         return f, self.network.tail((f,)) if labels is None else labels

@@ -15,7 +15,6 @@ transforms for weighted squared error"; task metrics from sketches of Jacobians,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from featcodec.codec.transforms import silent
 from featcodec.training.hyperprior import CodecModel
 
-__all__ = ["Basis", "Statistics", "basis", "jacobian_sketch", "set_transforms", "statistics", "step_width"]
+__all__ = ["Basis", "Statistics", "basis", "set_transforms", "statistics", "step_width"]
 
 WIDEST = 256  # channels; of features with more, their principal ones in the metric
 SHRINKAGE = 2.0  # pictures that the prior of the covariance counts for
@@ -87,31 +86,6 @@ class Basis:
     variances: Tensor
 
 
-def jacobian_sketch(
-    compared: Callable[[Tensor], Sequence[Tensor]], f: Tensor, generator: torch.Generator
-) -> Tensor:
-    """One random backward pass: g (B, C, h, w) with E[g g^T] = J^T W J, for each picture.
-
-    W weights the values of each map by 1 / (maps x values x variance over the batch), so that g^T e squared
-    has the mean relative error of the maps, which an error e of the features makes, as its expectation.
-
-    Args:
-        compared: features (B, C, h, w) to maps (B, ...), with gradients.
-        f: uncoded features.
-        generator: of the directions.
-    """
-    given = f.detach().float().requires_grad_()
-    with torch.enable_grad():
-        maps = [m.float() for m in compared(given)]
-        total = given.new_zeros(())
-        for values in maps:
-            weight = 1 / (len(maps) * values[0].numel() * (values.detach().var() + 1e-6))
-            direction = torch.randn(values.shape, generator=generator).to(values.device)
-            total = total + (weight.sqrt() * direction * values).sum()
-        (g,) = torch.autograd.grad(total, given)
-    return g
-
-
 def statistics(features: Tensor, sketches: Tensor, *, pixels: int, feature_weight: float) -> Statistics:
     """Moments of features and of what the task says of them.
 
@@ -120,7 +94,8 @@ def statistics(features: Tensor, sketches: Tensor, *, pixels: int, feature_weigh
 
     Args:
         features: (B, C, h, w) of pictures.
-        sketches: (B', C, h, w), as `jacobian_sketch` gives them; none where the features are all that counts.
+        sketches: (B', C, h, w), as `featcodec.networks.compared.jacobian_sketch` gives them; none where the
+            features are all that counts.
         pixels: of a picture's canvas.
         feature_weight: share of the features' own error in the task; above 0 where there are no sketches.
 

@@ -21,7 +21,7 @@ from featcodec.fitting import loop
 from featcodec.fitting.export import export
 from featcodec.fitting.log import FitLog
 from featcodec.fitting.loop import Figures, Fitting, fit_codec, seconds_a_step
-from featcodec.fitting.losses import balance, detection_divergence, quality_weight, relative_error
+from featcodec.fitting.losses import balance, detection_divergence, quality_weight
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Run
 from featcodec.fitting.settings import Options
@@ -34,6 +34,7 @@ from featcodec.fitting.start import (
     set_weights,
 )
 from featcodec.fitting.tasks import Detection, FeatureTask, find_task
+from featcodec.networks.compared import relative_error
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import YOLOv5
 from featcodec.networks.yolov5_family import YOLOv5Cut

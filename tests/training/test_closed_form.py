@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from featcodec.codec.transforms import Widths
+from featcodec.networks.compared import jacobian_sketch
 from featcodec.training import closed_form
-from featcodec.training.closed_form import basis, jacobian_sketch, set_transforms, statistics, step_width
+from featcodec.training.closed_form import basis, set_transforms, statistics, step_width
 from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import start_entropy_model
 from featcodec.training.hyperprior import CodecModel, scale_of

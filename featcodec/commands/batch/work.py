@@ -43,7 +43,7 @@ class Request:
 
     Attributes:
         codec, network, weights: as the options of these names.
-        quality, target_bytes, metadata, max_pixels: as arguments of `FeatureCodec.encode`.
+        quality, target_bytes, effort, metadata, max_pixels: as arguments of `FeatureCodec.encode`.
         folder: where the outputs go; None for a single file that is always written.
         keep: what an earlier run has finished.
     """
@@ -53,6 +53,7 @@ class Request:
     weights: str | None
     quality: float | None
     target_bytes: int | None
+    effort: int
     metadata: Mapping[str, object] | None
     max_pixels: int
     folder: str | None
@@ -195,6 +196,7 @@ class Encoder:
                 source,
                 quality=request.quality,
                 target_bytes=request.target_bytes,
+                effort=request.effort,
                 metadata=request.metadata,
                 max_pixels=request.max_pixels,
             )
@@ -221,8 +223,9 @@ def _recipe(codec: FeatureCodec, request: Request) -> str:
     step: int | None = None
     if request.target_bytes is None:
         step = quality_to_step(DEFAULT_QUALITY if request.quality is None else request.quality)
-    of = [VERSION, codec.fingerprint.hex(), codec.file.encoder_digest, step, request.target_bytes]
-    return hashlib.sha256(json.dumps([*of, request.metadata]).encode()).hexdigest()
+    size = [step, request.target_bytes, request.effort]
+    of = [VERSION, codec.fingerprint.hex(), codec.file.encoder_digest, *size, request.metadata]
+    return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
 def _holds(target: str, data: bytes) -> bool:
