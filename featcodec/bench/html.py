@@ -6,9 +6,10 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
+from featcodec.bench.cells import Column, Table
 from featcodec.bench.gallery import GalleryRow, gallery
 from featcodec.bench.plots import Panel, draw, panels
-from featcodec.bench.rows import Column, Table, facts, tables
+from featcodec.bench.rows import facts, tables
 from featcodec.bench.summary import summary
 from featcodec.evaluation.results import Result
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from featcodec.bench.cells import Column, Group, Table, count, signed, span, with_interval
 from featcodec.bench.footnotes import Footnotes, shared
-from featcodec.evaluation.results import BD, Attacked, Entry, Interval, Point, Result
+from featcodec.bench.privacy_rows import identity_table, rebuilt_table
+from featcodec.evaluation.results import BD, Entry, Point, Result
 
-__all__ = ["Column", "Group", "Table", "facts", "tables"]
+__all__ = ["facts", "tables"]
 
 _KINDS = {"codec": "codec", "features": "features", "bottleneck": "latents", "image": "picture"}
 _BD_TITLES = {
@@ -28,35 +29,6 @@ _BD_TITLES = {
 _METHODS = ("pchip", "akima")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """Head of a column; `left`: of text, not of numbers."""
-
-    head: str
-    left: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Rows that belong to one name, each with a cell a column."""
-
-    name: str
-    note: str
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table; `label` is the head of the column of the groups' names, where there is one."""
-
-    title: str
-    lead: str
-    label: str
-    columns: tuple[Column, ...]
-    groups: tuple[Group, ...]
-    footnotes: tuple[str, ...] = ()
-
-
 def facts(result: Result) -> tuple[tuple[str, str], ...]:
     """What was measured and how it was made: names and texts."""
     made = result.made
@@ -73,7 +45,7 @@ def facts(result: Result) -> tuple[tuple[str, str], ...]:
     return (
         *(demo if result.demo else ()),
         *(busy if result.effort and result.effort.busy else ()),
-        ("Data", f"{result.data}; {_count(result.pictures, 'picture')}"),
+        ("Data", f"{result.data}; {count(result.pictures, 'picture')}"),
         ("Network", result.network),
         ("Uncoded", uncoded),
         ("Command", made.command),
@@ -91,7 +63,8 @@ def tables(result: Result) -> tuple[Table, ...]:
     return (
         _accuracy(result),
         *(_deltas(m, [d for d in result.bd if d.measure == m], result.metric, notes) for m in measures),
-        *([_privacy(result)] if result.attacks else []),
+        *([rebuilt_table(result)] if result.attacks else []),
+        *([identity_table(result)] if result.identified else []),
     )
 
 
@@ -113,7 +86,7 @@ def _accuracy(result: Result) -> Table:
     )
     return Table(
         "Rate and accuracy",
-        f"Means over {_count(result.pictures, 'picture')}; bytes and bpp are of whole files, decoded again "
+        f"Means over {count(result.pictures, 'picture')}; bytes and bpp are of whole files, decoded again "
         f"from nothing else. Lost: {result.metric} below the uncoded {result.uncoded_map:.1f}, the same "
         "pictures drawn for both. Times are medians and include the network's halves.",
         "entry",
@@ -129,9 +102,9 @@ def _points(entry: Entry, notes: Footnotes) -> tuple[tuple[str, ...], ...]:
             f"{p.point:g}",
             f"{p.bytes:,.0f}",
             f"{p.bpp:.3f}",
-            _with_interval(p.map, p.map_interval, 1),
+            with_interval(p.map, p.map_interval, 1),
             f"{p.ap50:.1f}",
-            _with_interval(p.lost, p.lost_interval, 2),
+            with_interval(p.lost, p.lost_interval, 2),
             f"{p.encode_ms:,.1f}",
             f"{p.decode_ms:,.1f}{_elsewhere(p, notes)}",
         )
@@ -192,7 +165,7 @@ def _delta_row(methods: dict[str, BD], metric: str, notes: Footnotes) -> tuple[s
     points = "all"
     if one.dropped:
         points = f"Pareto {''.join(notes.mark(text) for _, text in _left_out(one, metric))}"
-    overlap = "none" if one.overlap is None else _span(one.overlap, 0 if one.measure == "map" else 1)
+    overlap = "none" if one.overlap is None else span(one.overlap, 0 if one.measure == "map" else 1)
     reason = _refusal(methods)
     cells = (_delta(methods.get(m), reason, notes) for m in _METHODS)
     return (one.anchor, *cells, overlap, f"{100 * one.fraction:.0f} %", points)
@@ -224,101 +197,7 @@ def _delta(d: BD | None, reason: str, notes: Footnotes) -> str:
         return "-"
     if d.value is None:
         return f"refused {notes.mark(reason or d.refused or 'no reason given')}"
-    shown = _signed(d.value, d.interval, 2 if d.measure == "attack-psnr" else 1)
+    shown = signed(d.value, d.interval, 2 if d.measure == "attack-psnr" else 1)
     if d.interval is None and d.refused_resamples:
         return f"{shown} [none: {100 * d.refused_resamples:.0f} %]"
     return shown
-
-
-def _privacy(result: Result) -> Table:
-    faces = any(a.face_accuracy is not None or a.face_tar is not None for a in result.attacks)
-    heads = ["bytes", "attacker", "steps", "PSNR [95 %]", "MS-SSIM", "edges", "flat"]
-    heads += ["faces", "TAR"] if faces else []
-    by_target: dict[str, list[Attacked]] = {}
-    for a in result.attacks:
-        by_target.setdefault(a.target, []).append(a)
-    groups = [
-        Group(
-            target,
-            "features as they are" if target == "raw" else "",
-            tuple(_attack_row(a, faces, result.pictures) for a in attacks),
-        )
-        for target, attacks in by_target.items()
-    ]
-    lead = (
-        "What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is "
-        "better hidden. The strongest of a target and point counts, and is marked *. Edges: within 3 px of "
-        "the picture's edges; flat: elsewhere."
-    )
-    if any(a.pictures < result.pictures for a in result.attacks):
-        lead += " In brackets: measured on so many pictures, the first, and judged on those."
-    lead += " Faces: accuracy of verification, and TAR at FAR 1 %, in percent." if faces else ""
-    columns = (Column(""), Column("point"), *(Column(h, left=h == "attacker") for h in heads))
-    return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
-
-
-def _attack_row(a: Attacked, faces: bool, pictures: int) -> tuple[str, ...]:
-    fewer = f" ({a.pictures})" if a.pictures < pictures else ""
-    row = (
-        "*" if a.strongest else "",
-        "" if a.target == "raw" else f"{a.point:g}",
-        "" if a.target == "raw" else f"{a.bytes:,.0f}",
-        a.attacker + fewer,
-        f"{a.budget:,}" if a.budget else "",
-        _with_interval(a.psnr, a.psnr_interval, 2),
-        f"{a.ms_ssim:.3f}",
-        f"{a.psnr_edges:.1f}",
-        f"{a.psnr_flat:.1f}",
-    )
-    return (*row, _optional(a.face_accuracy), _optional(a.face_tar)) if faces else row
-
-
-def _references(result: Result, faces: bool) -> tuple[Group, ...]:
-    """What the figures of the attacks are to be compared with."""
-    r, rows = result.reference, []
-    if r.blind_psnr is not None:
-        rows.append(
-            ("", "", "", "blind", "", f"{r.blind_psnr:.2f}", "", "", "", *(("", "") if faces else ()))
-        )
-    if faces and (r.face_accuracy is not None or r.face_tar is not None):
-        photographs = (
-            "",
-            "",
-            "",
-            "none",
-            "",
-            "",
-            "",
-            "",
-            "",
-            _optional(r.face_accuracy),
-            _optional(r.face_tar),
-        )
-        rows.append(photographs)
-    note = "blind paints each picture in its mean colour, none is the photograph"
-    return (Group("to compare with", note, tuple(rows)),) if rows else ()
-
-
-# ---- cells
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _with_interval(value: float, interval: Interval, digits: int) -> str:
-    low, high = interval
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def _signed(value: float, interval: Interval | None, digits: int) -> str:
-    shown = f"{value:+.{digits}f}"
-    return shown if interval is None else f"{shown} [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
-
-
-def _span(interval: Interval, digits: int) -> str:
-    return " to ".join(f"{v:,.{digits}f}" for v in interval)
-
-
-def _optional(percent: float | None) -> str:
-    return "" if percent is None else f"{percent:.1f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featcodec.bench.rows import Column, Group, Table
+from featcodec.bench.cells import Column, Group, Table
 from featcodec.evaluation.results import BD, Entry, Result
 
 __all__ = ["summary"]
@@ -16,6 +16,7 @@ def summary(result: Result) -> Table | None:
     found = {codec.name: _against(codec, result) for codec in codecs}
     anchors = list(dict.fromkeys(d.anchor for deltas in found.values() for d in deltas.values()))
     attacked = any(a.target in found for a in result.attacks)
+    identified = any(row.target in found for row in result.identified)
     rows = [
         Group(
             c.name,
@@ -26,6 +27,7 @@ def summary(result: Result) -> Table | None:
                     _range([p.map for p in c.points], 1),
                     *(_percent(found[c.name].get(anchor)) for anchor in anchors),
                     *([_rebuilt(c, result)] if attacked else []),
+                    *([_told_apart(c, result)] if identified else []),
                 ),
             ),
         )
@@ -33,11 +35,14 @@ def summary(result: Result) -> Table | None:
     ]
     heads = ["bytes", result.metric, *(f"against {anchor}" for anchor in anchors)]
     heads += ["attack, dB"] if attacked else []
+    heads += ["identity, %"] if identified else []
     lead = f"{result.metric} without coding: {result.uncoded_map:.1f}."
     if anchors:
         lead += f" Against an anchor: bytes at equal {result.metric} (BD-rate by pchip), negative is fewer."
     if attacked:
         lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is better hidden."
+    if identified:
+        lead += " Identity: pairs of people that the strongest thief tells apart, where guessing gives 50."
     return Table("In short", lead, "codec", tuple(map(Column, heads)), tuple(rows))
 
 
@@ -56,6 +61,11 @@ def _percent(d: BD | None) -> str:
 
 def _rebuilt(codec: Entry, result: Result) -> str:
     found = [a.psnr for a in result.attacks if a.target == codec.name and a.strongest]
+    return _range(found, 1) if found else "-"
+
+
+def _told_apart(codec: Entry, result: Result) -> str:
+    found = [row.accuracy for row in result.identified if row.target == codec.name and row.strongest]
     return _range(found, 1) if found else "-"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from featcodec.bench.rows import Group, Table, facts, tables
+from featcodec.bench.cells import Group, Table
+from featcodec.bench.rows import facts, tables
 from featcodec.console import aligned
 from featcodec.evaluation.results import Result
 from featcodec.files import printable
