@@ -162,7 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.gallery is not None:
         write_output(arguments.gallery, _gallery(report, evaluation))
     if arguments.json:
-        show_json([_as_json(report, notes)])
+        show_json([_as_json(arguments, report, notes)])
     else:
         _show(report)
         for note in notes:
@@ -204,10 +204,16 @@ def _attackers_asked(
     return tuple(one for one, _ in timed), [note for _, note in timed if note]
 
 
-def _as_json(report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
+def _as_json(arguments: argparse.Namespace, report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
     """What ``attack --json`` shows; names and units here are an interface."""
+    from featcodec.attacks.attack import MEASURES
+    from featcodec.evaluation.provenance import made
+
+    seeds = {"attackers": arguments.seed}
+    how = made(arguments.typed, seeds=seeds, measures=MEASURES, kept=report.origins)
     rows = [asdict(o.row) | {"blind_psnr": o.blind} for o in report.outcomes]
     return {
+        "made": asdict(how),
         "attacks": rows,
         "identified": [asdict(row) for row in report.identified],
         "curves": [asdict(curve) for curve in report.curves],
