@@ -135,12 +135,10 @@ def run(arguments: argparse.Namespace) -> int:
     make_folder(arguments.work)
     from featcodec.attacks.attack import AttackPlan, attack  # takes seconds
     from featcodec.attacks.inference import find_inferrers, split_names
-    from featcodec.attacks.targets import CodecTarget
     from featcodec.evaluation.datasets import spread
 
     training = spread(training, arguments.photographs)
-    brought = {"network": arguments.network, "weights": arguments.weights}
-    targets = [CodecTarget(codec_of(name, **brought), arguments.quality) for name in arguments.codecs]
+    targets = _targets(arguments)
     work = Path(arguments.work)
     rebuild, infer = split_names(arguments.attackers)
     attackers, notes = _attackers_asked(arguments, rebuild, targets, training, work)
@@ -168,6 +166,13 @@ def run(arguments: argparse.Namespace) -> int:
         for note in notes:
             show(note)
     return 0
+
+
+def _targets(arguments: argparse.Namespace) -> list[CodecTarget]:
+    from featcodec.attacks.targets import CodecTarget
+
+    brought = {"network": arguments.network, "weights": arguments.weights}
+    return [CodecTarget(codec_of(name, **brought), arguments.quality) for name in arguments.codecs]
 
 
 def _faces_asked(arguments: argparse.Namespace, work: Path) -> tuple[Recognizer | None, FaceThief | None]:
