@@ -26,12 +26,16 @@ def rebuilt_table(result: Result) -> Table:
     ]
     lead = (
         "What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is "
-        "better hidden. The strongest of a target and point counts, and is marked *. Edges: within 3 px of "
-        "the picture's edges; flat: elsewhere."
+        "harder to rebuild. The strongest of a target and point counts, and is marked *. Edges: within 3 px "
+        "of the picture's edges; flat: elsewhere."
     )
     if any(a.pictures < result.pictures for a in result.attacks):
         lead += " In brackets: measured on so many pictures, the first, and judged on those."
-    lead += " Faces: accuracy of verification, and TAR at FAR 1 %, in percent." if faces else ""
+    if faces:
+        lead += (
+            " Faces: accuracy of verification on what was rebuilt, and TAR at FAR 1 %, in percent; a thief "
+            "that infers reaches more."
+        )
     columns = (Column(""), Column("point"), *(Column(h, left=h == "attacker") for h in heads))
     return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
 
@@ -95,7 +99,7 @@ def identity_table(result: Result) -> Table:
         f"the recogniser's vector without any picture{learned}. The strongest of a target and point counts, "
         "and is marked *. TAR: at a FAR of 1 %."
     )
-    heads = ("bytes", "thief", "", "file and photograph [95 %]", "TAR", "two files [95 %]", "TAR")
+    heads = ("bytes", "thief", "", "to photograph [95 %]", "TAR", "file to file [95 %]", "TAR")
     columns = (Column(""), Column("point"), *(Column(h, left=h in ("thief", "")) for h in heads))
     r = result.reference
     if r.face_accuracy is not None:

@@ -40,7 +40,7 @@ def summary(result: Result) -> Table | None:
     if anchors:
         lead += f" Against an anchor: bytes at equal {result.metric} (BD-rate by pchip), negative is fewer."
     if attacked:
-        lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is better hidden."
+        lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is harder to rebuild."
     if identified:
         lead += " Identity: pairs of people that the strongest thief tells apart, where guessing gives 50."
     return Table("In short", lead, "codec", tuple(map(Column, heads)), tuple(rows))
