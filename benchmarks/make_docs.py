@@ -27,9 +27,9 @@ What `featcodec-bench` measured: bytes of real files, decoded again from those b
 boxes found in what was decoded; and what attackers rebuild of the pictures. Intervals are 95 %, by
 bootstrap over the pictures. An entry is compared with coding the features directly (`raw-*`,
 `bottleneck-*`), which alone would be a weak anchor, and with sending the picture (`image-*`). Privacy is
-measured by attack: the figures say what the attackers that were tried could rebuild, and are no proof. **Faces were
-looked for on rebuilt pictures here; thieves that infer tell far more people apart, from files of every codec of this
-page that was tried**: see [privacy.md](privacy.md)."""
+measured by attack: the figures say what the attackers that were tried could rebuild, and are no proof.
+**Faces were looked for on rebuilt pictures here; thieves that infer tell more people apart, from files of
+every embedded codec**: see [privacy.md](privacy.md)."""
 EMPTY = "No run has been committed yet: a run's `--json` goes to `benchmarks/results/bench-NAME.json`."
 MOST = 16 * 2**20  # bytes of a result
 
