@@ -27,7 +27,7 @@ import featcodec
 from featcodec.networks.yolov5_weights import yolov5_from
 
 DESCRIPTIONS = {
-    "street": "street scenes, six classes; fitted against an adversary, so that the picture is hidden",
+    "street": "street scenes, six classes; fitted against an adversary that rebuilds the picture",
     "street-open": "street scenes, six classes; without adversary: the difference is what privacy costs",
 }
 SIZE = 416  # of pictures in use

@@ -16,10 +16,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from featcodec.attacks import BUILT_IN
+from featcodec.attacks import BUILT_IN, INFERRING
 from featcodec.attacks.attacker import Attacker, LearningCurve, Rebuilder, find_attackers
+from featcodec.attacks.faces import Verification
+from featcodec.attacks.identity import FaceThief, infer_identities, mark_strongest_identity, to_row
+from featcodec.attacks.inference import INFERENCE_VERSION, Inferrer, find_inferrers
 from featcodec.attacks.observations import OBSERVATIONS_VERSION, Observations, Seen, collect
 from featcodec.attacks.outcomes import Outcome, mark_strongest, measure
+from featcodec.attacks.portraits import PORTRAITS_VERSION
 from featcodec.attacks.targets import Target, shoot, window
 from featcodec.attacks.training import TRAINING_VERSION
 from featcodec.attacks.verification import VERIFICATION_VERSION
@@ -28,7 +32,7 @@ from featcodec.errors import InputError
 from featcodec.evaluation.closeness import CLOSENESS_VERSION, check_packages
 from featcodec.evaluation.kept import keep, key, recall
 from featcodec.evaluation.provenance import origin
-from featcodec.evaluation.results import Attacked, Learned, Origin
+from featcodec.evaluation.results import Attacked, Identified, Learned, Origin
 from featcodec.pictures.pixels import Pixels, eight_bits, pixels, unit_floats
 
 __all__ = ["MEASURES", "AsDecoded", "AttackPlan", "AttackReport", "Verify", "attack", "rebuild"]
@@ -36,7 +40,9 @@ __all__ = ["MEASURES", "AsDecoded", "AttackPlan", "AttackReport", "Verify", "att
 REBUILDING_VERSION = 1  # raise it when the same attacker makes another picture of the same observation
 MEASURES = {
     "closeness": CLOSENESS_VERSION,
+    "inference": INFERENCE_VERSION,
     "observations": OBSERVATIONS_VERSION,
+    "portraits": PORTRAITS_VERSION,
     "rebuilding": REBUILDING_VERSION,
     "search": SEARCH_VERSION,
     "training": TRAINING_VERSION,
@@ -54,8 +60,8 @@ class Verify(Protocol):
     @property
     def identity(self) -> str: ...
 
-    def __call__(self, rebuilt: Callable[[Path], Pixels]) -> tuple[float, float]:
-        """Accuracy and TAR at FAR 1 %, percent.
+    def __call__(self, rebuilt: Callable[[Path], Pixels]) -> Verification:
+        """Whom it tells apart.
 
         Args:
             rebuilt: from a photograph to what was rebuilt of it, in the photograph's own size.
@@ -69,11 +75,15 @@ class AttackPlan:
 
     Attributes:
         attackers: the built-in ones by `featcodec.attacks.attacker.find_attackers`, and any of one's own.
-            Where a target is decoded to a picture, that as it is counts, too.
+            Where a target is decoded to a picture, that as it is counts, too. None of them for an attack that
+            only infers.
+        inferring: thieves that infer who somebody is, by `featcodec.attacks.inference.find_inferrers`, and
+            any of one's own; they need an attack's `face_thief`.
         pictures: of how many evaluated photographs what was rebuilt is kept to be shown: the first.
     """
 
     attackers: tuple[Attacker, ...] = field(default_factory=lambda: find_attackers(tuple(BUILT_IN)))
+    inferring: tuple[Inferrer, ...] = field(default_factory=lambda: find_inferrers(tuple(INFERRING)))
     pictures: int = 6
 
 
@@ -85,11 +95,14 @@ class AttackReport:
         outcomes: of every target, point and attacker.
         curves: of every target, network attacker and budget.
         origins: code and machine of each kept piece: shards of observations, attackers, figures.
+        identified: whom thieves tell apart, of every target and point: the attacker that `verify` was asked
+            about, and those that infer.
     """
 
     outcomes: tuple[Outcome, ...]
     curves: tuple[Learned, ...]
     origins: tuple[Origin, ...] = ()
+    identified: tuple[Identified, ...] = ()
 
     @property
     def rows(self) -> tuple[Attacked, ...]:
@@ -105,6 +118,7 @@ def attack(
     work: Path,
     plan: AttackPlan | None = None,
     verify: Verify | None = None,
+    face_thief: FaceThief | None = None,
 ) -> AttackReport:
     """Attacks each target; what an earlier call with the same arguments has finished is not done again.
 
@@ -116,10 +130,12 @@ def attack(
         plan: attackers; the built-in ones unless given.
         verify: recognises faces; it is asked about the strongest of the attackers that need no search for
             every photograph.
+        face_thief: what the thieves that infer learn from, and whom they are to tell apart; none of them
+            without it.
 
     Raises:
         InputError: no attacker; a photograph is in both sets, there are none to evaluate or
-            too few to train on.
+            too few to train on; portraits of several sizes or of too few people.
         CoderError: a coder of the bench failed.
         FitError: a training diverged.
         MissingExtraError: a package that measures is missing.
@@ -129,24 +145,49 @@ def attack(
     both = {p.resolve() for p in training} & {p.resolve() for p in evaluation}
     if both:
         raise InputError(f"{min(both)}: got it to train on and to evaluate, expected other photographs")
-    if not plan.attackers:
+    if not plan.attackers and not (plan.inferring and face_thief):
         raise InputError("attackers: got none, expected some")
-    if not evaluation:
+    if plan.attackers and not evaluation:
         raise InputError("attack: got no photographs to evaluate, expected some")
     outcomes: list[Outcome] = []
     curves: list[Learned] = []
     origins: list[Origin] = []
+    identified: list[Identified] = []
     for target in targets:
-        learned_on = collect(target, training, work=work, training=True)
-        fitting = [one for one in (*plan.attackers, AsDecoded()) if one.fits(target, learned_on)]
-        ready = [_Ready(one, one.prepare(target, learned_on, work=work)) for one in fitting]
-        curves += [Learned(target.name, one.name, c.steps, c.readings) for one in ready for c in one.curves]
-        seen = collect(target, evaluation, work=work, training=False)
-        origins += (*learned_on.origins, *seen.origins, *(o for one in ready for o in one.how.origins))
-        for point in target.points:
-            outcomes += _Aim(target, seen, point, work, plan.pictures).outcomes(ready, verify)
+        if plan.attackers:
+            found = _rebuilt(target, training, evaluation, work, plan, verify)
+            outcomes, curves = [*outcomes, *found.outcomes], [*curves, *found.curves]
+            origins += found.origins
+            identified += found.identified
+        if face_thief:
+            rows, by = infer_identities(target, plan.inferring, face_thief, work=work)
+            identified, origins = [*identified, *rows], [*origins, *by]
+    return AttackReport(
+        tuple(outcomes), tuple(curves), tuple(origins), tuple(mark_strongest_identity(identified))
+    )
+
+
+def _rebuilt(
+    target: Target, training: Sequence[Path], evaluation: Sequence[Path], work: Path, plan: AttackPlan,
+    verify: Verify | None,
+) -> AttackReport:  # fmt: skip
+    """What the attackers that rebuild reach of one target."""
+    learned_on = collect(target, training, work=work, training=True)
+    fitting = [one for one in (*plan.attackers, AsDecoded()) if one.fits(target, learned_on)]
+    ready = [_Ready(one, one.prepare(target, learned_on, work=work)) for one in fitting]
+    curves = [Learned(target.name, one.name, c.steps, c.readings) for one in ready for c in one.curves]
+    seen = collect(target, evaluation, work=work, training=False)
+    origins = [*learned_on.origins, *seen.origins, *(o for one in ready for o in one.how.origins)]
+    outcomes = []
+    for point in target.points:
+        outcomes += _Aim(target, seen, point, work, plan.pictures).outcomes(ready, verify)
     origins += [o for outcome in outcomes for o in outcome.origins]
-    return AttackReport(tuple(outcomes), tuple(curves), tuple(origins))
+    identified = [
+        to_row(o.faces, o.row.target, o.row.point, o.row.bytes, attacker=o.row.attacker, way="rebuilds")
+        for o in outcomes
+        if o.faces is not None
+    ]
+    return AttackReport(tuple(outcomes), tuple(curves), tuple(origins), tuple(identified))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +252,9 @@ def rebuild(target: Target, rebuilder: Rebuilder, image: Path, *, point: float) 
 
 @dataclass(frozen=True, slots=True)
 class _FacesFound:
-    """What a recognizer has found, percent."""
+    """What a recognizer has found."""
 
-    accuracy: float
-    tar: float
+    found: Verification
     origin: Origin
 
 
@@ -235,8 +275,10 @@ class _Aim:
         best = max(found, key=lambda o: o.row.psnr, default=None)
         if verify and best:
             faces = self._verified(verify, first[best.row.attacker].how)
-            row = replace(best.row, face_accuracy=faces.accuracy, face_tar=faces.tar)
-            found[found.index(best)] = replace(best, row=row, origins=(*best.origins, faces.origin))
+            told = faces.found
+            row = replace(best.row, face_accuracy=told.face_accuracy, face_tar=told.face_tar)
+            verified = replace(best, row=row, origins=(*best.origins, faces.origin), faces=told)
+            found[found.index(best)] = verified
         start = first[best.row.attacker].how if best else None
         found += [self._measured(one, start) for one in ready if one.who.follows]
         return mark_strongest(found)
@@ -248,8 +290,8 @@ class _Aim:
         kept = self.work / "faces" / f"{self.target.name}-{self.point:g}-{name}.json"
         known = recall(_FacesFound, kept)
         if known is None:
-            accuracy, tar = verify(lambda path: rebuild(self.target, how, path, point=self.point))
-            known = keep(kept, _FacesFound(float(accuracy), float(tar), origin()))
+            told = verify(lambda path: rebuild(self.target, how, path, point=self.point))
+            known = keep(kept, _FacesFound(told, origin()))
         return known
 
     def _facts(self, how: Rebuilder) -> dict[str, object]:

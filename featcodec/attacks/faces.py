@@ -44,6 +44,7 @@ __all__ = [
     "photograph",
     "score",
     "similarity",
+    "told_apart",
     "verify",
 ]
 
@@ -226,12 +227,13 @@ def _checked(picture: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whom a thief recognizes on what it rebuilt, in the two ways that it may go about it.
+    """Whom a thief recognizes by what it rebuilt or inferred, in the two ways that it may go about it.
 
     Attributes:
-        against_photographs: a rebuilt face against an undisturbed photograph of the same person or of
+        against_photographs: what it made of a file against an undisturbed photograph of the same person or of
             another one, as when it looks for somebody whom it knows. Each pair is compared both ways.
-        among_rebuilt: two rebuilt faces against each other, as when it follows somebody from file to file.
+        among_rebuilt: what it made of two files, one against the other, as when it follows somebody from file
+            to file.
     """
 
     against_photographs: Score
@@ -281,11 +283,25 @@ def verify(
     rebuilt = embed(pictures, faces, embedder)
     if known is None:
         known = embed(photograph, faces, embedder)
+    return told_apart(rebuilt, known, faces, seed=seed)
+
+
+def told_apart(
+    vectors: NDArray[np.float32], known: NDArray[np.float32], faces: Faces, *, seed: int = 1
+) -> Verification:
+    """Scores the pairs by vectors of what a thief made of the files.
+
+    Args:
+        vectors: (P, D) of length 1, in the order of ``faces.paths``.
+        known: (P, D) of length 1, of the undisturbed photographs.
+        faces: the pairs.
+        seed: of the bootstrap.
+    """
     a, b = faces.pairs.T
-    crosswise = np.stack([(rebuilt[a] * known[b]).sum(1), (known[a] * rebuilt[b]).sum(1)], axis=1)
+    crosswise = np.stack([(vectors[a] * known[b]).sum(1), (known[a] * vectors[b]).sum(1)], axis=1)
     return Verification(
         against_photographs=score(crosswise, faces.same, seed=seed),
-        among_rebuilt=score((rebuilt[a] * rebuilt[b]).sum(1), faces.same, seed=seed),
+        among_rebuilt=score((vectors[a] * vectors[b]).sum(1), faces.same, seed=seed),
     )
 
 
@@ -317,7 +333,6 @@ class Recognizer:
         about = {"landmarks": self.faces.landmarks, "pairs": self.faces.pairs, "same": self.faces.same}
         return key({"verification": VERIFICATION_VERSION}, known=self.known, **about)
 
-    def __call__(self, rebuilt: Callable[[Path], NDArray[np.uint8]]) -> tuple[float, float]:
-        """`Verification.face_accuracy` and `Verification.face_tar` of what `verify` takes."""
-        found = verify(rebuilt, self.faces, self.embedder, known=self.known, seed=self.seed)
-        return found.face_accuracy, found.face_tar
+    def __call__(self, rebuilt: Callable[[Path], NDArray[np.uint8]]) -> Verification:
+        """Of what `verify` takes."""
+        return verify(rebuilt, self.faces, self.embedder, known=self.known, seed=self.seed)

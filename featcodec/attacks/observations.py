@@ -109,8 +109,7 @@ class Observations:
     def __getitem__(self, i: int) -> Seen:
         view = self._views[i]
         size, geometry = self._facts(view)
-        with self._seen(view) as seen:
-            tensor = seen.get_tensor(_column(view))
+        tensor = self.tensor(i)
         path, picture = self._paths[view.photograph], self._picture(view, geometry)
         return Seen(path, view.point, size, geometry, tensor, picture)
 
@@ -143,6 +142,22 @@ class Observations:
     def point(self, i: int) -> float:
         """The point of observation `i`."""
         return self._views[i].point
+
+    def bytes(self, i: int) -> int:
+        """Size of the file that observation `i` was decoded from."""
+        return self._facts(self._views[i])[0]
+
+    def mirror(self, i: int) -> bool:
+        """Whether observation `i` is of a photograph in a mirror."""
+        return self._views[i].mirror
+
+    def tensor(self, i: int) -> Tensor:
+        """Observation `i` as `Target.observe` gave it, without reading the picture."""
+        view = self._views[i]
+        self._facts(view)
+        with self._seen(view) as seen:
+            tensor: Tensor = seen.get_tensor(_column(view))
+        return tensor
 
     def photograph(self, i: int) -> int:
         """Number of the photograph that observation `i` is of."""

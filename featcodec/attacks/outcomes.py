@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from featcodec.attacks.faces import Verification
 from featcodec.attacks.observations import Observations, Seen, ours
 from featcodec.attacks.targets import window
 from featcodec.console import Progress
@@ -40,6 +41,7 @@ class Outcome:
         blind: mean PSNR of an attacker that knows each picture's mean colour and nothing else, dB.
         rebuilt: of the first photographs, (H, W, 3) at the canvas's resolution, without borders.
         origins: code and machine of what led to it, as far as it is kept: attacker and measuring.
+        faces: whom a recogniser tells apart on what was rebuilt; None unless it was asked.
     """
 
     row: Attacked
@@ -47,6 +49,7 @@ class Outcome:
     blind: float
     rebuilt: tuple[Pixels, ...]
     origins: tuple[Origin, ...] = ()
+    faces: Verification | None = None
 
 
 def measure(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
+from featcodec.errors import InputError
 from featcodec.evaluation.coders import Coder, Shot
 from featcodec.networks.cut_network import CutNetwork, features_of
 from featcodec.networks.identity import network_digest
@@ -34,6 +35,7 @@ __all__ = [
     "Target",
     "Window",
     "as_observation",
+    "at_point",
     "mirrored",
     "shoot",
     "window",
@@ -152,6 +154,20 @@ def _identity(network: CutNetwork) -> str:
     config, canvas = network.config, network.canvas
     digest = network_digest(network.network)  # of the weights as they run, folded where they are
     return f"network {digest} at {config.at} size {canvas.size} stride {canvas.stride}"
+
+
+def at_point(target: Target, point: float) -> Target:
+    """The same target at one of its points alone, each training photograph sent twice.
+
+    Raises:
+        InputError: a target of another kind than those above, with several points or a single view.
+    """
+    if target.points == (point,) and target.views == 2:
+        return target
+    if isinstance(target, CodecTarget | RawTarget | CoderTarget):
+        return replace(target, points=(point,), views=2)
+    got = f"{len(target.points)} points and {target.views} views"
+    raise InputError(f"{target.name}: got {got}, expected a target of one point and two views")
 
 
 # ---- pictures

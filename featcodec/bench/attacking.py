@@ -15,7 +15,10 @@ import numpy as np
 from featcodec.attacks.attack import AttackPlan, AttackReport, attack
 from featcodec.attacks.attacker import Attacker, find_attackers
 from featcodec.attacks.faces import Recognizer, photograph
+from featcodec.attacks.identity import FaceThief
+from featcodec.attacks.inference import find_inferrers, split_names
 from featcodec.attacks.outcomes import Outcome
+from featcodec.attacks.portraits import Portraits
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, Target
 from featcodec.bench.assemble import ScoredRun, deltas_of
 from featcodec.bench.bd import METHODS
@@ -41,12 +44,14 @@ class Attacking:
         qualities: of the codecs; a curve of accuracy against privacy takes three at least.
         effort: of the codecs' encoders, 0 to 3.
         picture_points: of image-vvc.
-        attackers: names of `featcodec.attacks.BUILT_IN`, and attackers of one's own.
+        attackers: names of `featcodec.attacks.ATTACKERS`, and attackers of one's own that rebuild.
         photographs: to train on, at most; spread over the folders.
         steps: of each training; 0 for the default.
         seed: of the trainings.
         codecs_only: leaves out what they are compared with, the uncoded features and the picture.
         faces, face_model: folder of verification pairs, and the network that recognises; both or none.
+        portraits, face_detector: folder of other people's portraits, for the thieves that infer, and the
+            network that finds their landmarks; both or none, and none without `faces`.
     """
 
     training: tuple[Path, ...]
@@ -60,6 +65,8 @@ class Attacking:
     codecs_only: bool
     faces: Path | None
     face_model: Path | None
+    portraits: Path | None = None
+    face_detector: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +100,31 @@ def run_attacks(
         ]
     training = [Path(p) for folder in wanted.training for p, _ in list_pictures(folder, recursive=True)]
     training = spread(training, wanted.photographs)
-    recognizer, faces = None, Reference()
+    recognizer, face_thief, faces = None, None, Reference()
     if wanted.faces is not None and wanted.face_model is not None:
         recognizer = Recognizer.of(wanted.faces, wanted.face_model, seed=wanted.seed)
-        accuracy, tar = recognizer(photograph)
-        faces = Reference(face_accuracy=accuracy, face_tar=tar)
-    built_in = find_attackers(
-        [one for one in wanted.attackers if isinstance(one, str)],
-        steps=wanted.steps or None,
-        seed=wanted.seed,
-    )
+        found = recognizer(photograph)
+        faces = Reference(face_accuracy=found.face_accuracy, face_tar=found.face_tar)
+        if wanted.portraits is not None and wanted.face_detector is not None:
+            portraits = Portraits.read(
+                wanted.portraits, wanted.face_detector, recognizer, work=work / "attacks"
+            )
+            face_thief = FaceThief(recognizer, portraits)
+    names = [one for one in wanted.attackers if isinstance(one, str)]
+    built_in, inferring = split_names(names)
+    attackers = find_attackers(built_in, steps=wanted.steps or None, seed=wanted.seed)
     own = tuple(one for one in wanted.attackers if not isinstance(one, str))
     report = attack(
         targets,
         training=training,
         evaluation=evaluation,
         work=work / "attacks",
-        plan=AttackPlan((*built_in, *own)),
+        plan=AttackPlan((*attackers, *own), find_inferrers(inferring, seed=wanted.seed)),
         verify=recognizer,
+        face_thief=face_thief,
     )
-    return Privacy(report, replace(faces, blind_psnr=report.outcomes[0].blind))
+    blind = report.outcomes[0].blind if report.outcomes else None
+    return Privacy(report, replace(faces, blind_psnr=blind))
 
 
 def attack_deltas(report: AttackReport, measured: ScoredRun) -> tuple[BD, ...]:

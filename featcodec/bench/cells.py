@@ -1,4 +1,4 @@
-"""What a table of a result is made of: columns, groups of rows, and figures as text."""
+"""What tables of a result are made of: columns, groups of rows, and how numbers look in their cells."""
 
 from __future__ import annotations
 
@@ -39,22 +39,27 @@ class Table:
 
 
 def count(number: int, what: str) -> str:
+    """A number of things: ``1 picture``, ``1,200 pictures``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def with_interval(value: float, interval: Interval, digits: int) -> str:
+    """A value, and its interval in brackets."""
     low, high = interval
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def signed(value: float, interval: Interval | None, digits: int) -> str:
+    """The same with signs; without an interval where there is none."""
     shown = f"{value:+.{digits}f}"
     return shown if interval is None else f"{shown} [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
 
 
 def span(interval: Interval, digits: int) -> str:
+    """From the lower end to the upper one."""
     return " to ".join(f"{v:,.{digits}f}" for v in interval)
 
 
 def optional(percent: float | None) -> str:
+    """Percent, to a tenth; nothing where it was not measured."""
     return "" if percent is None else f"{percent:.1f}"

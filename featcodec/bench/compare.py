@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from torch import nn
 
+from featcodec.attacks import ONLY_REBUILT
 from featcodec.attacks.attack import MEASURES as ATTACK_MEASURES
 from featcodec.bench import demo
 from featcodec.bench.anchors import Anchor
@@ -171,9 +172,16 @@ def compare(
         entries=found,
         bd=(*deltas(found, measured, settings.against), *_attack_deltas(privacy, measured)),
         attacks=privacy.report.rows if privacy else (),
+        identified=privacy.report.identified if privacy else (),
         learning=privacy.report.curves if privacy else (),
         notes=_once(
-            *_notes(settings, measured.data), *doubts, str(effort), *missing, *failures, *origin_notes(kept)
+            *_notes(settings, measured.data),
+            *doubts,
+            str(effort),
+            *missing,
+            *failures,
+            *([ONLY_REBUILT] if _only_rebuilt(privacy) else []),
+            *origin_notes(kept),
         ),
         reference=privacy.reference if privacy else Reference(),
         effort=effort,
@@ -197,6 +205,12 @@ def _measures(privacy: Privacy | None) -> dict[str, int]:
 def _kept(finished: Finished, privacy: Privacy | None) -> tuple[Origin, ...]:
     """What each kept piece of the result was made by."""
     return (*finished.origins, *(privacy.report.origins if privacy else ()))
+
+
+def _only_rebuilt(privacy: Privacy | None) -> bool:
+    """Whether faces were looked for, and nobody inferred whose they are."""
+    found = privacy.report.identified if privacy else ()
+    return bool(found) and all(row.way == "rebuilds" for row in found)
 
 
 def _attack_deltas(privacy: Privacy | None, measured: ScoredRun) -> tuple[BD, ...]:

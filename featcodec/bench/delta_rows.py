@@ -24,7 +24,7 @@ _BD_TITLES = {
     ),
     "attack-psnr": (
         "BD-PSNR of the attack",
-        "dB of the strongest attacker at equal {metric}; negative: the entry hides more than its anchor.",
+        "dB of the strongest attacker at equal {metric}; negative: less is rebuilt of it than of its anchor.",
     ),
 }
 

@@ -98,9 +98,9 @@ def panels(result: Result) -> tuple[Panel, ...]:
             Panel(
                 "privacy",
                 "What the strongest attacker rebuilds, against accuracy",
-                "Down and to the right is better: the pictures better hidden at more accuracy. Bars are 95 % "
-                "intervals; of attackers that were measured on all pictures. At a line across, an attacker "
-                "does no better than what is written at it.",
+                "Down and to the right is better: the pictures harder to rebuild at more accuracy. Bars are "
+                "95 % intervals; of attackers that were measured on all pictures. At a line across, an "
+                "attacker does no better than what is written at it.",
             )
         )
     if any(len(one.readings) > 1 for one in result.learning):

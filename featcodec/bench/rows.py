@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from featcodec.bench.cells import Column, Group, Table, count, optional, with_interval
+from featcodec.bench.cells import Column, Group, Table, count, with_interval
 from featcodec.bench.delta_rows import delta_tables
 from featcodec.bench.footnotes import Footnotes, shared
-from featcodec.evaluation.results import Attacked, Entry, Point, Result
+from featcodec.bench.privacy_rows import identity_table, rebuilt_table
+from featcodec.evaluation.results import Entry, Point, Result
 
 __all__ = ["facts", "tables"]
 
@@ -48,7 +49,8 @@ def tables(result: Result) -> tuple[Table, ...]:
     return (
         _accuracy(result),
         *delta_tables(result),
-        *([_privacy(result)] if result.attacks else []),
+        *([rebuilt_table(result)] if result.attacks else []),
+        *([identity_table(result)] if result.identified else []),
     )
 
 
@@ -105,72 +107,3 @@ def _points(entry: Entry, notes: Footnotes) -> tuple[tuple[str, ...], ...]:
 
 def _elsewhere(p: Point, notes: Footnotes) -> str:
     return "" if p.timed_on is None else f" {notes.mark(f'both times of the row are of {p.timed_on}')}"
-
-
-def _privacy(result: Result) -> Table:
-    faces = any(a.face_accuracy is not None or a.face_tar is not None for a in result.attacks)
-    heads = ["bytes", "attacker", "steps", "PSNR [95 %]", "MS-SSIM", "edges", "flat"]
-    heads += ["faces", "TAR"] if faces else []
-    by_target: dict[str, list[Attacked]] = {}
-    for a in result.attacks:
-        by_target.setdefault(a.target, []).append(a)
-    groups = [
-        Group(
-            target,
-            "features as they are" if target == "raw" else "",
-            tuple(_attack_row(a, faces, result.pictures) for a in attacks),
-        )
-        for target, attacks in by_target.items()
-    ]
-    lead = (
-        "What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is "
-        "better hidden. The strongest of a target and point counts, and is marked *. Edges: within 3 px of "
-        "the picture's edges; flat: elsewhere."
-    )
-    if any(a.pictures < result.pictures for a in result.attacks):
-        lead += " In brackets: measured on so many pictures, the first, and judged on those."
-    lead += " Faces: accuracy of verification, and TAR at FAR 1 %, in percent." if faces else ""
-    columns = (Column(""), Column("point"), *(Column(h, left=h == "attacker") for h in heads))
-    return Table("Privacy", lead, "target", columns, (*groups, *_references(result, faces)))
-
-
-def _attack_row(a: Attacked, faces: bool, pictures: int) -> tuple[str, ...]:
-    fewer = f" ({a.pictures})" if a.pictures < pictures else ""
-    row = (
-        "*" if a.strongest else "",
-        "" if a.target == "raw" else f"{a.point:g}",
-        "" if a.target == "raw" else f"{a.bytes:,.0f}",
-        a.attacker + fewer,
-        f"{a.budget:,}" if a.budget else "",
-        with_interval(a.psnr, a.psnr_interval, 2),
-        f"{a.ms_ssim:.3f}",
-        f"{a.psnr_edges:.1f}",
-        f"{a.psnr_flat:.1f}",
-    )
-    return (*row, optional(a.face_accuracy), optional(a.face_tar)) if faces else row
-
-
-def _references(result: Result, faces: bool) -> tuple[Group, ...]:
-    """What the figures of the attacks are to be compared with."""
-    r, rows = result.reference, []
-    if r.blind_psnr is not None:
-        rows.append(
-            ("", "", "", "blind", "", f"{r.blind_psnr:.2f}", "", "", "", *(("", "") if faces else ()))
-        )
-    if faces and (r.face_accuracy is not None or r.face_tar is not None):
-        photographs = (
-            "",
-            "",
-            "",
-            "none",
-            "",
-            "",
-            "",
-            "",
-            "",
-            optional(r.face_accuracy),
-            optional(r.face_tar),
-        )
-        rows.append(photographs)
-    note = "blind paints each picture in its mean colour, none is the photograph"
-    return (Group("to compare with", note, tuple(rows)),) if rows else ()

@@ -17,6 +17,7 @@ def summary(result: Result) -> Table | None:
     found = {codec.name: _against(codec, result) for codec in codecs}
     anchors = list(dict.fromkeys(d.anchor for deltas in found.values() for d in deltas.values()))
     attacked = any(a.target in found for a in result.attacks)
+    identified = any(row.target in found for row in result.identified)
     rows = [
         Group(
             c.name,
@@ -27,6 +28,7 @@ def summary(result: Result) -> Table | None:
                     _range([p.map for p in c.points], 1),
                     *(_percent(found[c.name].get(anchor)) for anchor in anchors),
                     *([_rebuilt(c, result)] if attacked else []),
+                    *([_told_apart(c, result)] if identified else []),
                 ),
             ),
         )
@@ -34,6 +36,7 @@ def summary(result: Result) -> Table | None:
     ]
     heads = ["bytes", result.metric, *(f"against {anchor}" for anchor in anchors)]
     heads += ["attack, dB"] if attacked else []
+    heads += ["identity, %"] if identified else []
     lead = f"{result.metric} without coding: {result.uncoded_map:.1f}."
     if anchors:
         lead += (
@@ -41,7 +44,9 @@ def summary(result: Result) -> Table | None:
         )
         lead += "by the constrained cubic)."
     if attacked:
-        lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is better hidden."
+        lead += " Attack: PSNR of what the strongest attacker rebuilds, lower is harder to rebuild."
+    if identified:
+        lead += " Identity: pairs of people that the strongest thief tells apart, where guessing gives 50."
     return Table("In short", lead, "codec", tuple(map(Column, heads)), tuple(rows))
 
 
@@ -60,6 +65,11 @@ def _percent(d: BD | None) -> str:
 
 def _rebuilt(codec: Entry, result: Result) -> str:
     found = [a.psnr for a in result.attacks if a.target == codec.name and a.strongest]
+    return _range(found, 1) if found else "-"
+
+
+def _told_apart(codec: Entry, result: Result) -> str:
+    found = [row.accuracy for row in result.identified if row.target == codec.name and row.strongest]
     return _range(found, 1) if found else "-"
 
 

@@ -1,4 +1,4 @@
-"""``featcodec attack``: what a thief of the files could rebuild of the pictures."""
+"""``featcodec attack``: what a thief of the files could rebuild of the pictures, and whom it could tell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featcodec.attacks import BUILT_IN
+from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING, ONLY_REBUILT
 from featcodec.commands.options import (
     Subparsers,
     add_command,
@@ -27,7 +27,10 @@ from featcodec.files import check_target, list_pictures, make_folder, printable
 if TYPE_CHECKING:
     from featcodec.attacks.attack import AttackReport
     from featcodec.attacks.attacker import BuiltIn
+    from featcodec.attacks.faces import Recognizer
+    from featcodec.attacks.identity import FaceThief
     from featcodec.attacks.targets import CodecTarget
+    from featcodec.evaluation.results import Identified
 
 __all__ = ["add_parser", "run"]
 
@@ -39,9 +42,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "attack",
         run,
         check=_check,
-        help="what a thief of the files could rebuild of the pictures",
+        help="what a thief of the files could rebuild of the pictures, and whom it could tell apart",
         description="Attacks codecs: networks trained from scratch rebuild pictures from latents, and a "
-        "search looks for the picture with the codec's own weights. The strongest attacker counts. It takes "
+        "search looks for the picture with the codec's own weights; with --face-train, regressions and a "
+        "small network infer whose face it is without any picture. The strongest attacker counts. It takes "
         "long, and goes on where it was interrupted. It needs the extra featcodec[bench].",
     )
     command.add_argument(
@@ -49,19 +53,18 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_network(command)
     command.add_argument(
-        "--train", required=True, action="append", type=path, metavar="FOLDER",
+        "--train", default=[], action="append", type=path, metavar="FOLDER",
         help="photographs that the attackers train on; several times for several folders",
     )  # fmt: skip
-    command.add_argument(
-        "--eval", required=True, type=path, metavar="FOLDER", help="other photographs, that are measured"
-    )
+    command.add_argument("--eval", type=path, metavar="FOLDER", help="other photographs, that are measured")
     command.add_argument(
         "--quality", type=qualities, default=(2.0, 4.0, 8.0), metavar="Q,Q", help="default: 2,4,8"
     )
     add_effort(command)
     command.add_argument(
-        "--attackers", type=_attackers, default=tuple(BUILT_IN), metavar="A,A",
-        help=f"default: {','.join(BUILT_IN)}",
+        "--attackers", type=_attackers, metavar="A,A",
+        help=f"default: {','.join(BUILT_IN)}, and with --face-train {','.join(INFERRING)}; the latter need "
+        "neither --train nor --eval",
     )  # fmt: skip
     command.add_argument(
         "--photographs", type=positive, default=2000, metavar="N",
@@ -80,6 +83,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "--face-model", type=path, metavar="ONNX", help="the network that recognises; with --faces"
     )
     command.add_argument(
+        "--face-train", type=path, metavar="FOLDER",
+        help="portraits of other people, Name_0001.jpg, to learn to infer who somebody is; with --faces",
+    )  # fmt: skip
+    command.add_argument(
+        "--face-detector", type=path, metavar="ONNX", help="YuNet, which finds them; with --face-train"
+    )
+    command.add_argument(
         "--work", type=path, default="featcodec-attack", metavar="FOLDER",
         help="what is collected and learned goes here, and is used again (default: %(default)s)",
     )  # fmt: skip
@@ -92,14 +102,30 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _attackers(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if not set(names) <= set(BUILT_IN):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(BUILT_IN)}")
+    if not set(names) <= set(ATTACKERS):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
     return names
 
 
 def _check(arguments: argparse.Namespace) -> None:
     if (arguments.faces is None) != (arguments.face_model is None):
         arguments.refuse("arguments --faces and --face-model: got one of them, expected both or none")
+    if (arguments.face_train is None) != (arguments.face_detector is None):
+        arguments.refuse("arguments --face-train and --face-detector: got one of them, expected both or none")
+    if arguments.face_train is not None and arguments.faces is None:
+        arguments.refuse("argument --face-train: got it without --faces, expected both")
+    if arguments.attackers is None:
+        arguments.attackers = tuple(BUILT_IN if arguments.face_train is None else ATTACKERS)
+    if arguments.face_train is None and (asked := set(arguments.attackers) & set(INFERRING)):
+        arguments.refuse(f"argument --attackers: got {min(asked)} without --face-train, expected both")
+    if set(arguments.attackers) & set(BUILT_IN) and not (arguments.train and arguments.eval):
+        arguments.refuse(
+            "arguments --train and --eval: got not both of them, expected folders of photographs"
+        )
+    if arguments.gallery is not None and not set(arguments.attackers) & set(BUILT_IN):
+        arguments.refuse(
+            "argument --gallery: got it for attackers that rebuild no picture, expected one that does"
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,38 +133,36 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.gallery is not None:
         check_target(arguments.gallery)
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
-    evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)]
+    evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)] if arguments.eval else []
     make_folder(arguments.work)
     from featcodec.attacks.attack import AttackPlan, attack  # takes seconds
-    from featcodec.attacks.targets import CodecTarget
+    from featcodec.attacks.inference import find_inferrers, split_names
     from featcodec.evaluation.datasets import spread
 
     training = spread(training, arguments.photographs)
-    brought = {"network": arguments.network, "weights": arguments.weights}
-    codecs = [codec_of(name, **brought) for name in arguments.codecs]
-    targets = [CodecTarget(codec, arguments.quality, arguments.effort) for codec in codecs]
+    targets = _targets(arguments)
     work = Path(arguments.work)
-    attackers, notes = _attackers_asked(arguments, targets, training, work)
-    recognizer = None
-    if arguments.faces is not None:
-        from featcodec.attacks.faces import Recognizer
-
-        recognizer = Recognizer.of(arguments.faces, arguments.face_model, seed=arguments.seed)
+    rebuild, infer = split_names(arguments.attackers)
+    attackers, notes = _attackers_asked(arguments, rebuild, targets, training, work)
+    recognizer, face_thief = _faces_asked(arguments, work)
     report = attack(
         targets,
         training=training,
         evaluation=evaluation,
         work=work,
-        plan=AttackPlan(attackers),
+        plan=AttackPlan(attackers, find_inferrers(infer, seed=arguments.seed)),
         verify=recognizer,
+        face_thief=face_thief,
     )
+    if recognizer and not infer:
+        notes.append(ONLY_REBUILT)
     from featcodec.evaluation.provenance import origin_notes
 
     notes = list(dict.fromkeys([*notes, *origin_notes(report.origins)]))
     if arguments.gallery is not None:
         write_output(arguments.gallery, _gallery(report, evaluation))
     if arguments.json:
-        show_json([_as_json(report, notes)])
+        show_json([_as_json(arguments, report, notes)])
     else:
         _show(report)
         for note in notes:
@@ -146,28 +170,90 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _targets(arguments: argparse.Namespace) -> list[CodecTarget]:
+    from featcodec.attacks.targets import CodecTarget
+
+    brought = {"network": arguments.network, "weights": arguments.weights}
+    return [
+        CodecTarget(codec_of(name, **brought), arguments.quality, arguments.effort)
+        for name in arguments.codecs
+    ]
+
+
+def _faces_asked(arguments: argparse.Namespace, work: Path) -> tuple[Recognizer | None, FaceThief | None]:
+    """Who recognises, and what thieves that infer learn from, where they are asked for."""
+    if arguments.faces is None:
+        return None, None
+    from featcodec.attacks.faces import Recognizer
+    from featcodec.attacks.identity import FaceThief
+    from featcodec.attacks.portraits import Portraits
+
+    recognizer = Recognizer.of(arguments.faces, arguments.face_model, seed=arguments.seed)
+    if arguments.face_train is None:
+        return recognizer, None
+    portraits = Portraits.read(arguments.face_train, arguments.face_detector, recognizer, work=work)
+    return recognizer, FaceThief(recognizer, portraits)
+
+
 def _attackers_asked(
-    arguments: argparse.Namespace, targets: Sequence[CodecTarget], training: Sequence[Path], work: Path
+    arguments: argparse.Namespace,
+    names: Sequence[str],
+    targets: Sequence[CodecTarget],
+    training: Sequence[Path],
+    work: Path,
 ) -> tuple[tuple[BuiltIn, ...], list[str]]:
     """The attackers, and notes on their budgets; minutes are measured on the first codec."""
     from featcodec.attacks.attacker import find_attackers
     from featcodec.attacks.observations import collect
 
-    attackers = find_attackers(arguments.attackers, steps=arguments.steps, seed=arguments.seed)
-    if arguments.minutes is None:
+    attackers = find_attackers(names, steps=arguments.steps, seed=arguments.seed)
+    if arguments.minutes is None or not attackers:
         return attackers, []
     seen = collect(targets[0], training, work=work, training=True)
     timed = [one.within(arguments.minutes, seen, kept=work / "steps") for one in attackers]
     return tuple(one for one, _ in timed), [note for _, note in timed if note]
 
 
-def _as_json(report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
+def _as_json(arguments: argparse.Namespace, report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
     """What ``attack --json`` shows; names and units here are an interface."""
+    from featcodec.attacks.attack import MEASURES
+    from featcodec.evaluation.provenance import made
+
+    seeds = {"attackers": arguments.seed}
+    how = made(arguments.typed, seeds=seeds, measures=MEASURES, kept=report.origins)
     rows = [asdict(o.row) | {"blind_psnr": o.blind} for o in report.outcomes]
-    return {"attacks": rows, "curves": [asdict(curve) for curve in report.curves], "notes": list(notes)}
+    return {
+        "made": asdict(how),
+        "attacks": rows,
+        "identified": [asdict(row) for row in report.identified],
+        "curves": [asdict(curve) for curve in report.curves],
+        "notes": list(notes),
+    }
 
 
 def _show(report: AttackReport) -> None:
+    if report.outcomes:
+        _show_rebuilt(report)
+    if report.identified:
+        _show_identified(report.identified)
+
+
+def _show_identified(rows: Sequence[Identified]) -> None:
+    titles = ("target", "quality", "bytes", "thief", "", "file and photograph, %", "95 %", "TAR, %")
+    table: list[tuple[str, ...]] = [(*titles, "two files, %", "95 %", "TAR, %", "")]
+    for r in rows:
+        one, two = (f"{low:.1f} to {high:.1f}" for low, high in (r.photograph_interval, r.file_interval))
+        table.append(
+            (printable(r.target), f"{r.point:g}", f"{r.bytes:,.0f}", r.attacker, r.way,
+             f"{r.photograph_accuracy:.1f}", one, f"{r.photograph_tar:.1f}",
+             f"{r.file_accuracy:.1f}", two, f"{r.file_tar:.1f}", "strongest" if r.strongest else "")
+        )  # fmt: skip
+    show("pairs of photographs told apart, as of one person or of two:")
+    for line in aligned(table, "<" * len(table[0])):
+        show(line)
+
+
+def _show_rebuilt(report: AttackReport) -> None:
     titles = ("target", "quality", "bytes", "attacker", "steps", "pictures", "PSNR, dB", "95 %", "MS-SSIM")
     table: list[tuple[str, ...]] = [(*titles, "near edges", "elsewhere", "faces, %", "TAR, %", "")]
     for o in report.outcomes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featcodec import __version__
-from featcodec.attacks import BUILT_IN
+from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING
 from featcodec.commands.options import add_effort
 from featcodec.console import complain, note, positive, run_command, show
 from featcodec.errors import InputError
@@ -158,9 +158,9 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--attackers",
         type=_names,
-        default=tuple(BUILT_IN),
+        default=(),
         metavar="A,B",
-        help=f"default: {','.join(BUILT_IN)}",
+        help=f"default: {','.join(BUILT_IN)}, and with --face-train {','.join(INFERRING)}",
     )
     group.add_argument(
         "--attack-codecs-only",
@@ -173,6 +173,13 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--attack-steps", type=positive, metavar="N", help="of each training")
     group.add_argument("--faces", type=Path, metavar="FOLDER", help="LFW pairs: recognise what was rebuilt")
     group.add_argument("--face-model", type=Path, metavar="ONNX", help="the network that recognises")
+    group.add_argument(
+        "--face-train",
+        type=Path,
+        metavar="FOLDER",
+        help="portraits of other people, to infer from the files who somebody is",
+    )
+    group.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, which finds them")
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
@@ -273,18 +280,26 @@ def _attacking(arguments: argparse.Namespace) -> Attacking | None:
 
     if (arguments.faces is None) != (arguments.face_model is None):
         raise InputError("faces: got one of --faces and --face-model, expected both or none")
+    infers = arguments.face_train is not None
+    if infers != (arguments.face_detector is not None) or (infers and arguments.faces is None):
+        given = "got one of --face-train and --face-detector, or both without --faces"
+        raise InputError(f"faces: {given}; expected all of them or none")
+    if not infers and (asked := set(arguments.attackers) & set(INFERRING)):
+        raise InputError(f"attackers: got {min(asked)} without --face-train, expected both")
     return Attacking(
         training=tuple(arguments.attack),
         qualities=arguments.attack_qualities,
         effort=arguments.effort,
         picture_points=PICTURE_POINTS,
         codecs_only=arguments.attack_codecs_only,
-        attackers=arguments.attackers,
+        attackers=arguments.attackers or tuple(ATTACKERS if infers else BUILT_IN),
         photographs=arguments.attack_photographs,
         steps=arguments.attack_steps or 0,
         seed=arguments.seed,
         faces=arguments.faces,
         face_model=arguments.face_model,
+        portraits=arguments.face_train,
+        face_detector=arguments.face_detector,
     )
 
 

@@ -71,7 +71,10 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
     command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")
     command.add_argument(
-        "--privacy", type=weight, metavar="W", help="weight of hiding the picture; default: 0, no adversary"
+        "--privacy",
+        type=weight,
+        metavar="W",
+        help="weight of the adversary that rebuilds the picture; default: 0, none",
     )
     command.add_argument(
         "--quality-weights", type=weight, nargs=2, metavar=("Q1", "Q8"),

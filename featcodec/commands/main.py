@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.run is None:
         parser.print_help(sys.stderr)
         return 2
+    arguments.typed = ["featcodec", *(sys.argv[1:] if argv is None else argv)]
     arguments.check(arguments)
     return run_command("featcodec", lambda: arguments.run(arguments))
 

@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         show(f"  {codec['network']} cut at layer {codec['at']}, {codec['classes']} classes")
         brought = "" if codec["has_network"] else "; its owner brings the network: --network"
         show(f"  {codec['bytes']:,} bytes, fingerprint {codec['fingerprint']}{brought}")
+    show("Faces can be told apart from the files of every one of them, whatever they were fitted against.")
     return 0
 
 

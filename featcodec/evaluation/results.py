@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from featcodec.errors import InputError
 from featcodec.evaluation.coders import Kind
@@ -16,6 +17,7 @@ __all__ = [
     "Attacked",
     "Effort",
     "Entry",
+    "Identified",
     "Interval",
     "Learned",
     "Made",
@@ -191,6 +193,44 @@ class Attacked:
 
 
 @dataclass(frozen=True, slots=True)
+class Identified:
+    """Whom one thief tells apart by the files of one entry at one point: pairs of photographs of people.
+
+    Attributes:
+        target, point, bytes: as in `Attacked`; of the photographs of the pairs.
+        attacker: that rebuilt the faces, or the thief that inferred who they are.
+        way: ``"rebuilds"``: a picture, that the recogniser is used on; ``"infers"``: the recogniser's vector.
+        portraits: that an inferring thief learned from; 0 for one that rebuilds.
+        settings: what an inferring thief has chosen on people who were held out of those, in words.
+        photograph_accuracy, photograph_interval, photograph_tar: of a file against a known photograph:
+            accuracy with its interval, and TAR at FAR 1 %, percent.
+        file_accuracy, file_interval, file_tar: of a file against another file.
+        strongest: whether it counts: no other thief of this target and point tells more pairs apart, in the
+            way that it is better at.
+    """
+
+    target: str
+    point: float
+    bytes: float
+    attacker: str
+    way: Literal["rebuilds", "infers"]
+    portraits: int
+    settings: str
+    photograph_accuracy: float
+    photograph_interval: Interval
+    photograph_tar: float
+    file_accuracy: float
+    file_interval: Interval
+    file_tar: float
+    strongest: bool
+
+    @property
+    def accuracy(self) -> float:
+        """Percent, of the way that reaches more: what counts."""
+        return max(self.photograph_accuracy, self.file_accuracy)
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """How an attacker learned: where the curve still rises, a longer attack would rebuild more.
 
@@ -291,6 +331,7 @@ class Result:
     effort: Effort | None = field(default=None, metadata=ADDED)
     metric: str = field(default="mAP", metadata=ADDED)
     detail: str = field(default="AP50", metadata=ADDED)
+    identified: tuple[Identified, ...] = field(default=(), metadata=ADDED)
 
 
 # ---- json
@@ -302,6 +343,8 @@ _DECIMALS = {
     "value": 3, "interval": 3, "overlap": 3, "fraction": 4, "refused_resamples": 4, "misfit": 3,
     "psnr": 3, "psnr_interval": 3, "ms_ssim": 4, "psnr_edges": 3, "psnr_flat": 3, "readings": 3,
     "cpu_minutes": 2, "wall_minutes": 2, "blind_psnr": 3, "face_accuracy": 2, "face_tar": 2,
+    "photograph_accuracy": 2, "photograph_interval": 2, "photograph_tar": 2,
+    "file_accuracy": 2, "file_interval": 2, "file_tar": 2,
 }  # fmt: skip
 _SHORT_LIST = re.compile(r"\[\s*\n\s*([^\[\]{}\"\n]+),\n\s*([^\[\]{}\"\n]+)\n\s*\]")  # two numbers
 

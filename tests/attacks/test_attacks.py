@@ -18,11 +18,13 @@ from skimage.data import astronaut, coffee
 from featcodec.attacks.attack import AttackPlan, attack, rebuild
 from featcodec.attacks.attacker import find_attackers
 from featcodec.attacks.attacker_networks import KINDS, AttackerNetwork
+from featcodec.attacks.faces import Verification
 from featcodec.attacks.network_attacker import NetworkAttacker
 from featcodec.attacks.observations import collect
 from featcodec.attacks.outcomes import Outcome, mark_strongest
 from featcodec.attacks.targets import CodecTarget, CoderTarget, RawTarget, as_observation, shoot, window
 from featcodec.attacks.training import Recipe, load_trained, steps_within, train
+from featcodec.attacks.verification import Score
 from featcodec.attacks.whitebox import Search, WhiteBox, search
 from featcodec.codec.codec_file import network_of
 from featcodec.codec.feature_codec import FeatureCodec
@@ -62,6 +64,12 @@ def codec():
 @pytest.fixture(scope="module")
 def target(codec):
     return CodecTarget(codec, (2.0, 8.0))
+
+
+def told(accuracy: float, tar: float) -> Verification:
+    """So much against photographs, and less among files."""
+    spread = (accuracy - 2, accuracy + 2)
+    return Verification(Score(accuracy, spread, tar, 0.6, 600), Score(50.0, (48.0, 52.0), 1.0, 0.5, 600))
 
 
 def save_crops(folder: Path, picture, count: int) -> list[Path]:
@@ -396,11 +404,14 @@ def test_faces_are_verified_on_what_the_strongest_network_rebuilt(target, photog
         def __call__(self, rebuilt):
             assert rebuilt(others[0]).shape == (100, 135, 3)
             self.asked += 1
-            return 51.0, 2.0
+            return told(51.0, 2.0)
 
     verify = Recognizer()
     report = attack([target], training=photographs, evaluation=others, work=work, plan=plan, verify=verify)
     known = [r for r in report.rows if r.face_accuracy is not None]
+    assert [(r.point, r.attacker, r.way, r.photograph_accuracy, r.file_tar) for r in report.identified] == [
+        (r.point, r.attacker, "rebuilds", 51.0, 1.0) for r in known
+    ]
     assert [(r.point, r.face_accuracy, r.face_tar) for r in known] == [(2.0, 51.0, 2.0), (8.0, 51.0, 2.0)]
     again = attack([target], training=photographs, evaluation=others, work=work, plan=plan, verify=verify)
     assert (again.rows, verify.asked) == (report.rows, 2)  # kept

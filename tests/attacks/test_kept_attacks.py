@@ -20,11 +20,12 @@ from skimage.data import astronaut
 from featcodec.attacks import attack as attacking
 from featcodec.attacks import observations, training, verification, whitebox
 from featcodec.attacks.attack import AttackPlan, attack
-from featcodec.attacks.faces import Faces, Recognizer
+from featcodec.attacks.faces import Faces, Recognizer, Verification
 from featcodec.attacks.network_attacker import NetworkAttacker
 from featcodec.attacks.observations import collect
 from featcodec.attacks.targets import RawTarget
 from featcodec.attacks.training import Recipe, load_trained, train, training_key
+from featcodec.attacks.verification import Score
 from featcodec.attacks.whitebox import Search, WhiteBox
 from featcodec.errors import InputError
 from featcodec.evaluation import closeness, provenance
@@ -51,7 +52,8 @@ class Verify:
 
     def __call__(self, rebuilt):  # noqa: ARG002
         self.asked += 1
-        return 60.0 + self.asked, 5.0
+        one = Score(60.0 + self.asked, (58.0, 63.0), 5.0, 0.6, 600)
+        return Verification(one, one)
 
 
 @pytest.fixture
@@ -126,9 +128,9 @@ def test_a_recognizer_is_another_one_when_the_verifying_code_is(monkeypatch):
     turned = replace(one, faces=replace(faces, landmarks=faces.landmarks + 1))
     assert one.identity == replace(one, seed=2).identity != turned.identity
     before = one.identity
-    monkeypatch.setattr("featcodec.attacks.faces.VERIFICATION_VERSION", 2)
+    monkeypatch.setattr("featcodec.attacks.faces.VERIFICATION_VERSION", 3)
     assert one.identity != before
-    assert verification.VERIFICATION_VERSION == whitebox.SEARCH_VERSION == 1
+    assert (verification.VERIFICATION_VERSION, whitebox.SEARCH_VERSION) == (2, 1)
 
 
 # ---- what does not fit

@@ -32,6 +32,7 @@ from featcodec.evaluation.results import (
     Attacked,
     Effort,
     Entry,
+    Identified,
     Learned,
     Made,
     Point,
@@ -72,6 +73,25 @@ def attack(target, at, attacker, psnr, *, faces=None, strongest=True):
     return Attacked(
         target, at, size, attacker, 600, 280, psnr, interval, *figures, faces, faces and faces / 2, strongest
     )
+
+
+def told(target, at, thief, way, photograph, file, *, strongest=False):
+    spread = [(a - 2.0, a + 2.0) for a in (photograph, file)]
+    learned = (0, "") if way == "rebuilds" else (1601, "gamma 1")
+    figures = (photograph, spread[0], 40.0, file, spread[1], 30.0)
+    return Identified(
+        target, at, 0.0 if target == "raw" else 3315.2, thief, way, *learned, *figures, strongest
+    )
+
+
+def with_identities():
+    """`small` with thieves that rebuild and thieves that infer."""
+    rows = (
+        told("street", 4, "unet", "rebuilds", 77.2, 74.0),
+        told("street", 4, "kernel-ridge", "infers", 89.25, 85.5, strongest=True),
+        told("raw", 0, "ridge", "infers", 96.0, 97.5, strongest=True),
+    )
+    return replace(small(), identified=rows)
 
 
 def small():
@@ -260,6 +280,31 @@ def test_the_tables_fit_100_columns_with_the_longest_names_and_figures_of_the_be
     assert max(map(len, to_text(result).split("\n"))) <= WIDTH
 
 
+def test_the_table_of_identities_says_what_each_thief_tells_apart():
+    text = to_text(with_identities())
+    assert "having learned from 1,601 portraits of other people" in " ".join(text.split())
+    table = text[text.index("\nIdentity\n") : text.index("\nNotes\n")]
+    lines = [" ".join(line.split()) for line in table.split("\n")]
+    assert "4 3,315 unet rebuilds 77.2 [75.2, 79.2] 40.0 74.0 [72.0, 76.0] 30.0" in lines
+    assert "* 4 3,315 kernel-ridge infers 89.2 [87.2, 91.2] 40.0 85.5 [83.5, 87.5] 30.0" in lines
+    assert "* ridge infers 96.0 [94.0, 98.0] 40.0 97.5 [95.5, 99.5] 30.0" in lines
+    assert "none 99.2 98.0" in lines
+    assert max(map(len, text.split("\n"))) <= WIDTH
+    assert "kernel-ridge" in to_markdown(with_identities())
+    assert "kernel-ridge" in to_html(with_identities(), photographs())
+
+
+def test_identities_survive_json_and_results_of_releases_without_them_are_read():
+    text = to_json(with_identities())
+    assert from_json(text, "x.json").identified == with_identities().identified
+    content = json.loads(text)
+    del content["identified"]
+    assert from_json(json.dumps(content), "x.json").identified == ()
+    content["identified"] = [json.loads(text)["identified"][0] | {"way": "guesses"}]
+    with pytest.raises(InputError, match=r'way: got "guesses", expected one of rebuilds, infers'):
+        from_json(json.dumps(content), "x.json")
+
+
 def test_control_characters_never_reach_the_terminal():
     assert all(line.isprintable() for line in to_text(evil()).split("\n"))
 
@@ -414,6 +459,10 @@ def test_in_short_a_codec_has_its_sizes_accuracy_deltas_and_attack():
     assert summary(replace(small(), bd=(flat,))).groups[0].rows[0][2] == "none"
     assert "of all points" in table.lead
     assert summary(replace(small(), entries=small().entries[1:])) is None
+    table = summary(with_identities())
+    assert table.columns[-1].head == "identity, %"
+    assert table.groups[0].rows[0][-1] == "89.2"
+    assert "pairs of people that the strongest thief tells apart" in table.lead
 
 
 # ---- plots
@@ -670,9 +719,10 @@ street
 [2] raw-vvc without 22
 
 Privacy
-What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is better
-hidden. The strongest of a target and point counts, and is marked *. Edges: within 3 px of the
-picture's edges; flat: elsewhere. Faces: accuracy of verification, and TAR at FAR 1 %, in percent.
+What attackers trained on other pictures rebuild from the decoded files, PSNR in dB: lower is harder
+to rebuild. The strongest of a target and point counts, and is marked *. Edges: within 3 px of the
+picture's edges; flat: elsewhere. Faces: accuracy of verification on what was rebuilt, and TAR at
+FAR 1 %, in percent; a thief that infers reaches more.
 
      point  bytes  attacker  steps           PSNR [95 %]  MS-SSIM  edges  flat  faces   TAR
 -------------------------------------------------------------------------------------------
