@@ -8,10 +8,10 @@ from PIL import Image
 from skimage.data import astronaut, coffee
 
 import featcodec
-from featcodec.bench.anchors import find_anchors
-from featcodec.commands import bench
 from featcodec.bench import compare
+from featcodec.bench.anchors import find_anchors
 from featcodec.bench.subject import Subject, Wanted
+from featcodec.commands import bench
 from featcodec.commands.main import main
 from featcodec.fitting.settings import IMAGENET
 from featcodec.networks.by_name import network_by_name

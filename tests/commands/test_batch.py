@@ -371,8 +371,8 @@ class TestFullDisk:
         assert [line.split(":")[0] for line in out.splitlines()] == ["coded/a.plf"]
         stopped, summary = err.splitlines()
         assert stopped == (
-            "featcodec: coded/b.one.plf: No space left on device; stopped at picture 2 of 3, the same command "
-            "goes on from there"
+            "featcodec: coded/b.one.plf: No space left on device; stopped at picture 2 of 3, the same "
+            "command goes on from there"
         )
         assert summary.startswith("featcodec: 1 encoded, 0 kept, 1 failed; ")
         assert not Path("coded/c.plf").exists()

@@ -200,11 +200,9 @@ class TestFormats:
         assert main(["detect", "mixed", "--format", "yolo", "-o", "labels", "--confidence", "1"]) == 0
         assert Path("labels/12.txt").read_bytes() == b""
 
+    @pytest.mark.usefixtures("here")
     def test_csv_of_a_hostile_name_is_faithful_in_a_file_and_harmless_on_a_terminal(
-        self,
-        here,
-        capsys,
-        monkeypatch,  # noqa: ARG002
+        self, capsys, monkeypatch
     ):
         name = "red\x1b[31m.plf"
         Path("mixed/7.plf").rename(name)
