@@ -20,7 +20,15 @@ OTHER = str(ROOT / "bitstreams/valid/street-open/quality-1.plf")
 # in a process of its own, since the modules of this one are imported already
 SCRIPT = """
 import contextlib, io, json, sys
-sys.modules[sys.argv[1]] = None
+
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Without())
 from featcodec.commands import bench, main, plf
 programs = {"plf": plf.main, "featcodec": main.main, "featcodec-bench": bench.main}
 said = []
