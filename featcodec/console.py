@@ -1,12 +1,13 @@
 """What the commands share: complaints, exit codes, standard streams, progress. Standard library only.
 
-Exit codes: 0 done; 1 an input is bad (one line on standard error says which and why); 2 the command line is
-wrong; 130 and 141 when interrupted or when the output is cut off. Any other exception is a bug in featcodec
-and keeps its traceback.
+Exit codes: 0 done; 1 an input is bad or a dependency is missing (one line on standard error says which and
+why); 2 the command line is wrong; 130 and 141 when interrupted or when the output is cut off. Any other
+exception is a bug in featcodec and keeps its traceback.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -18,13 +19,15 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from featcodec.errors import NO_PATH, FeatcodecError, InputError
+from featcodec.errors import NO_PATH, FeatcodecError, InputError, missing_dependency
 from featcodec.files import check_target, printable, read_file, write_atomic
 
 __all__ = [
     "MAX_INPUT",
     "STANDARD",
+    "Parser",
     "Progress",
     "Terminated",
     "about",
@@ -50,15 +53,27 @@ class Terminated(SystemExit):
     """The process was told to end by a signal, and has saved what it had; the code is the shell's."""
 
 
-def run_command(program: str, command: Callable[[], int]) -> int:
+class Parser(argparse.ArgumentParser):
+    """A command line whose help is output as any other: what keeps it from being written is an error."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if not message or file is None or file is not sys.stdout:
+            super()._print_message(message, file)
+        elif code := run_command(self.prog.split()[0], lambda: show(message.removesuffix("\n"))):
+            sys.exit(code)
+
+
+def run_command(program: str, command: Callable[[], int | None], *, trouble: int = 1) -> int:
     """Run a command and return its exit code.
 
     Args:
         program: what complaints begin with.
-        command: does the work and returns an exit code.
+        command: does the work and returns an exit code; None is 0.
+        trouble: the exit code after an error.
 
     Returns:
-        What `command` returned, 1 after a `FeatcodecError`, 130 or 141 as the module says.
+        What `command` returned, `trouble` after a `FeatcodecError` and without a dependency, 130 or 141 as
+        the module says.
 
     Example:
         >>> run_command("plf", lambda: 0)
@@ -68,7 +83,7 @@ def run_command(program: str, command: Callable[[], int]) -> int:
         with warnings.catch_warnings(), _one_log():
             # A sound picture needs no comment, and about one that is not there is to be one line.
             warnings.filterwarnings("ignore", module="PIL")
-            return command()
+            return command() or 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -78,10 +93,15 @@ def run_command(program: str, command: Callable[[], int]) -> int:
         raise
     except SystemExit as error:  # of a network's own code: what a command says ends with its exit code
         complain(program, f"code of the user's asked to exit with {error.code!r}, expected it to return")
-        return 1
+        return trouble
+    except ModuleNotFoundError as error:
+        if (missing := missing_dependency(error)) is None:
+            raise
+        complain(program, missing)
+        return trouble
     except FeatcodecError as error:
         complain(program, error)
-        return 1
+        return trouble
 
 
 def complain(program: str, error: Exception | str) -> None:

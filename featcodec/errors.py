@@ -151,6 +151,27 @@ class MissingExtraError(FeatcodecError, ImportError):
         return cls(f"{package} is missing: pip install 'featcodec[{extra}]'")
 
 
+# module to package of what featcodec does not work without, as pyproject.toml declares it
+DEPENDENCIES = {
+    "PIL": "pillow",
+    "constriction": "constriction",
+    "numpy": "numpy",
+    "safetensors": "safetensors",
+    "torch": "torch",
+}
+
+
+def missing_dependency(error: ModuleNotFoundError) -> str | None:
+    """The sentence on a dependency that is not installed; None where it is no dependency of featcodec.
+
+    Example:
+        >>> missing_dependency(ModuleNotFoundError(name="PIL"))
+        'pillow is missing: pip install pillow'
+    """
+    package = DEPENDENCIES.get(error.name or "")
+    return None if package is None else f"{package} is missing: pip install {package}"
+
+
 def one_line(error: BaseException) -> str:
     """Kind and message of somebody else's error, at most 300 characters, for a message of ours.
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PICTURE_ENDINGS",
+    "check_folder",
     "check_target",
+    "is_disk_full",
     "is_file",
     "list_pictures",
     "make_folder",
@@ -46,6 +48,7 @@ _CHUNK = 2**20
 # Reopening these would truncate a file that the shell opened with ">>": write to the open stream instead.
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 _TEMPORARY = re.compile(r"\.featcodec-[0-9a-f]{16}\.tmp")
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _STALE = 3600  # seconds after which nobody is still writing a temporary file
 
 
@@ -114,14 +117,39 @@ def check_target(path: str | os.PathLike[str]) -> None:
         mode = _mode(path)
         if mode is not None and stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        closed = mode is not None and not os.access(path, os.W_OK)
+        if mode is not None:
+            _check_unprotected(Path(path))
         if mode is None or stat.S_ISREG(mode):  # else written directly, without a temporary file beside it
-            folder = Path(path).resolve().parent
-            if not stat.S_ISDIR(folder.stat().st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            closed = closed or not os.access(folder, os.W_OK | os.X_OK)
-        if closed:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            _check_open(Path(path).resolve().parent)
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder, and find out before the work whether what it yields can be written there.
+
+    Raises:
+        InputError: it cannot be made, or is closed to us; one line that begins with the path.
+
+    Example:
+        >>> check_folder(os.devnull)
+        Traceback (most recent call last):
+        featcodec.errors.InputError: /dev/null: File exists, expected a folder
+    """
+    make_folder(os.fspath(folder), parents=True)
+    with _complaints(folder):
+        _check_open(Path(folder).resolve())
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether what kept a file from being written keeps all others from it, too: no space, or read-only.
+
+    Args:
+        error: as `write_atomic` raised it.
+
+    Example:
+        >>> is_disk_full(InputError("no image of a known kind"))
+        False
+    """
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SPACE
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
@@ -304,6 +332,26 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
         return None
 
 
+def _check_unprotected(path: Path) -> None:
+    if not os.access(path, os.W_OK):
+        raise _denied("the file is write-protected; choose another name, or change its permissions")
+
+
+def _check_open(folder: Path) -> None:
+    """See that files can be made in a folder."""
+    if not stat.S_ISDIR(folder.stat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        where = f"nothing may be written in the folder {printable(folder)}"
+        raise _denied(f"{where}; choose another one, or change its permissions")
+
+
+def _denied(why: str) -> PermissionError:
+    return PermissionError(errno.EACCES, f"{os.strerror(errno.EACCES)}: {why}")
+
+
 def _write_stream(descriptor: int, data: bytes) -> None:
     """Write to a standard stream of this process, after what was printed to it before."""
     for stream in (sys.stdout, sys.stderr):
@@ -315,8 +363,9 @@ def _write_stream(descriptor: int, data: bytes) -> None:
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
     """Write ``data`` beside ``target``, then rename it; leave nothing behind on any failure."""
-    if mode is not None and not os.access(target, os.W_OK):  # a rename would not ask
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if mode is not None:
+        _check_unprotected(target)  # a rename would not ask
+    _check_open(target.parent)
     # A name of its own, not the target's with an ending: that could be longer than file names may be.
     temporary = target.parent / f".featcodec-{os.urandom(8).hex()}.tmp"
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +108,18 @@ def test_a_table_without_rows_has_no_lines():
 
 def test_cells_of_a_table_lie_below_each_other():
     assert aligned([("a", "1"), ("bcd", "22")], "<>", least=(0, 4)) == ["a       1", "bcd    22"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize(
+    ("module", "program"), [("main", "featcodec"), ("plf", "plf"), ("bench", "featcodec-bench")]
+)
+def test_help_and_version_that_cannot_be_written_are_an_error(module, program):
+    for asked in ("--help", "--version"):
+        command = [sys.executable, "-m", f"featcodec.commands.{module}", asked]
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"{program}: standard output: No space left on device\n",
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from featcodec.errors import InputError
-from featcodec.files import printable, read_file, write_atomic
+from featcodec.files import check_folder, check_target, is_disk_full, printable, read_file, write_atomic
 
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 not_root = pytest.mark.skipif(
@@ -216,3 +216,53 @@ class TestWrite:
             "except BrokenPipeError: raise SystemExit(7)"
         )
         assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path).returncode == 7
+
+
+class TestClosed:
+    """Places where nothing may be written, as `os.access` tells them: root may write everywhere."""
+
+    @pytest.fixture
+    def closed(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("write", [check_target, lambda path: write_atomic(path, b"data")])
+    def test_a_closed_folder_is_named_with_what_to_do(self, closed, write):
+        with pytest.raises(InputError) as caught:
+            write(closed / "a.plf")
+        assert str(caught.value) == (
+            f"{closed}/a.plf: Permission denied: nothing may be written in the folder {closed}; "
+            "choose another one, or change its permissions"
+        )
+        assert list(closed.iterdir()) == []
+
+    def test_a_write_protected_file_is_told_from_its_folder(self, tmp_path, monkeypatch):
+        path = tmp_path / "a.plf"
+        path.touch()
+        monkeypatch.setattr(os, "access", lambda where, _: Path(where) != path)
+        with pytest.raises(InputError) as caught:
+            check_target(path)
+        assert str(caught.value) == (
+            f"{path}: Permission denied: the file is write-protected; choose another name, or change its "
+            "permissions"
+        )
+
+    def test_a_work_folder_is_made_or_refused(self, tmp_path, monkeypatch):
+        check_folder(tmp_path / "new" / "work")
+        assert (tmp_path / "new" / "work").is_dir()
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(InputError, match="work: Permission denied: nothing may be written in the folder"):
+            check_folder(tmp_path / "new" / "work")
+
+    @pytest.mark.parametrize(
+        ("code", "full"),
+        [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EROFS, True), (errno.EACCES, False)],
+    )
+    def test_a_full_disk_is_told_from_a_fault_of_one_file(self, tmp_path, monkeypatch, code, full):
+        def fail(_):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(InputError) as caught:
+            write_atomic(tmp_path / "a", b"data")
+        assert is_disk_full(caught.value) == full

@@ -29,7 +29,7 @@ from featcodec.evaluation.metrics import METRICS_VERSION
 from featcodec.evaluation.picture_checks import check_pictures
 from featcodec.evaluation.provenance import made, origin_notes
 from featcodec.evaluation.results import BD, Effort, Origin, Reference, Result
-from featcodec.files import list_pictures
+from featcodec.files import check_folder, list_pictures
 from featcodec.networks.coco import COCO
 from featcodec.plf.header import QUALITIES
 
@@ -136,6 +136,7 @@ def compare(
     for note in dict.fromkeys(data.notes):
         warn(note)
     paths = [p.path for p in data.pictures]
+    check_folder(settings.work)  # before the first work whose result goes there
     ranges = {}
     if needs_ranges(anchors):
         calibration = _calibration(settings)

@@ -13,9 +13,11 @@ from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import ENCODER_VERSION, FeatureCodec
 from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.coders import Gives, Kind, Shot
+from featcodec.fitting.settings import channels_of, normalise_for
 from featcodec.networks.by_name import network_by_name
 from featcodec.networks.cut_network import CutNetwork
-from featcodec.networks.families import NetworkWish, cut_network, default_cut, describe
+from featcodec.networks.families import LEAST_STRIDE, NetworkWish, cut_network, default_cut, describe
+from featcodec.networks.identity import ModuleConfig, NetworkConfig
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.header import QUALITIES
 
@@ -75,8 +77,7 @@ class Subject:
         for other in codecs[1:]:
             _check_alike(first, other)
         about = first.file.config
-        identity = f"{about.network.digest} cut after {about.network.at}, {about.size} px / {about.stride}"
-        return Subject(first.network, codecs, identity)
+        return Subject(first.network, codecs, _identity(about.network, about.size, about.stride))
 
     def __str__(self) -> str:
         config, size = self.network.config, self.network.canvas.size
@@ -92,11 +93,19 @@ def _network(wanted: Wanted) -> nn.Module | None:
 
 def _without_codec(network: nn.Module, wanted: Wanted) -> Subject:
     name = wanted.network if isinstance(wanted.network, str) else type(network).__name__
+    mean, deviation = channels_of(normalise_for(name, network))
     at = default_cut(network) if wanted.at is None else wanted.at
-    config = describe(network, NetworkWish(at, name, wanted.classes or None))
-    identity = f"{config.digest} cut after {config.at}, {wanted.size} px / 32"
-    cut = cut_network(network, config, size=wanted.size, stride=32)
-    return Subject(cut, (), identity)
+    wish = NetworkWish(at, name, wanted.classes or None, mean=mean, deviation=deviation)
+    config = describe(network, wish)
+    cut = cut_network(network, config, size=wanted.size, stride=LEAST_STRIDE)
+    return Subject(cut, (), _identity(config, wanted.size, LEAST_STRIDE))
+
+
+def _identity(config: NetworkConfig | ModuleConfig, size: int, stride: int) -> str:
+    channels = ""
+    if isinstance(config, ModuleConfig) and (config.mean, config.deviation) != channels_of(None):
+        channels = f", normalised by {config.mean} and {config.deviation}"
+    return f"{config.digest} cut after {config.at}, {size} px / {stride}{channels}"
 
 
 def _check_alike(first: FeatureCodec, other: FeatureCodec) -> None:

@@ -71,7 +71,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="train on so many of them at most (default: %(default)s)",
     )  # fmt: skip
     budget = command.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=positive, metavar="N", help="of each training")
+    budget.add_argument(
+        "--steps", type=positive, metavar="N",
+        help="of each training; white-box trains nothing and keeps its own 200 steps a picture (to leave it "
+        "out: --attackers)",
+    )  # fmt: skip
     budget.add_argument("--minutes", type=minutes, metavar="M", help="of each training, on the clock, about")
     command.add_argument(
         "--faces",

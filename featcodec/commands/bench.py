@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from featcodec import __version__
 from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING
 from featcodec.commands.options import add_effort
-from featcodec.console import complain, note, positive, run_command, show
+from featcodec.console import Parser, complain, note, positive, run_command, show
 from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
 
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="featcodec-bench",
         description=_ABOUT,
         epilog=_EXAMPLES,
@@ -170,7 +170,9 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--attack-photographs", type=positive, default=2000, metavar="N", help="to train on (default: 2000)"
     )
-    group.add_argument("--attack-steps", type=positive, metavar="N", help="of each training")
+    group.add_argument(
+        "--attack-steps", type=positive, metavar="N", help="of each training; white-box keeps its own"
+    )
     group.add_argument("--faces", type=Path, metavar="FOLDER", help="LFW pairs: recognise what was rebuilt")
     group.add_argument("--face-model", type=Path, metavar="ONNX", help="the network that recognises")
     group.add_argument(

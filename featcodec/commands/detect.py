@@ -41,7 +41,7 @@ from featcodec.console import (
     show,
     write_output,
 )
-from featcodec.errors import FeatcodecError
+from featcodec.errors import FeatcodecError, InputError
 from featcodec.files import list_pictures, make_folder, printable
 
 __all__ = ["add_parser", "run"]
@@ -211,9 +211,9 @@ def _write(
     """What is shown when all is done."""
     by_file = {one.file: one for one in found}
     if arguments.format == "yolo":
-        for file, target in zip(files, targets, strict=True):
-            if file in by_file:
-                write_output(target, as_yolo(by_file[file], scores=arguments.scores).encode())
+        _write_labels(
+            [(by_file[f], t) for f, t in zip(files, targets, strict=True) if f in by_file], arguments
+        )
         return
     if arguments.format == "text":
         if arguments.output is None:
@@ -229,8 +229,18 @@ def _write(
         ids = dict(zip(files, image_ids(files), strict=True))
         text = as_coco(found, [ids[one.file] for one in found]) + "\n"
     else:
-        text = as_csv(found)
+        to_terminal = arguments.output in (None, STANDARD) and sys.stdout is not None and sys.stdout.isatty()
+        text = as_csv(found, name=printable if to_terminal else str)
     if arguments.output is None:
         show(text.removesuffix("\n"))
     else:
         write_output(arguments.output, text.encode("utf-8", "backslashreplace"))
+
+
+def _write_labels(found: Sequence[tuple[Detected, str]], arguments: argparse.Namespace) -> None:
+    """YOLO's files, each to its target."""
+    for written, (one, target) in enumerate(found):
+        try:
+            write_output(target, as_yolo(one, scores=arguments.scores).encode())
+        except InputError as error:
+            raise InputError(f"{error}; stopped, {written:,} of {len(found):,} files are written") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,13 +156,18 @@ def as_yolo(found: Detected, *, scores: bool) -> str:
 # ---- CSV
 
 
-def as_csv(found: Sequence[Detected]) -> str:
-    """A header, then a row a box: file, label, score, and corners in pixels."""
+def as_csv(found: Sequence[Detected], *, name: Callable[[str], str] = str) -> str:
+    """A header, then a row a box: file, label, score, and corners in pixels.
+
+    Args:
+        found: what was found in each file.
+        name: makes what is shown of a file's name and of a label; as they are unless given.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("file", "label", "score", "x1", "y1", "x2", "y2"))
     for one in found:
         for box in one.boxes:
             corners = (round(corner, 2) for corner in (box.x1, box.y1, box.x2, box.y2))
-            writer.writerow((one.file, box.label, round(box.score, 6), *corners))
+            writer.writerow((name(one.file), name(box.label), round(box.score, 6), *corners))
     return buffer.getvalue()

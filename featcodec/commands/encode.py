@@ -134,6 +134,7 @@ class _Summary:
 
     began: float = field(default_factory=time.monotonic)
     outcomes: dict[Job, Done | Failed] = field(default_factory=dict)
+    stopped: Failed | None = None  # by a full disk
 
     @property
     def failed(self) -> list[Failed]:
@@ -154,7 +155,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Encode each picture; a bad one does not keep the others. The bad ones are listed at the end."""
+    """Encode each picture; a bad one does not keep the others, a full disk does. The bad ones are listed at
+    the end.
+    """
     from featcodec.commands.batch.pool import Alone, SideBySide  # which bring multiprocessing
 
     several = len(arguments.images) > 1 or is_dir(arguments.images[0])
@@ -242,6 +245,8 @@ def _all(
         progress.show(0, jobs[0].picture)
         for done, outcome in enumerate(pool.run(jobs), 1):
             _tell(outcome, arguments, summary, progress)
+            if summary.stopped:
+                return
             failed += isinstance(outcome, Failed)
             if done < len(jobs):
                 after = jobs[done].picture
@@ -249,7 +254,7 @@ def _all(
 
 
 def _watch(pool: Alone | SideBySide, arguments: argparse.Namespace, summary: _Summary) -> None:
-    """Do what comes until an interrupt, which ends it as it should."""
+    """Do what comes until an interrupt, which ends it as it should, or a full disk."""
     silent = Progress(0)
     if not arguments.quiet:
         note("featcodec", f"watching for pictures for {printable(arguments.output)}; Ctrl-C ends it")
@@ -257,6 +262,8 @@ def _watch(pool: Alone | SideBySide, arguments: argparse.Namespace, summary: _Su
         for jobs in arrivals(lambda: _plan(arguments)):
             for outcome in _arrived(pool, jobs, arguments, summary):
                 _tell(outcome, arguments, summary, silent)
+                if summary.stopped:
+                    return
                 if isinstance(outcome, Failed):
                     complain("featcodec", outcome.error)
     except KeyboardInterrupt:
@@ -285,6 +292,7 @@ def _tell(
 ) -> None:
     summary.outcomes[outcome.job] = outcome
     if isinstance(outcome, Failed):
+        summary.stopped = outcome if outcome.disk_full else None
         return
     progress.clear()
     if outcome.job.target != STANDARD and not arguments.json and not arguments.quiet:
@@ -295,11 +303,16 @@ def _tell(
 
 
 def _sum_up(summary: _Summary, arguments: argparse.Namespace, count: int, *, several: bool) -> None:
-    failed = summary.failed
+    stopped = summary.stopped if several or arguments.watch else None
+    failed = [one for one in summary.failed if one is not stopped]
     if not arguments.watch:  # else each was said when it came
         if failed and several:
             complain("featcodec", f"{len(failed):,} of {count:,} pictures failed:")
         for one in failed:
             complain("featcodec", one.error)
+    if stopped:
+        tried = f"{len(summary.outcomes):,}{'' if arguments.watch else f' of {count:,}'}"
+        again = "the same command goes on from there"
+        complain("featcodec", f"{stopped.error}; stopped at picture {tried}, {again}")
     if not arguments.quiet and (several or arguments.verbose):
         note("featcodec", str(summary))

@@ -21,7 +21,6 @@ __all__ = ["add_parser", "run"]
 # what the command line and a file of settings know beside `Settings`
 OTHERS = {"weights", "images", "coco", "task", "minutes", "device", "devices"}
 DEFAULTS = {"device": "cpu", "devices": 1, "task": "outputs"}
-PACKAGES = ("torchvision:", "timm:")  # whose weights want ImageNet's normalisation
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -63,7 +62,8 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     budget = command.add_mutually_exclusive_group()
     budget.add_argument(
         "--steps", type=steps, metavar="N",
-        help="default: 2000; 0: the codec in closed form that training starts from",
+        help="batches to train on; default: 2000. 0 stops at the codec in closed form that training starts "
+        "from, which works and takes a minute or so",
     )  # fmt: skip
     budget.add_argument(
         "--minutes", type=minutes, metavar="M", help="as many steps as take so long on the clock, about"
@@ -71,11 +71,11 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--size", type=positive, metavar="N", help="longest side of pictures; default: 256")
     command.add_argument("--batch", type=positive, metavar="N", help="pictures a step; default: 8")
     command.add_argument(
-        "--privacy",
-        type=weight,
-        metavar="W",
-        help="weight of the adversary that rebuilds the picture; default: 0, none",
-    )
+        "--privacy", type=weight, metavar="W",
+        help="weight of an adversary that learns to rebuild the picture: the more, the harder that becomes, "
+        "at a cost of bits or of accuracy; benchmarks/ has fits with 2 to 8. What can still be rebuilt, "
+        "featcodec attack measures. Default: 0, no adversary",
+    )  # fmt: skip
     command.add_argument(
         "--quality-weights", type=weight, nargs=2, metavar=("Q1", "Q8"),
         help="weights of the task at quality 1 and 8, against bits per pixel; default: 0.3 30",
@@ -87,9 +87,20 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "--start", metavar="CODEC", action="append",
         help="name or file of a codec whose weights the fit starts from; of several, from their mean",
     )  # fmt: skip
-    command.add_argument("--adversaries", type=positive, metavar="N", help="default: 1")
-    command.add_argument("--name", metavar="NAME", help="of the codec; default: OUT")
-    command.add_argument("--seed", type=int, metavar="N", help="default: 1")
+    command.add_argument(
+        "--adversaries", type=positive, metavar="N",
+        help="with --privacy: train so many side by side, of which the one that rebuilds a picture best "
+        "counts; more take longer. Default: 1",
+    )  # fmt: skip
+    command.add_argument(
+        "--name", metavar="NAME",
+        help="what the codec is called in every .plf file it makes: 1 to 63 characters of a-z, 0-9, '.', "
+        "'_' and '-'; default: the name of OUT",
+    )  # fmt: skip
+    command.add_argument(
+        "--seed", type=int, metavar="N",
+        help="of all that is random: the same seed gives the same codec on a CPU; default: 1",
+    )  # fmt: skip
     command.add_argument(
         "--workers", type=int, metavar="N", help="processes that prepare pictures; default: 0"
     )
@@ -111,8 +122,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"fit: got no {missing[0]}, expected it on the command line or in a file of settings"
         )
-    if "normalise" not in wanted and str(wanted["model"]).startswith(PACKAGES):
-        wanted["normalise"] = "imagenet"
     wanted.setdefault("name", _codec_name(arguments.output))
     if wanted["task"] not in ("outputs", "features"):
         raise InputError(f"task: got {wanted['task']!r}, expected outputs or features")
@@ -125,9 +134,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _fit(wanted: dict[str, Any], work: Path, output: str) -> None:
     from featcodec.fitting.fit import fit
     from featcodec.fitting.processes import first_process
+    from featcodec.fitting.settings import normalise_for
     from featcodec.networks.by_name import network_by_name
 
     network = network_by_name(wanted["model"], weights=wanted.get("weights"))
+    if "normalise" not in wanted and (normalise := normalise_for(str(wanted["model"]), network)):
+        wanted["normalise"] = normalise
     # as given: what is measured here, the steps that a time allows, is kept beside it
     settings = json.dumps(wanted, indent=2, sort_keys=True).encode()
     write_atomic(work / "fit.json", settings)

@@ -16,7 +16,7 @@ import sys
 
 from featcodec import __version__
 from featcodec.commands import attack, decode, detect, encode, fit, layers, zoo
-from featcodec.console import run_command
+from featcodec.console import Parser, run_command
 from featcodec.plf.bitstream import VERSION
 
 __all__ = ["main"]
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="featcodec",
         description="A learned feature codec: a picture to the few bytes that a vision network needs of it.",
         epilog="plf shows what is in a .plf file; featcodec-bench compares codecs.",

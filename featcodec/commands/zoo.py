@@ -12,7 +12,15 @@ __all__ = ["add_parser", "run"]
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add ``zoo`` to the command line."""
-    command = add_command(subparsers, "zoo", run, help="list the embedded codecs")
+    command = add_command(
+        subparsers,
+        "zoo",
+        run,
+        help="list the embedded codecs",
+        description="Lists the codecs that come with featcodec: their names for --codec, the network that "
+        "each was fitted to and where it is cut, and whether the codec's file holds the network or you bring "
+        "it.",
+    )
     add_json(command, "a list of JSON objects")
 
 

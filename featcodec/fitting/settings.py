@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from featcodec.codec.config import check_texts
 from featcodec.errors import FitError, InputError, MissingExtraError
@@ -24,7 +24,16 @@ from featcodec.files import read_file
 from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.training.invnet import reconstruction_loss, squared_loss
 
-__all__ = ["IMAGENET", "Normalise", "Options", "Settings", "channels_of", "read_settings", "shown"]
+__all__ = [
+    "IMAGENET",
+    "Normalise",
+    "Options",
+    "Settings",
+    "channels_of",
+    "normalise_for",
+    "read_settings",
+    "shown",
+]
 
 Channels = tuple[float, float, float]
 Normalise = str | tuple[Channels, Channels] | None
@@ -230,6 +239,21 @@ def channels_of(normalise: Normalise) -> tuple[Channels, Channels]:
         pass
     got = shown(normalise)
     raise InputError(f"normalise: got {got}, expected imagenet, None or three means and deviations")
+
+
+def normalise_for(model: str, network: nn.Module) -> Normalise:
+    """What pictures are normalised by for a network by its name, unless its owner says otherwise.
+
+    Args:
+        model: the name, as `featcodec.networks.by_name.network_by_name` takes it.
+        network: what has that name. Detectors of torchvision normalise what they get themselves.
+
+    Example:
+        >>> normalise_for("timm:resnet18", nn.Identity()), normalise_for("yolov5s", nn.Identity())
+        ('imagenet', None)
+    """
+    does_itself = any(hasattr(m, "image_mean") and hasattr(m, "image_std") for m in network.modules())
+    return "imagenet" if model.startswith(("torchvision:", "timm:")) and not does_itself else None
 
 
 def read_settings(path: str | Path, known: set[str]) -> dict[str, Any]:

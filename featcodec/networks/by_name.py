@@ -177,4 +177,5 @@ def _working_folder() -> Iterator[None]:
 
 def _unknown(package: str, name: str, known: Sequence[str]) -> InputError:
     near = ", ".join(difflib.get_close_matches(name, known, n=4, cutoff=0.4))
-    return InputError(f"{package}: no network {name!r}; similar names are {near or 'none'}")
+    similar = f"; similar names are {near}" if near else ""
+    return InputError(f"{package}: no network {name!r}{similar}")

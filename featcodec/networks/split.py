@@ -254,8 +254,11 @@ def _find(model: nn.Module, at: str, layers: tuple[Layer, ...]) -> Layer:
         problem = "the network does not call it, or calls it by other means than as a module"
     else:
         problem = "no such layer"
-    near = difflib.get_close_matches(at, known, n=4, cutoff=0.4) or list(known)[:4]
-    raise SplitError(f"cut after layer {at!r}: {problem}; similar names are {', '.join(near) or 'none'}")
+    near, hint = difflib.get_close_matches(at, known, n=4, cutoff=0.4), "similar names are"
+    if not near:
+        near, hint = list(known)[:4], "its first layers are"
+    names = f"; {hint} {', '.join(near)}" if near else ""
+    raise SplitError(f"cut after layer {at!r}: {problem}{names}")
 
 
 def _other_name(model: nn.Module, at: str, known: Container[str]) -> str:

@@ -16,7 +16,6 @@ __all__ = [
     "parse_header",
     "quality_to_step",
     "serialize_header",
-    "step_to_quality",
 ]
 
 QUALITIES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)  # those that a codec has gains of
@@ -80,27 +79,6 @@ def quality_to_step(quality: float) -> int:
     if not isinstance(quality, (int, float)) or isinstance(quality, bool) or not low <= quality <= high:
         raise InputError(f"quality: got {quality!r}, expected a number from {low:g} to {high:g}")
     return round((quality - low) * STEPS_PER_QUALITY)
-
-
-def step_to_quality(step: int) -> float:
-    """Return the quality that a step stands for.
-
-    Args:
-        step: 0 to 224.
-
-    Returns:
-        The quality, 1.0 to 8.0.
-
-    Raises:
-        InputError: not an integer from 0 to 224.
-
-    Example:
-        >>> step_to_quality(80)
-        3.5
-    """
-    if problem := _range_problem("quality_step", step):
-        raise InputError(problem)
-    return QUALITIES[0] + step / STEPS_PER_QUALITY
 
 
 def parse_header(view: memoryview, start: int, end: int) -> Header:

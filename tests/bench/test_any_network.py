@@ -8,9 +8,12 @@ from PIL import Image
 from skimage.data import astronaut, coffee
 
 import featcodec
+from featcodec.bench import compare
 from featcodec.bench.anchors import find_anchors
+from featcodec.bench.subject import Subject, Wanted
 from featcodec.commands import bench
 from featcodec.commands.main import main
+from featcodec.fitting.settings import IMAGENET
 from featcodec.networks.by_name import network_by_name
 
 NETWORK = """
@@ -94,3 +97,25 @@ def test_labels_are_refused_where_no_boxes_are_known(capsys):
     assert bench.main([*command, "--data", "labels.json"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "got labels, expected none: of this network fidelity is measured" in line
+
+
+def test_a_work_folder_is_looked_at_before_ranges_are_measured(capsys, monkeypatch):
+    Path("taken").touch()
+    monkeypatch.setattr(compare, "measure_ranges", lambda *_: pytest.fail("measured first"))
+    command = ["--network", "anynet:network", "--at", "2", "--images", "eval", "--calibrate", "train"]
+    assert bench.main([*command, "--anchors", "raw-zstd", "--work", "taken"]) == 1
+    assert capsys.readouterr().err == "featcodec-bench: taken: File exists, expected a folder\n"
+
+
+def test_a_network_by_name_gets_pictures_as_its_weights_want_them():
+    pytest.importorskip("torchvision")
+    own = Subject.load(Wanted(network="anynet:network", at="2", size=64))
+    assert (own.network.config.mean, own.network.config.deviation) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert own.identity == f"{own.network.config.digest} cut after 2, 64 px / 32"
+    theirs = Subject.load(Wanted(network="torchvision:resnet18", at="layer1", size=64))
+    assert (theirs.network.config.mean, theirs.network.config.deviation) == IMAGENET
+    assert theirs.identity.endswith(f"64 px / 32, normalised by {IMAGENET[0]} and {IMAGENET[1]}")
+    detector = Subject.load(
+        Wanted(network="torchvision:ssdlite320_mobilenet_v3_large", at="backbone.features.0.4", size=320)
+    )
+    assert detector.network.config.mean == (0.0, 0.0, 0.0)  # it normalises pictures itself

@@ -357,3 +357,45 @@ def test_runs_may_be_killed_at_any_moment_and_two_may_run_at_once(tmp_path):
     assert (report["statuses"].count("kept"), len(report["statuses"])) == (report["finished"], 100)
     # two at once
     assert (report["both"], report["both the same"], report["both left"]) == ([0, 0], True, 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.usefixtures("here")
+class TestFullDisk:
+    def test_a_full_disk_ends_the_run_with_one_line(self, capsys):
+        Path("coded").mkdir()
+        Path("coded/b.one.plf").symlink_to("/dev/full")
+        photo(Path("photos/c.png"), 4)
+        assert main(["encode", "photos", "-o", "coded"]) == 1
+        out, err = capsys.readouterr()
+        assert [line.split(":")[0] for line in out.splitlines()] == ["coded/a.plf"]
+        stopped, summary = err.splitlines()
+        assert stopped == (
+            "featcodec: coded/b.one.plf: No space left on device; stopped at picture 2 of 3, the same "
+            "command goes on from there"
+        )
+        assert summary.startswith("featcodec: 1 encoded, 0 kept, 1 failed; ")
+        assert not Path("coded/c.plf").exists()
+
+    def test_bad_pictures_before_are_listed_as_ever(self, capsys):
+        Path("coded").mkdir()
+        Path("coded/b.one.plf").symlink_to("/dev/full")
+        Path("photos/a.png").write_bytes(b"no picture")
+        assert main(["encode", "photos", "-o", "coded", "--json"]) == 1
+        out, err = capsys.readouterr()
+        assert [one["status"] for one in json.loads(out)] == ["failed", "failed"]
+        first, bad, stopped, _ = err.splitlines()
+        assert first == "featcodec: 1 of 2 pictures failed:"
+        assert bad.startswith("featcodec: photos/a.png: no image of a known kind")
+        assert stopped.startswith(
+            "featcodec: coded/b.one.plf: No space left on device; stopped at picture 2 of 2"
+        )
+
+    def test_labels_say_how_many_files_are_written(self, capsys):
+        Path("labels").mkdir()
+        Path("labels/b.one.txt").symlink_to("/dev/full")
+        options = ["--format", "yolo", "-o", "labels", "--confidence", "0", "--quiet"]
+        assert main(["detect", "photos", *options]) == 1
+        assert capsys.readouterr().err == (
+            "featcodec: labels/b.one.txt: No space left on device; stopped, 1 of 2 files are written\n"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,22 @@ class TestFormats:
     def test_a_picture_without_boxes_has_empty_labels(self):
         assert main(["detect", "mixed", "--format", "yolo", "-o", "labels", "--confidence", "1"]) == 0
         assert Path("labels/12.txt").read_bytes() == b""
+
+    @pytest.mark.usefixtures("here")
+    def test_csv_of_a_hostile_name_is_faithful_in_a_file_and_harmless_on_a_terminal(
+        self, capsys, monkeypatch
+    ):
+        name = "red\x1b[31m.plf"
+        Path("mixed/7.plf").rename(name)
+        command = ["detect", name, "--format", "csv", *ANY]
+        assert main([*command, "-o", "boxes.csv"]) == 0
+        assert next(csv.DictReader(io.StringIO(Path("boxes.csv").read_text())))["file"] == name
+        assert main(command) == 0  # a pipe is as good as a file
+        assert capsys.readouterr().out == Path("boxes.csv").read_text()
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        assert main(command) == 0
+        out = capsys.readouterr().out
+        assert out == Path("boxes.csv").read_text().replace("\x1b", r"\x1b")
 
     def test_csv_has_a_header(self, boxes):
         Path("mixed/12.plf").rename('mixed/a, "b".plf')

@@ -191,6 +191,14 @@ class TestVerify:
         assert (second["ok"], second["checksums"], second["kind"]) == (False, None, "TruncatedError")
         assert err == f"plf: {first['error']}\nplf: {second['error']}\n"
 
+    def test_of_many_files_it_shows_how_far_it_is(self, sound, capsys, monkeypatch):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", "500")
+        assert main(["verify", "--checksums-only", sound, sound]) == 0
+        out, err = capsys.readouterr()
+        assert out == f"{sound}: ok (checksums)\n" * 2
+        assert [line for line in err.split("\r\x1b[K") if line] == [f"0/2 {sound}", f"1/2 {sound}"]
+
 
 class TestDump:
     def test_the_sections_are_listed(self, sound, capsys):

@@ -343,6 +343,10 @@ def test_names_that_are_none_are_refused_with_similar_ones():
         split(net, at="layer5", example=x)
     with pytest.raises(SplitError, match=r"'layer1.0.relu#3': no such layer; .*layer1.0.relu#2"):
         split(net, at="layer1.0.relu#3", example=x)
+    with pytest.raises(
+        SplitError, match=r"'zzz': no such layer; its first layers are conv1, bn1, relu, maxpool$"
+    ):
+        split(net, at="zzz", example=x)
     with pytest.raises(SplitError, match=r"'model.24x': no such layer"):
         split(network("yolov5n"), at="model.24x", example=x)
 
@@ -404,6 +408,7 @@ def test_networks_have_names():
         ("yolov5z", "got 'yolov5z', expected yolov5"),
         ("resnet18", "expected yolov5n to yolov5x, a weights file of YOLOv5, torchvision:NAME"),
         ("torchvision:resnet19", "no network 'resnet19'; similar names are resnet18"),
+        ("torchvision:zzz", "^torchvision: no network 'zzz'$"),
         ("timm:convnext_ato", "no network 'convnext_ato'; similar names are .*convnext_atto"),
         ("no_such_module:net", "no_such_module:net: ModuleNotFoundError"),
         ("math:pi", "math:pi: TypeError: 'float' object is not callable"),

@@ -24,7 +24,7 @@ from featcodec.plf.bitstream import (
     sections,
     serialize,
 )
-from featcodec.plf.header import Header, quality_to_step, step_to_quality
+from featcodec.plf.header import Header, quality_to_step
 from featcodec.plf.metadata import MAX_METADATA
 
 HEADER = Header(bytes(range(16)), "street-open", 80, 4000, 3000, 640, 40, 40, bytes.fromhex("deadbeef"))
@@ -139,9 +139,9 @@ class TestRoundTrip:
             parse("street.plf")
 
     def test_every_quality_step_survives(self):
-        assert [quality_to_step(step_to_quality(step)) for step in range(225)] == list(range(225))
-        assert [step_to_quality(step) for step in (0, 16, 224)] == [1.0, 1.5, 8.0]
-        assert replace(HEADER, quality_step=224).quality == 8.0
+        qualities = [replace(HEADER, quality_step=step).quality for step in range(225)]
+        assert [quality_to_step(quality) for quality in qualities] == list(range(225))
+        assert [qualities[step] for step in (0, 16, 224)] == [1.0, 1.5, 8.0]
 
     @pytest.mark.parametrize("quality", [0.99, 8.01, float("nan"), True, "3"])
     def test_quality_outside_1_to_8_is_refused(self, quality):
@@ -151,7 +151,7 @@ class TestRoundTrip:
     @pytest.mark.parametrize("step", [-1, 225, 1.0, True])
     def test_steps_outside_0_to_224_are_refused(self, step):
         with pytest.raises(errors.InputError, match="expected an integer from 0 to 224"):
-            step_to_quality(step)
+            serialize(replace(STREAM, header=replace(HEADER, quality_step=step)))
 
 
 class TestSpecification:

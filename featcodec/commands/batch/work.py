@@ -21,7 +21,7 @@ from featcodec.commands.batch.ledger import Content, Ledger, read_picture
 from featcodec.commands.batch.plan import Job
 from featcodec.console import MAX_INPUT, STANDARD, about, read_input, write_output
 from featcodec.errors import FeatcodecError
-from featcodec.files import printable, read_file
+from featcodec.files import is_disk_full, printable, read_file
 from featcodec.plf.bitstream import Limits, parse
 from featcodec.plf.header import Header, quality_to_step
 
@@ -113,10 +113,17 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A picture that could not be encoded, and why."""
+    """A picture that could not be encoded, and why.
+
+    Attributes:
+        job: which.
+        error: one line.
+        disk_full: there is no space, or no right to write, for the files of other pictures either.
+    """
 
     job: Job
     error: str
+    disk_full: bool = False
 
     def as_json(self) -> dict[str, object]:
         """What ``encode --json`` shows; likewise."""
@@ -159,7 +166,7 @@ class Encoder:
                 return self._make(job, began, None)
             return self._share(job, began, self._ledger)
         except FeatcodecError as error:
-            return Failed(job, str(error))
+            return Failed(job, str(error), is_disk_full(error))
 
     def _share(self, job: Job, began: float, ledger: Ledger) -> Outcome:
         content = read_picture(job.picture, ledger, MAX_INPUT)

@@ -18,7 +18,7 @@ import argparse
 from featcodec import __version__
 from featcodec.commands.plf import conformance, diff, dump, info, map, verify
 from featcodec.commands.plf.options import EXIT_CODES
-from featcodec.console import run_command
+from featcodec.console import Parser, run_command
 from featcodec.plf.bitstream import VERSION
 
 __all__ = ["main"]
@@ -44,12 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     arguments.check(arguments)
-    return run_command("plf", lambda: int(arguments.run(arguments)))
+    return run_command("plf", lambda: int(arguments.run(arguments)), trouble=arguments.trouble)
 
 
 def _parser() -> argparse.ArgumentParser:
     """Return the command line of ``plf``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="plf",
         description="Look into .plf files.",
         epilog=f"{EXIT_CODES} (diff: 0 the same, 1 different, 2 trouble). "
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     version = f"plf {__version__}, .plf format version {VERSION}"
     parser.add_argument("--version", action="version", version=version, help="show the version and exit")
+    parser.set_defaults(trouble=1)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(subparsers)

@@ -7,15 +7,15 @@ from typing import Any
 
 from featcodec.commands.options import Subparsers, add_json, add_limits, limits_of
 from featcodec.commands.plf.options import add_codec, add_command
-from featcodec.console import STANDARD, complain, show, show_json
-from featcodec.errors import FeatcodecError, InputError
+from featcodec.console import STANDARD, show, show_json
+from featcodec.errors import InputError
 from featcodec.files import printable
 from featcodec.inspect.diff import compare
 from featcodec.inspect.report import load
 
 __all__ = ["add_parser", "run"]
 
-SAME, DIFFERENT, TROUBLE = 0, 1, 2  # as diff and cmp have it
+SAME, DIFFERENT, TROUBLE = 0, 1, 2  # as diff and cmp have it; `run_command` gives the last
 _CHANNELS = 8  # that are shown in the text
 
 
@@ -33,6 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "with 1 where a file is bad.)",
     )
     command.add_argument("files", nargs=2, metavar="FILE", help="a .plf file; one may be -, standard input")
+    command.set_defaults(trouble=TROUBLE)
     add_json(command)
     add_limits(command)
     add_codec(command)
@@ -40,15 +41,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare two files; the exit code says whether they are the same, or cannot be compared."""
-    try:
-        if arguments.files == [STANDARD, STANDARD]:
-            raise InputError("standard input: got it twice, expected one file at the least")
-        limits = limits_of(arguments)
-        a, b = (load(path, limits) for path in arguments.files)
-        found = compare(a, b, arguments.codec)
-    except FeatcodecError as error:
-        complain("plf", error)
-        return TROUBLE
+    if arguments.files == [STANDARD, STANDARD]:
+        raise InputError("standard input: got it twice, expected one file at the least")
+    limits = limits_of(arguments)
+    a, b = (load(path, limits) for path in arguments.files)
+    found = compare(a, b, arguments.codec)
     if arguments.json:
         show_json([found])
     else:

@@ -6,7 +6,7 @@ import argparse
 
 from featcodec.commands.options import Subparsers, add_json, limits_of
 from featcodec.commands.plf.options import add_codec, add_command, add_files
-from featcodec.console import complain, show, show_json
+from featcodec.console import Progress, complain, show, show_json
 from featcodec.files import printable
 from featcodec.inspect.verify import verify
 
@@ -38,14 +38,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Say which files are sound; a bad one does not keep the others."""
     limits, decode = limits_of(arguments), not arguments.checksums_only
     results = []
-    for path in arguments.files:
-        result = verify(path, limits, codec=arguments.codec, decode=decode)
-        results.append(result)
-        if result["error"] is not None:
-            complain("plf", str(result["error"]))
-        elif not arguments.json:
-            hashed = "checksums and symbols" if result["symbols"] else "checksums"
-            show(f"{printable(path)}: ok ({hashed})")
+    with Progress(len(arguments.files)) as progress:
+        for number, path in enumerate(arguments.files):
+            progress.show(number, path)
+            result = verify(path, limits, codec=arguments.codec, decode=decode)
+            results.append(result)
+            progress.clear()
+            if result["error"] is not None:
+                complain("plf", str(result["error"]))
+            elif not arguments.json:
+                hashed = "checksums and symbols" if result["symbols"] else "checksums"
+                show(f"{printable(path)}: ok ({hashed})")
     if arguments.json:
         show_json(results, several=len(arguments.files) > 1)
     return 0 if all(result["ok"] for result in results) else 1
