@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from featcodec.training.regression import ridge_weights
+
 __all__ = ["Ridge"]
 
 DETAIL = 4  # values across and down that a latent's place in the picture is averaged to
@@ -55,7 +57,7 @@ class Ridge:
             self._take_in(x.flatten(0, 1), t.flatten(0, 1))
             mean = self.outer[-1] / self.weight  # the last regressor is 1
             variance = (self.square - self.weight * mean.square().sum()) / self.weight
-            attacker = self._solution()
+            attacker = ridge_weights(self.inner, self.outer, RIDGE)
         error = (x @ attacker - t).square().sum(2).mean(1)
         return (1 - error / variance.clamp(min=1e-8)).clamp(min=0)
 
@@ -72,12 +74,6 @@ class Ridge:
         new = x.T @ x / count, x.T @ t / count, t.square().sum() / count, torch.ones_like(self.weight)
         for kept, step in zip((self.inner, self.outer, self.square, self.weight), new, strict=True):
             kept.lerp_(step, 1 - MEMORY)
-
-    def _solution(self) -> Tensor:
-        level = RIDGE * self.inner.diagonal().mean() + 1e-12
-        a = self.inner + level * torch.eye(len(self.inner), device=self.inner.device)
-        attacker: Tensor = torch.linalg.solve(a, self.outer)
-        return attacker
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
