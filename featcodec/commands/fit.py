@@ -80,6 +80,13 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "--start", metavar="CODEC", action="append",
         help="name or file of a codec whose weights the fit starts from; of several, from their mean",
     )  # fmt: skip
+    command.add_argument(
+        "--hide", type=path, metavar="MODEL.onnx",
+        help="a network whose output must not be inferable from the files, such as a face recogniser",
+    )  # fmt: skip
+    command.add_argument(
+        "--hide-images", type=path, metavar="FOLDER", help="pictures on which it must not be inferable"
+    )
     command.add_argument("--adversaries", type=positive, metavar="N", help="default: 1")
     command.add_argument("--name", metavar="NAME", help="of the codec; default: OUT")
     command.add_argument("--seed", type=int, metavar="N", help="default: 1")
@@ -152,5 +159,10 @@ def _check_pictures(wanted: dict[str, Any]) -> None:
     """Before torch is imported and a network is built."""
     if not isinstance(wanted["images"], str):
         raise InputError(f"images: got {wanted['images']!r}, expected a folder")
+    from featcodec.fitting.settings import check_hide
+
+    check_hide(wanted.get("hide"), wanted.get("hide_images"))
+    if wanted.get("hide_images") is not None:
+        list_pictures(str(wanted["hide_images"]), recursive=True)
     if "coco" not in wanted:
         list_pictures(wanted["images"], recursive=True)
