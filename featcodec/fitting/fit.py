@@ -142,8 +142,8 @@ def fit(
         feature_weight: weight of the features' own error in the distortion.
         output_weight: weight of a YOLOv5's raw outputs in the distortion.
         linear_privacy: weight of what the best linear attacker explains of the picture.
-        hide: an ONNX network from pictures (N, 3, S, S), RGB with ImageNet normalisation, to vectors that must
-            not be inferable from the latents, such as a face recogniser. It needs `hide_images` and
+        hide: an ONNX network from pictures (N, 3, S, S), RGB with ImageNet normalisation, to vectors that
+            must not be inferable from the latents, such as a face recogniser. It needs `hide_images` and
             onnxruntime.
         hide_images: folder of pictures, in subfolders, too, for which that holds; pictures whose names differ
             in a number at the end only show the same person or thing, and there are at least eight of those.

@@ -52,7 +52,7 @@ _NUMBERED = re.compile(r"(.*[^\d_-])[_-]+\d+")
 
 
 def kind_of(path: Path) -> str:
-    """Who or what is on a picture: its name without the number at its end; where it is but a number, all of it.
+    """Who or what is on a picture: its name without the number at its end, if there is more to it.
 
     Example:
         >>> kind_of(Path("Lech_Walesa_0002.jpg")), kind_of(Path("0002.jpg"))
@@ -168,7 +168,7 @@ class HiddenVectors:
         return range(first, first + self.batch)
 
     def asked(self, taken: int) -> Tensor:
-        """Who or what is on the pictures of all steps from which the adversaries learn anew to the next time."""
+        """Who or what is on the pictures of all steps for which the adversaries learn once."""
         start = taken - taken % self.every
         numbers = [i for step in range(start, start + self.every) for i in self.of_step(step)]
         return self.kinds[self._chosen(numbers)]
@@ -303,7 +303,7 @@ def _embedded(model: VectorModel, paths: Sequence[Path], crop: float) -> NDArray
 
 
 def _middle_square(path: Path, share: float, side: int) -> NDArray[np.uint8]:
-    """The middle of a picture, scaled to (side, side, 3); its side is a share of the picture's shorter one."""
+    """The middle of a picture, of a share of its shorter side, scaled to (side, side, 3)."""
     picture = open_picture(path)
     half = share * min(picture.size) / 2
     x, y = picture.width / 2, picture.height / 2
@@ -323,7 +323,7 @@ def _placed(path: Path, canvas: tuple[int, int], mirrored: bool) -> NDArray[np.u
 
 
 def hidden_pictures(folder: str | Path, hold_out: int) -> list[Path]:
-    """Pictures of a folder and its subfolders, by name, but for those of every so many kinds, by name; 0: none.
+    """Pictures of a folder and its subfolders, by name, without those of every so many people or things.
 
     Raises:
         InputError: no folder, or no pictures in it.

@@ -48,7 +48,7 @@ class Figures:
         psnr: of what the best adversary rebuilds, in dB, at half resolution.
         explained: share of the picture's variance that the best linear attacker explains.
         loss: all of it.
-        inferred: mean cosine of vectors that must not be inferred with those that the better adversary infers.
+        inferred: mean cosine of vectors to be hidden with those that the better adversary infers.
     """
 
     bpp_y: float

@@ -1,4 +1,4 @@
-"""An ONNX network from pictures of one size to vectors, as it comes: a face recogniser, a reader of plates."""
+"""An ONNX network from pictures of one size to vectors, such as a face recogniser or a reader of plates."""
 
 from __future__ import annotations
 
