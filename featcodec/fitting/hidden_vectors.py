@@ -42,6 +42,7 @@ __all__ = ["HiddenBatch", "HiddenVectors", "VectorAdversary", "hidden_pictures",
 VERSION = 1  # of the vectors, which are kept
 MEMORY = 1024  # pictures, at most, that the adversaries learn from
 EVERY = 8  # steps, at most, after which they learn anew
+REFRESH = 48  # steps of the codec after which what they remember is computed anew, as the codec has moved
 LEAST_KINDS = 8
 LINEAR_LEVEL = (
     3.0  # of the penalty, as a thief's that chooses it on people held out; in `kernel_weights`' units
@@ -213,9 +214,16 @@ class VectorAdversary:
         self.kinds = torch.zeros(0, dtype=torch.int64, device=where)
         self.regressions: tuple[KernelRidge, ...] = ()
 
-    def missing(self) -> range:
-        """Numbers of the samples that are to be taken in before the first step."""
-        return range(len(self.kinds), self.hidden.memory)
+    def forget(self, taken: int) -> range:
+        """Empties the memory, and says which samples fill it: those before a step's, by their numbers."""
+        self.seen, self.vectors, self.kinds = self.seen[:0], self.vectors[:0], self.kinds[:0]
+        self.regressions = ()
+        first = self.hidden.of_step(taken).start
+        return range(first - self.hidden.memory, first)
+
+    def is_stale(self, step: int) -> bool:
+        """Whether the memory is to be filled before a step of the codec, below 0 for its head start."""
+        return not len(self.kinds) or (step > 0 and step % REFRESH == 0)
 
     def take_in(self, y_hat: Tensor, batch: HiddenBatch) -> None:
         """Decoded latents (B, M, h, w) of pictures, to learn from some day."""
@@ -236,7 +244,7 @@ class VectorAdversary:
             (B,) cosine of the inferred vector with the true one, 0 where it is below.
         """
         if taken % self.hidden.every == 0 and len(self.kinds) > self.hidden.memory:
-            self._forget()
+            self._drop()
         if not self.regressions:
             self.regressions = self._learned(self.hidden.asked(taken).to(self.where))
         x, true = middle(y_hat.float(), self.hidden.crop), batch.vectors.to(self.where)
@@ -244,7 +252,7 @@ class VectorAdversary:
         self.take_in(y_hat, batch)
         return torch.stack(cosines).amax(0).clamp(min=0)
 
-    def _forget(self) -> None:
+    def _drop(self) -> None:
         """Drops the oldest, and what was learned with them."""
         keep = slice(-self.hidden.memory, None)
         self.seen, self.vectors, self.kinds = self.seen[keep], self.vectors[keep], self.kinds[keep]

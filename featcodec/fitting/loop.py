@@ -224,12 +224,12 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
 
 @torch.no_grad()
 def _remember(fitting: Fitting, run: Run) -> None:
-    """Fills the memory of the thief of vectors, before the first step."""
+    """Fills the memory of the thief of vectors as the codec stands, before the first step and now and then."""
     assert run.thief is not None
-    missing, hidden = run.thief.missing(), run.thief.hidden
-    if not missing:
+    if not run.thief.is_stale(run.step):
         return
-    torch.manual_seed(run.options.seed)
+    missing, hidden = run.thief.forget(run.taken), run.thief.hidden
+    torch.manual_seed(run.options.seed * 1_000_003 + run.taken)
     where = run.model.log_gain.device
     for first in range(missing.start, missing.stop, AT_ONCE):
         batch = hidden.samples(range(first, min(first + AT_ONCE, missing.stop)))

@@ -175,7 +175,7 @@ class TestAdversary:
         torch.manual_seed(0)
         mix = torch.randn(12, 12)
         for adversary, share in ((thief, 1.0), (blind, 0.0)):
-            batch = hidden.samples(adversary.missing())
+            batch = hidden.samples(adversary.forget(0))
             adversary.take_in(latents(batch, mix, share), batch)
         found = []
         for adversary, share in ((thief, 1.0), (blind, 0.0)):
@@ -187,7 +187,7 @@ class TestAdversary:
 
     def test_whoever_is_asked_about_is_not_learned_from(self, hidden):
         adversary = VectorAdversary(hidden)
-        batch = hidden.samples(adversary.missing())
+        batch = hidden.samples(adversary.forget(0))
         adversary.take_in(torch.rand(len(batch.kinds), 3, 2, 2), batch)
         for taken in range(9):
             step = hidden.samples(hidden.of_step(taken))
@@ -201,7 +201,7 @@ class TestAdversary:
 
     def test_the_gradient_leads_to_latents_from_which_less_is_inferred(self, hidden):
         adversary = VectorAdversary(hidden)
-        batch = hidden.samples(adversary.missing())
+        batch = hidden.samples(adversary.forget(0))
         adversary.take_in(latents(batch, torch.eye(12), 1.0), batch)
         step = hidden.samples(hidden.of_step(0))
         y_hat = latents(step, torch.eye(12), 1.0).requires_grad_()
@@ -221,7 +221,11 @@ def latents(batch: HiddenBatch, mix, share):
 
 
 class TestLoop:
-    def test_six_steps_are_three_steps_a_kill_and_three_more(self, fitting, hidden, tmp_path):
+    @pytest.mark.parametrize("refresh", [2, 3, 48])
+    def test_six_steps_are_three_steps_a_kill_and_three_more(
+        self, fitting, hidden, tmp_path, monkeypatch, refresh
+    ):
+        monkeypatch.setattr("featcodec.fitting.hidden_vectors.REFRESH", refresh)
         whole = fitted(fitting, OPTIONS, hidden)
 
         def killed(run, _):
@@ -236,6 +240,20 @@ class TestLoop:
         assert same(whole.model, resumed.model)
         for name, value in whole.thief.state_dict().items():
             assert torch.equal(value, resumed.thief.state_dict()[name])
+
+    def test_the_memory_is_computed_anew_as_the_codec_moves(self, fitting, hidden, monkeypatch):
+        monkeypatch.setattr("featcodec.fitting.hidden_vectors.REFRESH", 3)
+        asked = []
+        forget = VectorAdversary.forget
+        monkeypatch.setattr(
+            VectorAdversary, "forget", lambda self, taken: (asked.append(taken), forget(self, taken))[1]
+        )
+        run = fitted(fitting, replace(OPTIONS, privacy=1.0, adversary_head_start=2), hidden)
+        assert asked == [0, 5]  # the first step of the head start, and the fourth of the codec
+        first = hidden.of_step(5).start  # and before the next step, an even one, the two oldest are dropped
+        numbers = range(first - hidden.memory + 2, first + 6)
+        assert torch.equal(run.thief.kinds, hidden.samples(numbers).kinds)
+        assert len(run.thief.seen) == len(numbers)
 
     def test_without_pictures_to_hide_a_fit_is_what_it_was(self, fitting):
         run = fitted(fitting, OPTIONS, None)
