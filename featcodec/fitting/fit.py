@@ -203,7 +203,7 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
     network, images, coco, task, out = (given[n] for n in ("network", "images", "coco", "task", "out"))
     folder = Path(out) if out is not None else None
-    secret = VectorModel(settings.hide) if settings.hide is not None else None
+    secret = VectorModel(Path(settings.hide)) if settings.hide is not None else None
     processes, where = start_processes(given["devices"], given["device"])
     if secret and processes.world > 1:  # the memory of the others would be in no checkpoint
         raise InputError(f"hide: got {processes.world} devices, expected one with it")
@@ -435,7 +435,7 @@ def _hidden_vectors(
     return HiddenVectors.read(
         secret,
         Path(settings.hide),
-        hidden_pictures(settings.hide_images, settings.hide_hold_out),
+        hidden_pictures(Path(settings.hide_images), settings.hide_hold_out),
         crop=settings.hide_crop,
         canvas=(int(images.shape[-2]), int(images.shape[-1])),
         batch=settings.batch,

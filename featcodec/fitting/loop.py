@@ -224,7 +224,7 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
 
 @torch.no_grad()
 def _remember(fitting: Fitting, run: Run) -> None:
-    """Fills the memory of the thief of vectors as the codec stands, before the first step and now and then."""
+    """Fills the memory of the thief of vectors as the codec stands, first of all and now and then."""
     assert run.thief is not None
     if not run.thief.is_stale(run.step):
         return

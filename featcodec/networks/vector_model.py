@@ -81,7 +81,7 @@ class VectorModel:
             raise CodecFileError(
                 f"the model failed on {x.shape} pictures", path=printable(self._path)
             ) from error
-        vectors = np.concatenate(parts).reshape(len(x), -1).astype(np.float32)
+        vectors: NDArray[np.float32] = np.concatenate(parts).reshape(len(x), -1).astype(np.float32)
         if not np.isfinite(vectors).all():
             raise CodecFileError("the model's vectors are not finite", path=printable(self._path))
         return vectors
