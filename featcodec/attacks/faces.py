@@ -28,9 +28,10 @@ from PIL import Image
 from featcodec.attacks.face_pairs import Faces
 from featcodec.attacks.verification import VERIFICATION_VERSION, Score, score
 from featcodec.console import Progress
-from featcodec.errors import CodecFileError, InputError, MissingExtraError
+from featcodec.errors import CodecFileError, InputError
 from featcodec.evaluation.kept import key
-from featcodec.files import printable, read_file
+from featcodec.files import printable
+from featcodec.networks.vector_model import VectorModel
 from featcodec.pictures.loading import open_picture, upright_size
 
 __all__ = [
@@ -54,9 +55,7 @@ SIDE = 112  # of an aligned face, px
 _TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-_MEAN, _DEVIATION = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)  # of ImageNet, RGB
 _BATCH = 32
-_MAX_BYTES = 2**26  # of a model
 
 
 # ---- from a picture to a place among the faces
@@ -131,29 +130,11 @@ class Embedder:
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError.of("onnxruntime", "bench") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what is wrong is said by the exception
-        model = read_file(path, _MAX_BYTES)
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own kinds share no other base
+        self._model = VectorModel(path, threads=threads)
+        if self._model.side != SIDE or self._model.ranks != 2:
             raise CodecFileError(
-                "not an ONNX model that onnxruntime can run", path=printable(path)
-            ) from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape = inputs[0].shape if len(inputs) == 1 else []
-        if shape[1:] != [3, SIDE, SIDE] or isinstance(shape[0], int) or len(outputs[0].shape) != 2:
-            got = f"{[i.shape for i in inputs]} to {[o.shape for o in outputs]}"
-            raise CodecFileError(
-                f"got {got}, expected [['N', 3, 112, 112]] to [['N', D]]", path=printable(path)
+                f"got {self._model.shapes}, expected [['N', 3, 112, 112]] to [['N', D]]", path=printable(path)
             )
-        self._input, self._path = inputs[0].name, path
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeds aligned faces.
@@ -167,16 +148,7 @@ class Embedder:
         Raises:
             CodecFileError: the model fails, or gives what is not finite.
         """
-        x = (faces.astype(np.float32) / 255 - _MEAN) / _DEVIATION
-        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-        try:
-            vectors: NDArray[np.float32] = self._session.run(None, {self._input: x})[0]
-        except Exception as error:  # as above
-            raise CodecFileError(
-                f"the model failed on {x.shape} faces", path=printable(self._path)
-            ) from error
-        if not np.isfinite(vectors).all():
-            raise CodecFileError("the model's vectors are not finite", path=printable(self._path))
+        vectors = self._model(faces)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 

@@ -31,7 +31,6 @@ __all__ = [
     "Inferrer",
     "find_inferrers",
     "likeness",
-    "middle",
     "split_names",
 ]
 
@@ -116,19 +115,6 @@ class Inferrer(Protocol):
             InputError: too few people.
         """
         ...
-
-
-def middle(seen: Tensor, share: float) -> Tensor:
-    """The middle of (N, C, h, w), so large a share of either side, at least one place; as rows (N, R).
-
-    Example:
-        >>> middle(torch.arange(16.0).view(1, 1, 4, 4), 0.5)
-        tensor([[ 5.,  6.,  9., 10.]])
-    """
-    h, w = seen.shape[2:]
-    rows, columns = max(1, round(h * share)), max(1, round(w * share))
-    top, left = (h - rows) // 2, (w - columns) // 2
-    return seen[..., top : top + rows, left : left + columns].float().flatten(1)
 
 
 def likeness(inferred: Tensor, vectors: Tensor) -> float:

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from featcodec.attacks.inference import INFERENCE_VERSION, Examples, likeness, middle
+from featcodec.attacks.inference import INFERENCE_VERSION, Examples, likeness
 from featcodec.console import Progress
 from featcodec.evaluation.kept import key
 from featcodec.networks.torch_state import inference, training
 from featcodec.training.optimizer import learning_rate
-from featcodec.training.regression import LEAST_DEVIATION
+from featcodec.training.regression import LEAST_DEVIATION, middle
 
 __all__ = ["NetworkInference", "NetworkInferrer", "vector_net"]
 

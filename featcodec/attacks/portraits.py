@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +16,13 @@ from featcodec.console import Progress
 from featcodec.errors import InputError
 from featcodec.evaluation.kept import key, picture_key
 from featcodec.files import list_pictures, make_folder, printable, write_atomic
+from featcodec.pictures.people import person
 
-__all__ = ["PORTRAITS_VERSION", "Portraits", "person"]
+__all__ = ["PORTRAITS_VERSION", "Portraits"]
 
 PORTRAITS_VERSION = 1  # raise it when the same portraits give other vectors
 
 _BATCH = 32
-_NUMBERED = re.compile(r"(.*[^\d_-])[_-]+\d+")
-
-
-def person(path: Path) -> str:
-    """Who is on a portrait: its name without the number at its end; where it is but a number, all of it.
-
-    Example:
-        >>> person(Path("Lech_Walesa_0002.jpg")), person(Path("0002.jpg"))
-        ('Lech_Walesa', '0002')
-    """
-    numbered = _NUMBERED.fullmatch(path.stem)
-    return numbered[1] if numbered else path.stem
 
 
 @dataclass(frozen=True, slots=True, eq=False)

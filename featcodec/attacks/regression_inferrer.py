@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from featcodec.attacks.inference import INFERENCE_VERSION, Examples, likeness, middle
+from featcodec.attacks.inference import INFERENCE_VERSION, Examples, likeness
 from featcodec.evaluation.kept import key
-from featcodec.training.regression import LEAST_DEVIATION, KernelRidge, kernel, kernel_weights
+from featcodec.training.regression import LEAST_DEVIATION, KernelRidge, kernel, kernel_weights, middle
 
 __all__ = ["RegressionInference", "RegressionInferrer", "kernel_ridge", "ridge"]
 

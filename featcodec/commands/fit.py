@@ -88,6 +88,13 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         help="name or file of a codec whose weights the fit starts from; of several, from their mean",
     )  # fmt: skip
     command.add_argument(
+        "--hide", type=path, metavar="MODEL.onnx",
+        help="a network whose output must not be inferable from the files, such as a face recogniser",
+    )  # fmt: skip
+    command.add_argument(
+        "--hide-images", type=path, metavar="FOLDER", help="pictures on which it must not be inferable"
+    )
+    command.add_argument(
         "--adversaries", type=positive, metavar="N",
         help="with --privacy: train so many side by side, of which the one that rebuilds a picture best "
         "counts; more take longer. Default: 1",
@@ -171,5 +178,10 @@ def _check_pictures(wanted: dict[str, Any]) -> None:
     """Before torch is imported and a network is built."""
     if not isinstance(wanted["images"], str):
         raise InputError(f"images: got {wanted['images']!r}, expected a folder")
+    from featcodec.fitting.settings import check_hide
+
+    check_hide(wanted.get("hide"), wanted.get("hide_images"))
+    if wanted.get("hide_images") is not None:
+        list_pictures(str(wanted["hide_images"]), recursive=True)
     if "coco" not in wanted:
         list_pictures(wanted["images"], recursive=True)

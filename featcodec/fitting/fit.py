@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,11 @@ from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import NetworkWish, cut_network, default_cut, describe, family_of
 from featcodec.networks.modules import plain_module
 from featcodec.networks.torch_state import training
+from featcodec.networks.vector_model import VectorModel
 from featcodec.pictures.pixels import unit_floats
+
+if TYPE_CHECKING:
+    from featcodec.fitting.hidden_vectors import HiddenVectors
 
 __all__ = ["fit"]
 
@@ -76,6 +80,11 @@ def fit(
     feature_weight: float = Settings.feature_weight,
     output_weight: float = Settings.output_weight,
     linear_privacy: float = Settings.linear_privacy,
+    hide: str | os.PathLike[str] | None = Settings.hide,
+    hide_images: str | os.PathLike[str] | None = Settings.hide_images,
+    hide_weight: float = Settings.hide_weight,
+    hide_crop: float = Settings.hide_crop,
+    hide_hold_out: int = Settings.hide_hold_out,
     adversaries: int = Settings.adversaries,
     adversary_loss: Literal["edges", "squared"] = Settings.adversary_loss,
     beta: float = Settings.beta,
@@ -134,6 +143,17 @@ def fit(
         feature_weight: weight of the features' own error in the distortion.
         output_weight: weight of a detector's raw outputs (of a YOLOv5 or a YOLOX) in the distortion.
         linear_privacy: weight of what the best linear attacker explains of the picture.
+        hide: an ONNX network from pictures (N, 3, S, S), RGB with ImageNet normalisation, to vectors that
+            must not be inferable from the latents, such as a face recogniser. It needs `hide_images` and
+            onnxruntime.
+        hide_images: folder of pictures, in subfolders, too, for which that holds; pictures whose names differ
+            in a number at the end only show the same person or thing, and there are at least eight of those.
+            Each step takes as many of them as of the others, and what else is minimised holds for them, too.
+        hide_weight: weight of the cosine of inferred vectors with true ones.
+        hide_crop: share of the pictures' shorter side, in (0, 1]: the square in the middle that the network
+            `hide` gets, scaled, and whose latents its vectors are inferred from.
+        hide_hold_out: of the people or things of `hide_images`, by name, the first and then every so many one
+            is left out, to choose by; 0: none.
         adversaries: how many there are; the one that rebuilds a picture best counts.
         adversary_loss: ``"edges"`` (L1, and `beta` times that of the luma's gradients) or ``"squared"``.
         beta: weight of the edges in the adversary's loss.
@@ -186,7 +206,10 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     settings = Settings(**{field.name: given[field.name] for field in fields(Settings)})
     network, images, coco, task, out = (given[n] for n in ("network", "images", "coco", "task", "out"))
     folder = Path(out) if out is not None else None
+    secret = VectorModel(Path(settings.hide)) if settings.hide is not None else None
     processes, where = start_processes(given["devices"], given["device"])
+    if secret and processes.world > 1:  # the memory of the others would be in no checkpoint
+        raise InputError(f"hide: got {processes.world} devices, expected one with it")
     cut = _cut(network, settings, where)
     starts = [zoo.decoder(codec).file for codec in settings.starts]
     subject = _Subject(network, cut, settings, processes, task, _data_identity(images, coco, task), starts)
@@ -200,7 +223,7 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     )
     if folder and processes.rank == 0:
         make_folder(str(folder), parents=True)
-    file = _fit(subject, samples, folder, given["minutes"], where)
+    file = _fit(subject, samples, folder, given["minutes"], where, secret)
     # with the weights as the file holds them, so that it encodes as whoever loads it will
     return zoo.remember(file, None if file.has_network else network)
 
@@ -305,8 +328,9 @@ def _data_identity(images: Images, coco: object, task: object) -> str:
 
 
 def _fit(
-    subject: _Subject, samples: Any, folder: Path | None, minutes: float | None, where: torch.device
-) -> CodecFile:
+    subject: _Subject, samples: Any, folder: Path | None, minutes: float | None, where: torch.device,
+    secret: VectorModel | None,
+) -> CodecFile:  # fmt: skip
     from featcodec.fitting.log import FitLog
     from featcodec.fitting.loop import Fitting, fit_codec
     from featcodec.fitting.run import Run
@@ -356,12 +380,15 @@ def _fit(
             set_closed_form(model, found, f, s.quality_weights)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
     fitting = Fitting(subject.cut, task, source, processes, warm_up)
+    hidden = _hidden_vectors(s, secret, first[0], folder) if secret else None
+    identity = f"{subject.identity} hides {hidden.identity}" if hidden else subject.identity
     if not resumed:
         check_start(model, task, f[: s.batch], first[0][1])
-    run = Run(model, s.options, latent_stride=subject.latent_stride, identity=subject.identity)
+    how: Any = {"latent_stride": subject.latent_stride, "identity": identity, "hidden": hidden}
+    run = Run(model, s.options, **how)
     if minutes is not None:
         planned = replace(s.options, steps=_steps_within(minutes, fitting, run, folder))
-        run = Run(model, planned, latent_stride=subject.latent_stride, identity=subject.identity)
+        run = Run(model, planned, **how)
     if checkpoint:
         run.resume(checkpoint)
 
@@ -395,6 +422,29 @@ def _features(subject: _Subject, first: list[Batch], where: torch.device) -> Ten
             f"the features after layer {subject.settings.at} are not finite: is it the normalisation?"
         )
     return f
+
+
+def _hidden_vectors(
+    settings: Settings, secret: VectorModel, first: Batch, work: Path | None
+) -> HiddenVectors:
+    """Of the pictures of `hide_images`, on a canvas as the other pictures have it."""
+    from featcodec.fitting.hidden_vectors import HiddenVectors, hidden_pictures
+
+    assert settings.hide is not None
+    assert settings.hide_images is not None
+    images, labels = first
+    if labels is not None:
+        raise InputError("hide: got images with labels, expected a task without, as hide_images have none")
+    return HiddenVectors.read(
+        secret,
+        Path(settings.hide),
+        hidden_pictures(Path(settings.hide_images), settings.hide_hold_out),
+        crop=settings.hide_crop,
+        canvas=(int(images.shape[-2]), int(images.shape[-1])),
+        batch=settings.batch,
+        seed=settings.seed,
+        work=work,
+    )
 
 
 def _steps_within(minutes: float, fitting: Any, run: Any, folder: Path | None) -> int:

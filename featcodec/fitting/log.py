@@ -92,8 +92,9 @@ def _rows(path: Path, step: int) -> list[dict[str, float]]:
     """The log of an interrupted run, up to where its checkpoint stands; FitError where it is not ours."""
     if step <= 0 or not path.exists():
         return []
-    needed = {"step", *(f.name for f in fields(Figures))}
-    names = needed | {"cpu_minutes"}  # which earlier releases did not measure
+    later = {"cpu_minutes", "inferred"}  # which earlier releases did not measure
+    needed = {"step", *(f.name for f in fields(Figures))} - later
+    names = needed | later
     rows: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -128,6 +129,7 @@ def _plotted(rows: list[dict[str, float]]) -> bytes | None:
         "distortion": [row["distortion"] for row in rows],
         "adversary, dB": [row["psnr"] for row in rows],
         "explained by a linear attacker": [row["explained"] for row in rows],
+        "cosine of inferred vectors": [row.get("inferred", 0.0) for row in rows],
     }
     shown = {title: values for title, values in curves.items() if any(values)}
     figure = Figure(figsize=(4 * len(shown), 3), layout="constrained")

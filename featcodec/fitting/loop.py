@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from featcodec.errors import FitError
 from featcodec.evaluation.closeness import decibels
 from featcodec.fitting.data import Batch, Source
+from featcodec.fitting.hidden_vectors import HiddenBatch
 from featcodec.fitting.losses import balance, quality_weight
 from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
@@ -32,6 +33,7 @@ __all__ = ["Figures", "Fitting", "fit_codec", "seconds_a_step"]
 
 PATIENCE = 10  # steps in a row whose loss or gradient may be not finite
 UNTIMED, TIMED = 2, 6  # steps
+AT_ONCE = 16  # pictures that the memory of vectors is filled with
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Figures:
         psnr: of what the best adversary rebuilds, in dB, at half resolution.
         explained: share of the picture's variance that the best linear attacker explains.
         loss: all of it.
+        inferred: mean cosine of vectors to be hidden with those that the better adversary infers.
     """
 
     bpp_y: float
@@ -56,11 +59,13 @@ class Figures:
     psnr: float
     explained: float
     loss: float
+    inferred: float = 0.0
 
     def __str__(self) -> str:
         hidden = f", adversary {self.psnr:.1f} dB" if self.psnr else ""
         linear = f", {self.explained:.0%} linear" if self.explained else ""
-        return f"{self.bpp_y + self.bpp_z:.3f} bpp, distortion {self.distortion:.3f}{hidden}{linear}"
+        vectors = f", vectors {self.inferred:.2f}" if self.inferred else ""
+        return f"{self.bpp_y + self.bpp_z:.3f} bpp, distortion {self.distortion:.3f}{hidden}{linear}{vectors}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +191,18 @@ def _finite(figures: Figures) -> bool:
 def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
     """One step of the adversaries and one of the codec; no figures where the adversaries train alone."""
     o = run.options
+    if run.thief:
+        _remember(fitting, run)
     torch.manual_seed((o.seed * 1_000_003 + run.taken) * 4096 + fitting.processes.rank)
     where = run.model.log_gain.device
     images, labels = batch
     x = unit_floats(images.to(where))
+    portraits = None
+    if run.thief:
+        portraits = run.thief.hidden.samples(run.thief.hidden.of_step(run.taken))
+        x = torch.cat((x, unit_floats(portraits.pictures.to(where))))
     x = x.contiguous(memory_format=torch.channels_last)
-    quality = (1 + (len(QUALITIES) - 1) * torch.rand(len(x))).to(where)  # (B,)
+    quality = _random_qualities(len(x)).to(where)  # (B,)
     run.restart()
     with torch.no_grad(), _autocast(run):
         f = fitting.network.head(x)[0]  # (B, C, h, w)
@@ -208,7 +219,30 @@ def _step(fitting: Fitting, run: Run, batch: Batch) -> Figures | None:
         target = task.target(f, labels)
     with _autocast(run):
         d = task.distortion(coded.f_hat, target)
-    return _codec_step(fitting, run, coded, d, small, quality)
+    return _codec_step(fitting, run, coded, d, small, quality, portraits)
+
+
+@torch.no_grad()
+def _remember(fitting: Fitting, run: Run) -> None:
+    """Fills the memory of the thief of vectors as the codec stands, first of all and now and then."""
+    assert run.thief is not None
+    if not run.thief.is_stale(run.step):
+        return
+    missing, hidden = run.thief.forget(run.taken), run.thief.hidden
+    torch.manual_seed(run.options.seed * 1_000_003 + run.taken)
+    where = run.model.log_gain.device
+    for first in range(missing.start, missing.stop, AT_ONCE):
+        batch = hidden.samples(range(first, min(first + AT_ONCE, missing.stop)))
+        quality = _random_qualities(len(batch.kinds)).to(where)
+        x = unit_floats(batch.pictures.to(where)).contiguous(memory_format=torch.channels_last)
+        with _autocast(run):
+            y_hat = run.model(fitting.network.head(x)[0], quality).y_hat
+        run.thief.take_in(y_hat, batch)
+
+
+def _random_qualities(count: int) -> Tensor:
+    """(count,) from 1 to 8."""
+    return 1 + (len(QUALITIES) - 1) * torch.rand(count)
 
 
 def _autocast(run: Run) -> torch.autocast:
@@ -231,14 +265,20 @@ def _adversary_step(fitting: Fitting, run: Run, y_hat: Tensor, picture: Tensor) 
 
 
 def _codec_step(
-    fitting: Fitting, run: Run, coded: Coded, d: Tensor, picture: Tensor, quality: Tensor
-) -> Figures:
+    fitting: Fitting, run: Run, coded: Coded, d: Tensor, picture: Tensor, quality: Tensor,
+    portraits: HiddenBatch | None,
+) -> Figures:  # fmt: skip
     o = run.options
     pixels = picture[0, 0].numel() * 4
     loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
     hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
     explained = run.ridge.explained(coded.y_hat, picture) if run.ridge else torch.zeros_like(d)
     loss = loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained
+    inferred = torch.zeros_like(d)
+    if run.thief and portraits:
+        found = run.thief.inferred(coded.y_hat[-len(portraits.kinds) :], portraits, run.taken)
+        inferred = torch.cat((inferred[: -len(found)], found))
+        loss = loss + o.hide_weight * inferred
     loss = (loss * balance(quality, o.quality_weights, o.balance)).mean()
     run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
     run.optimizer.zero_grad()
@@ -253,6 +293,7 @@ def _codec_step(
     run.follow()
     rates = coded.bits_y / pixels, coded.bits_z / pixels
     means = [v.detach().float().mean() for v in (*rates, d, hidden, bound, psnr, explained, loss)]
+    means.append(inferred.detach().sum() / (len(portraits.kinds) if portraits else 1))
     return Figures(*fitting.processes.mean(torch.stack(means)).tolist())
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from featcodec.errors import FitError
 from featcodec.evaluation.kept import unlike_ours
+from featcodec.fitting.hidden_vectors import HiddenVectors, VectorAdversary
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.settings import Options
 from featcodec.training.hyperprior import CodecModel
@@ -31,7 +32,15 @@ class Run:
     Random numbers are no part of it: each step draws its own, from the seed and the number of the step.
     """
 
-    def __init__(self, model: CodecModel, options: Options, *, latent_stride: int = 16, identity: str = ""):
+    def __init__(
+        self,
+        model: CodecModel,
+        options: Options,
+        *,
+        latent_stride: int = 16,
+        identity: str = "",
+        hidden: HiddenVectors | None = None,
+    ):
         self.model = model.to(memory_format=torch.channels_last)
         self.options, self.latent_stride, self.identity = options, latent_stride, identity
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -40,6 +49,7 @@ class Run:
         self.adversaries = [self._adversary(k) for k in range(count)]
         where = model.log_gain.device
         self.ridge = Ridge(model.widths.latents, latent_stride, where) if options.linear_privacy > 0 else None
+        self.thief = VectorAdversary(hidden, where) if hidden else None
         self.step = -options.head_start
 
     @property
@@ -79,6 +89,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "adversaries": [(n.state_dict(), o.state_dict()) for n, o in self.adversaries],
             "ridge": self.ridge.state_dict() if self.ridge else None,
+            "thief": self.thief.state_dict() if self.thief else None,
         }
         save_state(path, state)
 
@@ -101,6 +112,7 @@ class Run:
     def _check(self, kept: dict[str, Any], path: Path) -> None:
         """Refuses the checkpoint of another fit."""
         theirs, ours = json.loads(kept["options"]), json.loads(json.dumps(asdict(self.options)))
+        theirs.setdefault("hide_weight", Options.hide_weight)  # which earlier releases did not know
         theirs |= {"network, pictures and sizes": kept["identity"], "version": kept.get("version", 1)}
         ours |= {"network, pictures and sizes": self.identity, "version": FITTING_VERSION}
         for name, value in ours.items():
@@ -123,6 +135,8 @@ class Run:
             optimizer.load_state_dict(optimizer_state)
         if self.ridge:
             self.ridge.load_state_dict(kept["ridge"])
+        if self.thief:
+            self.thief.load_state_dict(kept["thief"])
         self.step = int(kept["step"])
 
 

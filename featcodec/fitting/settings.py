@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from featcodec.codec.config import check_texts
 from featcodec.errors import FitError, InputError, MissingExtraError
-from featcodec.files import read_file
+from featcodec.files import printable, read_file
 from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.training.invnet import reconstruction_loss, squared_loss
 
@@ -30,6 +30,7 @@ __all__ = [
     "Options",
     "Settings",
     "channels_of",
+    "check_hide",
     "normalise_for",
     "read_settings",
     "shown",
@@ -59,6 +60,7 @@ class Options:
     warm_up: float = 0.0
     privacy: float = 0.0
     linear_privacy: float = 0.0
+    hide_weight: float = 1.0
     adversary_loss: Literal["edges", "squared"] = "edges"
     beta: float = 5.0
     adversaries: int = 1
@@ -73,7 +75,8 @@ class Options:
         _check_types(self)
         least = {
             "steps": 0, "lr": 0.0, "balance": 0.0, "average": 0.0, "feature_weight": 0.0, "warm_up": 0.0,
-            "output_weight": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "beta": 0.0, "adversaries": 1,
+            "output_weight": 0.0, "privacy": 0.0, "linear_privacy": 0.0, "hide_weight": 0.0, "beta": 0.0,
+            "adversaries": 1,
             "adversary_lr": 0.0, "adversary_head_start": 0, "adversary_steps": 1, "adversary_restart": 0,
         }  # fmt: skip
         for name, value in least.items():
@@ -121,6 +124,10 @@ class Settings(Options):
     synthesis: int = 80
     workers: int = 0
     start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None
+    hide: str | os.PathLike[str] | None = None
+    hide_images: str | os.PathLike[str] | None = None
+    hide_crop: float = 0.5
+    hide_hold_out: int = 0
     classes: Sequence[str] | None = None
     confidence: float | None = None
     embed_network: bool = False
@@ -129,7 +136,7 @@ class Settings(Options):
         Options.__post_init__(self)
         least = {
             "size": 32, "crop": 32, "hold_out": 0, "batch": 1, "latents": 1, "analysis": 1, "synthesis": 1,
-            "workers": 0,
+            "workers": 0, "hide_hold_out": 0,
         }  # fmt: skip
         for name, low in least.items():
             value = getattr(self, name)
@@ -141,6 +148,9 @@ class Settings(Options):
             raise InputError(
                 "embed_network: got no classes, expected the names of the network's classes, too"
             )
+        check_hide(self.hide, self.hide_images)
+        if not 0 < self.hide_crop <= 1:
+            raise InputError(f"hide_crop: got {self.hide_crop!r}, expected a number above 0, at most 1")
         try:  # before a long fit, not when its codec is written
             check_texts(self.name, classes=self.classes or (), description=self.description, model=self.model)
         except ValueError as error:
@@ -214,6 +224,22 @@ def shown(value: object) -> str:
         if len(text) <= 80:
             return text
     return type(value).__name__
+
+
+def check_hide(model: object, images: object) -> None:
+    """Raises InputError where only one is given of a network to hide from and pictures to hide.
+
+    Example:
+        >>> check_hide("faces.onnx", None)
+        Traceback (most recent call last):
+        featcodec.errors.InputError: hide: got no hide_images, expected pictures on which the output of \
+faces.onnx must not be inferable
+    """
+    if model is not None and images is None:
+        expected = f"pictures on which the output of {printable(str(model))} must not be inferable"
+        raise InputError(f"hide: got no hide_images, expected {expected}")
+    if images is not None and model is None:
+        raise InputError("hide_images: got no hide, expected a network whose output must not be inferable")
 
 
 def channels_of(normalise: Normalise) -> tuple[Channels, Channels]:

@@ -15,10 +15,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["KernelRidge", "kernel", "kernel_weights", "ridge_weights"]
+__all__ = ["KernelRidge", "kernel", "kernel_weights", "middle", "ridge_weights"]
 
 LEAST = 1e-12  # added to the diagonal, so that regressors that are all zero can be solved, too
 LEAST_DEVIATION = 1e-6  # of a regressor
+
+
+def middle(latents: Tensor, share: float) -> Tensor:
+    """The middle square of latents (B, M, h, w), as rows (B, R); its side is a share of the shorter side.
+
+    Example:
+        >>> middle(torch.arange(24.0).view(1, 1, 4, 6), 0.5)
+        tensor([[ 8.,  9., 14., 15.]])
+    """
+    h, w = latents.shape[2:]
+    side = max(1, round(min(h, w) * share))
+    top, left = (h - side) // 2, (w - side) // 2
+    return latents[..., top : top + side, left : left + side].float().flatten(1)
 
 
 def ridge_weights(inner: Tensor, outer: Tensor, level: float) -> Tensor:

@@ -19,15 +19,17 @@ from featcodec.attacks.face_detector import FaceDetector
 from featcodec.attacks.face_pairs import Faces
 from featcodec.attacks.faces import Recognizer, Verification
 from featcodec.attacks.identity import FaceThief, infer_identities, mark_strongest_identity, to_row
-from featcodec.attacks.inference import Examples, find_inferrers, likeness, middle, split_names
+from featcodec.attacks.inference import Examples, find_inferrers, likeness, split_names
 from featcodec.attacks.network_inferrer import NetworkInferrer
-from featcodec.attacks.portraits import Portraits, person
+from featcodec.attacks.portraits import Portraits
 from featcodec.attacks.regression_inferrer import RegressionInferrer
 from featcodec.attacks.targets import RawTarget, at_point
 from featcodec.attacks.verification import Score
 from featcodec.commands.main import main
 from featcodec.errors import CodecFileError, InputError
 from featcodec.pictures.canvas import Canvas
+from featcodec.pictures.people import person
+from featcodec.training.regression import middle
 
 SHARED = Path(os.environ.get("FEATCODEC_SHARED", Path(__file__).parents[3] / "shared"))
 YUNET = SHARED / "weights" / "yunet-640.onnx"

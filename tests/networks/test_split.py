@@ -406,7 +406,10 @@ def test_networks_have_names():
     assert not network_by_name("timm:resnet10t").training
     for name, reason in [
         ("yolov5z", "got 'yolov5z', expected yolov5"),
-        ("resnet18", "expected yolov5n to yolov5x, yolox-nano to yolox-x, a weights file of either, torchvision:NAME"),
+        (
+            "resnet18",
+            "expected yolov5n to yolov5x, yolox-nano to yolox-x, a weights file of either, torchvision:NAME",
+        ),
         ("torchvision:resnet19", "no network 'resnet19'; similar names are resnet18"),
         ("torchvision:zzz", "^torchvision: no network 'zzz'$"),
         ("timm:convnext_ato", "no network 'convnext_ato'; similar names are .*convnext_atto"),
