@@ -54,7 +54,7 @@ class YOLOXCut:
 
     Pictures are centred on their canvas, as for all networks here, and its sides are multiples of 32, though
     the published code puts them at the top left of a square. `benchmarks/detector_accuracy.py` measures both:
-    YOLOX-nano loses nothing by it.
+    YOLOX-nano gains mAP by it.
 
     Attributes:
         network: the whole network.
