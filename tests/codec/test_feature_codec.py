@@ -566,7 +566,10 @@ BAD: dict[str, tuple[Callable[[], CodecFile], str]] = {
     "huge": (lambda: with_config(widths=replace(WIDTHS, analysis=10**9)), "analysis: got 1000000000"),
     "large": (lambda: with_config(widths=replace(WIDTHS, synthesis=60_000)), "RuntimeError"),
     "negative": (lambda: with_config(widths=replace(WIDTHS, side=-4)), "side: got -4"),
-    "family": (lambda: with_network(family="vgg"), "network: got 'vgg', expected one of yolov5, module"),
+    "family": (
+        lambda: with_network(family="vgg"),
+        "network: got 'vgg', expected one of yolov5, yolox, module",
+    ),
     "scale": (lambda: with_network(scale="q"), "got yolov5 'q'"),
     "scale list": (lambda: with_network(scale=[]), r"got yolov5 \[\]"),
     "no classes": (lambda: with_network(classes=()), "at least one class"),

@@ -22,10 +22,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 import featcodec
-from featcodec.attacks import attack, observations, training, verification, whitebox
+from featcodec.attacks import attack, inference, observations, portraits, training, verification, whitebox
 from featcodec.attacks.attack import AsDecoded, rebuild
 from featcodec.attacks.attacker_networks import KINDS, AttackerNetwork
 from featcodec.attacks.faces import align
+from featcodec.attacks.inference import Examples, find_inferrers
 from featcodec.attacks.observations import collect
 from featcodec.attacks.targets import RawTarget
 from featcodec.attacks.training import Recipe, train
@@ -149,15 +150,45 @@ def mean_average_precision() -> Figures:
     return {"mAP": found.accuracy.map, "AP50": found.accuracy.ap50, "mAP, resampled": twice[0]}
 
 
+LANDMARKS = np.array([[52.0, 60.0], [90.0, 57.0], [70.0, 80.0], [55.0, 100.0], [88.0, 98.0]])
+
+
 def face_verification() -> Figures:
     rng = np.random.default_rng(1)
     same = np.arange(400) % 2 == 0
     scored = verification.score(rng.normal(0.2 * same, 0.15), same)
     low, high = mean_interval(rng.normal(50, 5, 100))
-    landmarks = np.array([[52.0, 60.0], [90.0, 57.0], [70.0, 80.0], [55.0, 100.0], [88.0, 98.0]])
-    face = align(picture(3, 150, 150), landmarks)
+    face = align(picture(3, 150, 150), LANDMARKS)
     figures = {k: v for k, v in asdict(scored).items() if k != "accuracy_interval"}
     return figures | {"low": low, "high": high, "aligned": float(face.mean()), "eye": float(face[51, 38, 0])}
+
+
+def embedding() -> Figures:
+    """Portraits by a detector that finds the same face everywhere, and a recogniser that sees colours."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.png" for i in range(2)]
+        for i, path in enumerate(paths):
+            Image.fromarray(picture(i, 150, 150)).save(path)
+        columns = SimpleNamespace(embedder=lambda faces: faces.mean(1)[:, ::16].reshape(len(faces), -1))
+        found = portraits._embedded(paths, lambda _: LANDMARKS, columns)  # type: ignore[arg-type]
+    vectors = found["vectors"]
+    names = ("number", "as it is", "mirrored", "left")
+    values = (found["number"].sum(), vectors[:, 0].mean(), vectors[:, 1].mean(), vectors[0, 1, 0])
+    return dict(zip(names, map(float, values), strict=True))
+
+
+def inferring() -> Figures:
+    """Vectors that lie in the middle of what was seen, beside noise."""
+    rng = torch.Generator().manual_seed(1)
+    seen = torch.randn(120, 2, 6, 6, generator=rng)
+    vectors = F.normalize(seen[..., 2:4, 2:4].flatten(1).tanh() + 0.1 * torch.randn(120, 8, generator=rng))
+    people = tuple(f"{i // 3:02}" for i in range(120))
+    learned, asked = Examples(seen[:90], vectors[:90], people[:90]), seen[90:]
+    found = {}
+    for thief in find_inferrers(["ridge", "kernel-ridge"]):
+        answers = thief.learn(learned)(asked)
+        found[thief.name] = float((F.normalize(answers) * vectors[90:]).sum(1).mean())
+    return found
 
 
 def coding() -> Figures:
@@ -243,8 +274,10 @@ MEASURES = {
     "coding": Measure(runner, "CODING_VERSION", coding),
     "encoder": Measure(feature_codec, "ENCODER_VERSION", encoder, tolerance=3),  # bytes: symbols are rounded
     "fidelity": Measure(fidelity_module, "FIDELITY_VERSION", fidelity),
+    "inference": Measure(inference, "INFERENCE_VERSION", inferring),
     "metrics": Measure(metrics, "METRICS_VERSION", mean_average_precision),
     "observations": Measure(observations, "OBSERVATIONS_VERSION", observing),
+    "portraits": Measure(portraits, "PORTRAITS_VERSION", embedding),
     "rebuilding": Measure(attack, "REBUILDING_VERSION", rebuilding),
     "search": Measure(whitebox, "SEARCH_VERSION", searching, tolerance=0.02),
     "training": Measure(training, "TRAINING_VERSION", learning, tolerance=0.05),  # dB, of bfloat16 arithmetic

@@ -161,8 +161,13 @@ def test_outside_a_repository_the_commit_is_unknown(monkeypatch):
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_results_from_before_origins_are_still_read(path):
     content = json.loads(path.read_text())
-    got = from_json(path.read_text(), str(path))
-    assert "origins" not in content["made"] or got.made.origins
+    assert from_json(path.read_text(), str(path)).made.origins == ()
+    content["made"].pop("origins", None)  # as those that were not computed again since are
+    for entry in content["entries"]:
+        for point in entry["points"]:
+            point.pop("timed_on", None)
+    got = from_json(json.dumps(content), str(path))
+    assert got.made.origins == ()
     assert all(p.timed_on is None for e in got.entries for p in e.points)
 
 
