@@ -116,7 +116,7 @@ def test_attack_psnr_is_averaged_over_linear_map():
     measure=st.sampled_from(MEASURES),
     method=st.sampled_from((*METHODS, CONSTRAINED)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_swapping_test_and_anchor_turns_the_delta_round(a, b, measure, method):
     there = delta(a, b, measure=measure, method=method)
     back = delta(b, a, measure=measure, method=method)
@@ -129,7 +129,7 @@ def test_swapping_test_and_anchor_turns_the_delta_round(a, b, measure, method):
 
 
 @given(a=rising("a"), measure=st.sampled_from(MEASURES), method=st.sampled_from(METHODS), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_curve_against_itself_in_any_order_is_zero_and_is_its_own_front(a, measure, method, data):
     order = data.draw(st.permutations(range(len(a.labels))))
     b = Curve("b", tuple(a.labels[i] for i in order), a.cost[order], a.map[order])
@@ -147,7 +147,7 @@ def test_a_curve_against_itself_in_any_order_is_zero_and_is_its_own_front(a, mea
     method=st.sampled_from((*METHODS, CONSTRAINED)),
     pareto=st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_the_numbers_there_is_a_finite_value_or_a_reason(test, anchor, measure, method, pareto):
     pair = (curve("a", *np.reshape(test, (-1, 2)).T), curve("b", *np.reshape(anchor, (-1, 2)).T))
     got = delta(*pair, measure=measure, method=method, pareto=pareto and method != CONSTRAINED)
@@ -359,7 +359,7 @@ def test_a_dip_is_smoothed_as_a_hand_calculation_says():
     steps=st.lists(st.floats(0.05, 1), min_size=3, max_size=8),
     accuracies=st.lists(st.floats(0, 100), min_size=9, max_size=9),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_the_points_the_fit_is_that_of_an_independent_solver(steps, accuracies):
     x = np.cumsum([3.0, *steps])
     y = np.array(accuracies[: len(x)])

@@ -118,7 +118,7 @@ def some_part(draw: st.DrawFn) -> Part:
 
 
 @given(st.lists(some_part(), max_size=3))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_what_was_encoded_is_decoded_by_the_library_and_by_the_reference(parts: list[Part]) -> None:
     data = encode_symbols(parts)
     expected = [symbols.tolist() for symbols, _, _ in parts]

@@ -69,7 +69,7 @@ networks = pytest.mark.parametrize("n", [ORDINARY, EXTREME], ids=["ordinary", "e
 # ---- exactness
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_the_network_gives_what_integer_arithmetic_gives(data: st.DataObject) -> None:
     largest = data.draw(st.sampled_from([1, 30, 500, 32767]), "weights")

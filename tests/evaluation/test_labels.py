@@ -455,7 +455,7 @@ def places(value, path=()):
 
 
 @given(drawn=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_a_json_only_named_errors_come_out(folder, content, drawn):
     changed = copy.deepcopy(content)
     *path, last = drawn.draw(st.sampled_from(list(places(changed))))

@@ -66,7 +66,7 @@ def repeated(data, found, counts):
 
 @pytest.mark.parametrize("levels", [1000, 4], ids=["few ties", "many ties"])
 @given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(0, 4), min_size=6, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_resample_has_the_precision_of_a_data_set_that_holds_its_pictures_that_often(levels, seed, counts):
     data, found = random_set(seed, levels=levels)
     expected = average_precision(*repeated(data, found, counts))
@@ -274,7 +274,7 @@ def test_half_the_pictures_missed_has_the_interval_of_the_binomial_distribution(
 
 
 @given(seed=st.integers(0, 10**6), pictures=st.integers(1, 7), keep=st.floats(0, 1), labelled=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_interval_holds_its_figure_and_stays_on_the_scale(seed, pictures, keep, labelled):
     data, found = random_set(seed, pictures=pictures)
     if not labelled:

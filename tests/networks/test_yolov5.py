@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -225,7 +225,6 @@ detections = st.lists(st.tuples(box, score, st.integers(0, 2)), max_size=25)
 threshold = st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0])
 
 
-@settings(deadline=None)
 @given(detections, threshold)
 def test_suppression_keeps_what_the_book_keeps(
     found: list[tuple[list[float], float, int]], iou: float
@@ -244,7 +243,6 @@ def rows_of(found: list[tuple[list[float], float, int]], classes: int = 3) -> Te
     return rows
 
 
-@settings(deadline=None)
 @given(detections, threshold, st.sampled_from([0.125, 0.25, 0.5]), st.integers(1, 30))
 def test_boxes_of_a_picture_are_those_of_the_book_class_by_class(
     found: list[tuple[list[float], float, int]], iou: float, confidence: float, most: int
@@ -283,7 +281,6 @@ def test_nothing_above_the_confidence_gives_no_boxes() -> None:
     assert nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
 
 
-@settings(deadline=None)
 @given(st.lists(box, min_size=1, max_size=6), st.lists(box, min_size=1, max_size=6))
 def test_overlaps_are_symmetric_between_0_and_1_and_1_with_oneself(
     a: list[list[float]], b: list[list[float]]

@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from featcodec.errors import InputError
 from featcodec.pictures.geometry import Geometry
 
-relaxed = settings(deadline=None)  # the first tensor takes PyTorch half a second
 sides = st.integers(1, 60_000)
 geometries = st.builds(
     Geometry.fit, sides, sides, size=st.integers(1, 2000), stride=st.integers(1, 128), upscale=st.booleans()
 )
 
 
-@relaxed
 @given(geometries)
 def test_the_canvas_is_the_least_multiple_of_the_stride_that_holds_the_picture(g: Geometry) -> None:
     for canvas, scaled, start in (
@@ -33,7 +31,6 @@ def test_the_canvas_is_the_least_multiple_of_the_stride_that_holds_the_picture(g
         assert 0 <= start <= canvas - scaled - start <= start + 1  # centred
 
 
-@relaxed
 @given(geometries)
 def test_the_longest_side_is_size_and_the_shape_is_kept_to_half_a_pixel(g: Geometry) -> None:
     assert max(g.scaled_width, g.scaled_height) == g.size
@@ -41,14 +38,12 @@ def test_the_longest_side_is_size_and_the_shape_is_kept_to_half_a_pixel(g: Geome
     assert abs(min(g.scaled_width, g.scaled_height) - max(1.0, shorter * g.size / longer)) <= 0.5
 
 
-@relaxed
 @given(sides, sides, st.integers(1, 2000))
 def test_a_picture_grows_only_when_asked(width: int, height: int, size: int) -> None:
     assert Geometry.fit(width, height, size=size).size == min(size, max(width, height))
     assert Geometry.fit(width, height, size=size, upscale=True).size == size
 
 
-@relaxed
 @given(geometries, st.data())
 def test_boxes_make_the_round_trip_within_a_canvas_pixel(g: Geometry, draw: st.DataObject) -> None:
     def span(side: int) -> tuple[float, float]:
@@ -62,7 +57,6 @@ def test_boxes_make_the_round_trip_within_a_canvas_pixel(g: Geometry, draw: st.D
     assert ((back - boxes).abs() <= 0.01 * scale + 0.01).all()  # float32, far inside 1 px
 
 
-@relaxed
 @given(geometries)
 def test_the_frame_of_the_picture_on_the_canvas_is_the_photograph(g: Geometry) -> None:
     frame = [g.left, g.top, g.left + g.scaled_width, g.top + g.scaled_height]

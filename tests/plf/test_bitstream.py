@@ -98,12 +98,10 @@ streams = st.builds(
 
 
 class TestRoundTrip:
-    @settings(deadline=None)
     @given(streams)
     def test_parse_returns_what_was_serialized(self, stream):
         assert parse(serialize(stream), limits=UNLIMITED) == stream
 
-    @settings(deadline=None)
     @given(streams)
     def test_serialize_returns_what_was_parsed(self, stream):
         data = serialize(stream)
@@ -216,14 +214,14 @@ class TestDamage:
         ):
             parse(SAMPLE + rest)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(st.binary(max_size=200), st.booleans())
     @example(b"", False)
     def test_random_bytes_raise_bitstream_errors_only(self, noise, with_magic):
         with pytest.raises(errors.BitstreamError):
             parse(MAGIC + b"\x01" + noise if with_magic else noise)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(st.integers(0, len(SAMPLE)), st.integers(0, len(SAMPLE)), st.binary(max_size=20))
     def test_any_replaced_range_is_found_or_no_change(self, start, stop, patch):
         changed = SAMPLE[:start] + patch + SAMPLE[stop:]
@@ -352,7 +350,7 @@ class TestHeader:
         with pytest.raises(errors.MalformedError, match="got 1 bytes at offset 50, expected none"):
             parse(container((b"H", H[1] + b"\x00"), D))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(
         st.binary(max_size=60)
         | st.builds(lambda a, b: H[1][:17] + a + b, st.binary(max_size=12), st.just(H[1][25:]))
@@ -417,7 +415,7 @@ class TestMetadata:
     def test_any_other_spelling_of_good_json_is_read(self, text):
         assert parse(container(H, (b"m", text), D)).metadata == json.loads(text)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(st.binary(max_size=40) | st.text('[]{}",:\\u0d8eE+-.19 NaInfty', max_size=40).map(str.encode))
     def test_any_content_with_a_sound_checksum_is_read_or_refused(self, noise):
         try:
