@@ -313,8 +313,10 @@ class FeatureCodec:
         residual = y_g.numpy().astype(np.float64) - mean
         if effort == 0:
             y_symbols = np.rint(residual).astype(np.int32)
-        elif effort not in REFINEMENTS or features is None:
+        elif effort not in REFINEMENTS:
             y_symbols = quantize(residual, index, self._symbol_bits, PRICE)
+        elif features is None:
+            raise InputError(f"symbols: got effort {effort} and no features, expected them from effort 2 on")
         else:
             task = self._task(features, inverse_gain)
             y_symbols = refine(residual, index, mean, self._symbol_bits, task, REFINEMENTS[effort])

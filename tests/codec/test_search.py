@@ -114,6 +114,11 @@ def test_without_anything_to_compare_the_refinement_says_so(tables: Tables) -> N
 # ---- the codec
 
 
+def test_latents_alone_can_not_be_refined(street: FeatureCodec) -> None:
+    with pytest.raises(InputError, match="got effort 2 and no features"):
+        street.symbols(torch.zeros(64, 4, 4), 0, effort=2)
+
+
 def error_of(codec: FeatureCodec, data: bytes, f: Tensor) -> float:
     got = compared_maps(codec.network, codec.decode(data).as_subclass(torch.Tensor))
     wanted = compared_maps(codec.network, f)
