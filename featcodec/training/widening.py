@@ -64,10 +64,11 @@ def widen(
     new = slice(count, count + more)
     last = model.g_a.net[-1]
     assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
     blocks = model.g_a.linear.weight[0].numel()
     model.g_a.linear.weight[new] = analysis[:, :blocks].unflatten(1, (-1, 2, 2))
     last.weight[new] = analysis[:, blocks:-1].unflatten(1, (-1, 3, 3))
-    _bias(last)[new] = analysis[:, -1]
+    last.bias[new] = analysis[:, -1]
     back = found.inverse_root().to(best) @ (best * unit)  # (4 C, K)
     deviation = model.g_s.deviation.repeat_interleave(4)
     model.g_s.linear.weight[:, new] = (back.float() / deviation[:, None])[:, :, None, None]
@@ -120,7 +121,7 @@ def _set_scales(model: CodecModel, new: slice, features: Tensor) -> None:
 
     The regressors are what the layer sees: what the side information of the old latents says of a place.
     """
-    h_s, latents = model.h_s, model.widths.latents
+    h_s = model.h_s
     y = model.g_a(features)
     seen, wanted, coded = [], [], []
     for gain in model.gains()[::2]:
@@ -140,12 +141,5 @@ def _set_scales(model: CodecModel, new: slice, features: Tensor) -> None:
         wrong = (value / scale).square().clamp(max=LOUD).mean(1).clamp(min=1e-4).log() / 2
         rows[-1] += wrong
     per_unit = ROWS_A_NEPER / h_s.UNIT_ACTIVATION
-    into = slice(new.start, new.stop)
-    assert new.stop <= latents
-    h_s.weights[2][into] = (rows[:-1].T * per_unit)[:, :, None, None].float()
-    h_s.biases[2][into] = ((rows[-1] - math.log(SCALE_MIN)) * per_unit).float()
-
-
-def _bias(layer: nn.Conv2d) -> Tensor:
-    assert layer.bias is not None
-    return layer.bias
+    h_s.weights[2][new] = (rows[:-1].T * per_unit)[:, :, None, None].float()
+    h_s.biases[2][new] = ((rows[-1] - math.log(SCALE_MIN)) * per_unit).float()
