@@ -7,10 +7,10 @@ written the same way; `featcodec.attacks.BUILT_IN` lists those.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from featcodec.attacks.targets import Target
 from featcodec.errors import InputError
 from featcodec.evaluation.results import Origin
 
-__all__ = ["Attacker", "BuiltIn", "LearningCurve", "Rebuilder", "find_attackers"]
+__all__ = ["Attacker", "BuiltIn", "LearningCurve", "Rebuilder", "find_attackers", "make_listed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,19 @@ def find_attackers(names: Sequence[str], *, steps: int | None = None, seed: int 
         >>> [attacker.name for attacker in find_attackers(["unet", "white-box"], steps=100)]
         ['unet', 'white-box']
     """
+    return tuple(make_listed(BUILT_IN, names, steps=steps, seed=seed))
+
+
+def make_listed(table: Mapping[str, str], names: Sequence[str], **settings: Any) -> list[Any]:
+    """What a list of `featcodec.attacks` has under names, each once, made with settings.
+
+    Raises:
+        InputError: it has no such name.
+    """
     found = []
     for name in dict.fromkeys(names):
-        if name not in BUILT_IN:
-            raise InputError(f"attackers: got {name!r}, expected some of {', '.join(BUILT_IN)}")
-        module, _, make = BUILT_IN[name].partition(":")
-        attacker: BuiltIn = getattr(importlib.import_module(module), make)(steps=steps, seed=seed)
-        found.append(attacker)
-    return tuple(found)
+        if name not in table:
+            raise InputError(f"attackers: got {name!r}, expected some of {', '.join(table)}")
+        module, _, make = table[name].partition(":")
+        found.append(getattr(importlib.import_module(module), make)(**settings))
+    return found

@@ -13,7 +13,6 @@ recognised.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING
+from featcodec.attacks.attacker import make_listed
 from featcodec.errors import InputError
 
 __all__ = [
@@ -158,11 +158,4 @@ def find_inferrers(names: Sequence[str], *, seed: int = 1) -> tuple[Inferrer, ..
         >>> [thief.name for thief in find_inferrers(["ridge", "kernel-ridge"])]
         ['ridge', 'kernel-ridge']
     """
-    found = []
-    for name in dict.fromkeys(names):
-        if name not in INFERRING:
-            raise InputError(f"attackers: got {name!r}, expected some of {', '.join(INFERRING)}")
-        module, _, make = INFERRING[name].partition(":")
-        thief: Inferrer = getattr(importlib.import_module(module), make)(seed=seed)
-        found.append(thief)
-    return tuple(found)
+    return tuple(make_listed(INFERRING, names, seed=seed))

@@ -117,8 +117,12 @@ class AnalysisTransform(nn.Module):
         if linear:
             self.linear = silent(nn.Conv2d(features, latents, 2, stride=2))
 
+    def normalised(self, f: Tensor) -> Tensor:
+        """Features (B, C, H, W) by the fitting set's means and deviations."""
+        return (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
+
     def forward(self, f: Tensor) -> Tensor:
-        x = (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
+        x = self.normalised(f)
         y: Tensor = self.net(x)
         return y + self.linear(x) if hasattr(self, "linear") else y
 

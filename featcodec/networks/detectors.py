@@ -8,7 +8,7 @@ from featcodec.errors import InputError
 from featcodec.networks.coco import COCO
 from featcodec.networks.identity import NetworkConfig
 
-__all__ = ["check_detector", "class_names"]
+__all__ = ["check_detector", "check_member", "class_names"]
 
 MOST_CLASSES = 1 << 12  # of a codec file
 
@@ -28,6 +28,18 @@ def class_names(count: int, given: tuple[str, ...] | None) -> tuple[str, ...]:
     if len(given) != count:
         raise InputError(f"classes: got {len(given)} names, expected {count}")
     return tuple(given)
+
+
+def check_member(family: str, scale: str, scales: Collection[str], classes: int) -> None:
+    """Scale and number of classes of a network that is to be made; raises InputError.
+
+    Example:
+        >>> check_member("YOLOX", "nano", ("nano", "tiny"), 6)
+    """
+    if scale not in scales:
+        raise InputError(f"{family} scale: got {scale!r}, expected one of {', '.join(scales)}")
+    if classes < 1:
+        raise InputError(f"{family} classes: got {classes}, expected at least 1")
 
 
 def check_detector(config: NetworkConfig, scales: Collection[str]) -> None:

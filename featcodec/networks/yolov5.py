@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from featcodec.errors import InputError
+from featcodec.networks.detectors import check_member
 
 __all__ = ["ANCHORS", "SCALES", "STRIDES", "Scale", "YOLOv5"]
 
@@ -223,10 +223,7 @@ class YOLOv5(nn.Module):
 
     def __init__(self, scale: Scale, *, classes: int = 80):
         super().__init__()
-        if scale not in get_args(Scale):
-            raise InputError(f"YOLOv5 scale: got {scale!r}, expected one of {', '.join(get_args(Scale))}")
-        if classes < 1:
-            raise InputError(f"YOLOv5 classes: got {classes}, expected at least 1")
+        check_member("YOLOv5", scale, get_args(Scale), classes)
         self.scale = scale
         self.classes = classes
         self.model = nn.ModuleList(_layers(scale, classes))

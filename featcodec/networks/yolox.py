@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from featcodec.errors import InputError
+from featcodec.networks.detectors import check_member
 from featcodec.networks.folding import folded
 
 __all__ = ["EPSILON", "SCALES", "STAGES", "STRIDES", "YOLOX", "Conv", "Scale"]
@@ -258,10 +258,7 @@ class YOLOX(nn.Module):
 
     def __init__(self, scale: Scale, *, classes: int = 80):
         super().__init__()
-        if scale not in get_args(Scale):
-            raise InputError(f"YOLOX scale: got {scale!r}, expected one of {', '.join(get_args(Scale))}")
-        if classes < 1:
-            raise InputError(f"YOLOX classes: got {classes}, expected at least 1")
+        check_member("YOLOX", scale, get_args(Scale), classes)
         self.scale = scale
         self.classes = classes
         depth, width, depthwise = SCALES[scale]

@@ -124,8 +124,7 @@ class YOLOXCut:
 
     def tail(self, features: tuple[Tensor, ...]) -> list[Tensor]:
         """The tensors that cross to the raw outputs of the detection head."""
-        outputs: list[Tensor] = self.network.head(self.maps(features)[-len(STRIDES) :])
-        return outputs
+        return self.detector.raw_outputs(self.maps(features))
 
     def maps(self, features: tuple[Tensor, ...]) -> list[Tensor]:
         """The tensors that cross, and behind the cut every map that is read twice or by the head."""

@@ -20,6 +20,7 @@ from featcodec.codec.transforms import ResidualBlock, silent
 from featcodec.plf.header import QUALITIES
 from featcodec.training.closed_form import Statistics
 from featcodec.training.hyperprior import CodecModel
+from featcodec.training.regression import ridge_weights
 
 __all__ = ["start_decoder"]
 
@@ -48,8 +49,7 @@ def start_decoder(model: CodecModel, found: Statistics, features: Tensor, weight
     if not count:
         return
     inner, outer = _moments(model, found.root(), features, weights, count)
-    level = RIDGE * inner.diagonal().mean() + 1e-12
-    solved = torch.linalg.solve(inner + level * torch.eye(len(inner)).to(inner), outer)  # (9 k + 1, 4 C')
+    solved = ridge_weights(inner, outer, RIDGE)  # (9 k + 1, 4 C')
     explained, direction = torch.linalg.eigh(solved.T @ outer)
     rank = min(first.out_channels, int((explained > 0).sum()))
     direction = direction[:, -rank:]

@@ -17,30 +17,21 @@ Source: reduced-rank regression, Izenman 1975, doi:10.1016/0047-259X(75)90042-1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from featcodec.training.closed_form import LEAST_UNIT, Statistics, step_width
-from featcodec.training.entropy_start import ROWS_A_NEPER
+from featcodec.training.entropy_start import LOUD, ROWS_A_NEPER
 from featcodec.training.hyperprior import SCALE_MIN, CodecModel
+from featcodec.training.regression import ridge_weights
 
 __all__ = ["widen"]
 
 RIDGE = 1e-4  # of the mean variance of the regressors
 PART = 8  # pictures at a time
-LOUD = 50.0  # squared, in deviations: rarer latents do not widen a scale
 SCALED = 48  # pictures from which scales are taken
-
-
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """Second moments of n regressors, the constant last, and with 4 C' errors in the metric; float64."""
-
-    inner: Tensor
-    outer: Tensor
 
 
 @torch.no_grad()
@@ -82,17 +73,18 @@ def _regress(
     model: CodecModel, count: int, found: Statistics, features: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """W^T (n, 4 C'), and the worth (rising) and directions (4 C', 4 C') of what it explains."""
-    moments = _moments(model, count, found.root(), features)
-    level = RIDGE * moments.inner.diagonal().mean()
-    eye = torch.eye(len(moments.inner)).to(moments.inner)
-    solved = torch.linalg.solve(moments.inner + level * eye, moments.outer)
-    explained = solved.T @ moments.outer
+    inner, outer = _moments(model, count, found.root(), features)
+    solved = ridge_weights(inner, outer, RIDGE)
+    explained = solved.T @ outer
     worth, direction = torch.linalg.eigh((explained + explained.T) / 2)
     return solved, worth, direction
 
 
-def _moments(model: CodecModel, count: int, root: Tensor, features: Tensor) -> _Moments:
-    """At the highest quality, where what is left over is what the codec cannot say."""
+def _moments(model: CodecModel, count: int, root: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Second moments of n regressors, the constant last, and with 4 C' errors in the metric; float64.
+
+    At the highest quality, where what is left over is what the codec cannot say.
+    """
     gain = model.gains()[-1][:count, None, None]
     inner = outer = torch.zeros((), dtype=torch.float64, device=features.device)
     places = 0
@@ -104,12 +96,12 @@ def _moments(model: CodecModel, count: int, root: Tensor, features: Tensor) -> _
         e = F.conv2d(error, root[:, :, None, None]).transpose(0, 1).flatten(1)
         inner, outer = inner + (r @ r.T).double(), outer + (r @ e.T).double()
         places += e.shape[1]
-    return _Moments(inner / places, outer / places)
+    return inner / places, outer / places
 
 
 def _regressors(model: CodecModel, part: Tensor) -> Tensor:
     """Of pictures (B, C, h, w): (n, places), normalised blocks, 3x3 hidden values of g_a, and 1."""
-    x = (part - model.g_a.mean.view(-1, 1, 1)) / model.g_a.deviation.view(-1, 1, 1)
+    x = model.g_a.normalised(part)
     hidden = F.unfold(model.g_a.net[:-1](x), 3, padding=1)
     blocks = F.pixel_unshuffle(x, 2).flatten(2)
     every = torch.cat((blocks, hidden, torch.ones_like(blocks[:, :1])), 1)
@@ -133,9 +125,7 @@ def _set_scales(model: CodecModel, new: slice, features: Tensor) -> None:
         wanted.append((coded[-1].square() + SCALE_MIN**2).log() / 2)
     x, target, value = (torch.cat(parts, 1) for parts in (seen, wanted, coded))
     x = torch.cat((x, torch.ones_like(x[:1])))  # (K + 1, places)
-    inner = x @ x.T
-    inner += 1e-4 * inner.diagonal().mean() * torch.eye(len(inner)).to(inner)
-    rows = torch.linalg.solve(inner, x @ target.T)  # (K + 1, new)
+    rows = ridge_weights(x @ x.T, x @ target.T, RIDGE)  # (K + 1, new)
     for _ in range(3):  # the logarithm's mean is not the mean's logarithm
         scale = (rows.T @ x).clamp(min=math.log(SCALE_MIN)).exp()
         wrong = (value / scale).square().clamp(max=LOUD).mean(1).clamp(min=1e-4).log() / 2
