@@ -30,6 +30,7 @@ from featcodec.evaluation.provenance import made
 from featcodec.fitting.losses import distortion
 from featcodec.networks.by_name import network_by_name
 from featcodec.networks.coco import COCO
+from featcodec.networks.cut_network import detector_of
 from featcodec.pictures.boxes import Boxes
 
 EVERY = 10
@@ -57,11 +58,11 @@ def measure(
             encoding.append(time.process_time() - began)
             size += len(file)
             began = time.process_time()
-            decoded = codec.decode(file).as_subclass(Tensor)
+            decoded = codec.decode(file)
             decoding.append(time.process_time() - began)
-            errors.append(error_of_maps(codec, decoded, plain))
+            errors.append(error_of_maps(codec, decoded.as_subclass(Tensor), plain))
         else:
-            decoded = plain
+            decoded = f
         found.append(boxes(codec, decoded, geometry))
     return {
         "codec": codec.name,
@@ -81,7 +82,8 @@ def boxes(codec: featcodec.FeatureCodec, f: Tensor, geometry: object) -> Boxes:
 
 def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) -> float:
     """Mean relative squared error of the maps that later layers look back to."""
-    return float(distortion(codec.detector.maps(got), codec.detector.maps(wanted), 0.0))
+    behind = detector_of(codec.behind)
+    return float(distortion(behind.maps(got), codec.detector.maps(wanted), 0.0))
 
 
 def load(name: str, network: Path) -> featcodec.FeatureCodec:

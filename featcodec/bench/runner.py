@@ -166,9 +166,10 @@ class _Worker:
     """A worker's own copy of network and entries."""
 
     def __init__(self, plan: ComparisonPlan):
-        self.network = (subject := Subject.load(plan.wanted)).network
+        self.subject = Subject.load(plan.wanted)
+        self.network = self.subject.network
         self.metric = plan.metric
-        self.coders: dict[str, Coder] = {c.name: c for c in build(subject, plan)}
+        self.coders: dict[str, Coder] = {c.name: c for c in build(self.subject, plan)}
 
     def work(self, task: _Task) -> list[_Outcome]:
         x, geometry = self.network.canvas.load(task.path)
@@ -197,7 +198,7 @@ class _Worker:
             return f"{shot.path.name}: {error}"
         if coder.gives == "canvas":
             f = features_of(self.network, f)
-        found = self.metric.find(self.network, f, geometry, prepared)
+        found = self.metric.find(self.subject.behind(name), f, geometry, prepared)
         done = seconds()
         before = head if coder.gives == "features" else Seconds(0.0, 0.0)
         encode_s, decode_s = encoded.since(began).wall + before.wall, done.since(encoded).wall

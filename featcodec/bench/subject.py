@@ -79,6 +79,10 @@ class Subject:
         about = first.file.config
         return Subject(first.network, codecs, _identity(about.network, about.size, about.stride))
 
+    def behind(self, coder: str) -> CutNetwork:
+        """What the features that an entry decoded go through: the network, or a codec's own tail."""
+        return next((codec.behind for codec in self.codecs if codec.name == coder), self.network)
+
     def __str__(self) -> str:
         config, size = self.network.config, self.network.canvas.size
         classes = f", {len(config.classes)} classes" if config.classes else ""

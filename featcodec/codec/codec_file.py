@@ -4,7 +4,8 @@ g_a.* h_a.*             float16   the encoder's transforms; format 1 has no g_a.
 g_s.*                   float16   the decoder's transform                          ┐
 h_s.weight.N, .bias.N   int16/32  the integer hyper-synthesis                      │ the fingerprint
 inverse_gains           float32   (8, M), one row a quality                        │ covers these and
-tables_z.*, tables_y.*  int32     the frequency tables                             ┘ the configuration
+tables_z.*, tables_y.*  int32     the frequency tables                             │ the configuration
+tail.*                  float16   the network's parameters behind the cut, if tuned ┘
 network.*               float16   the network that was cut, unless its owner brings it
 """
 
@@ -42,9 +43,10 @@ from featcodec.networks.modules import plain_module
 from featcodec.networks.pickle_records import Unusable, short
 from featcodec.networks.safetensors_header import read_header, read_tensors
 from featcodec.networks.torch_state import inference
+from featcodec.networks.tuned_tail import with_tail
 from featcodec.plf.header import QUALITIES, STEPS_PER_QUALITY
 
-__all__ = ["CodecConfig", "CodecFile", "network_of"]
+__all__ = ["CodecConfig", "CodecFile", "behind_of", "network_of"]
 
 LARGEST_FILE = 1 << 30
 METADATA_KEY = "featcodec"
@@ -67,7 +69,7 @@ class CodecFile:
         """First 16 bytes of SHA-256 over the configuration and every tensor that decoding depends on."""
         digest = hashlib.sha256(self.config.to_json().encode())
         for name in sorted(self.tensors):
-            if name.startswith(("g_s.", "h_s.", "inverse_gains", "tables_")):
+            if name.startswith(("g_s.", "h_s.", "inverse_gains", "tables_", "tail.")):
                 update_digest(digest, name, self.tensors[name])
         return digest.digest()[:16]
 
@@ -84,6 +86,11 @@ class CodecFile:
     def has_network(self) -> bool:
         """Whether the network's weights are in the file; else its owner brings them."""
         return any(name.startswith("network.") for name in self.tensors)
+
+    @property
+    def tail(self) -> dict[str, Tensor]:
+        """The tail's parameters that were tuned, float16, by their names in the cut network; often none."""
+        return {k.removeprefix("tail."): v for k, v in self.tensors.items() if k.startswith("tail.")}
 
     @cached_property
     def g_a(self) -> nn.Module:
@@ -243,7 +250,7 @@ def _dtypes(name: str) -> tuple[torch.dtype, ...]:
     if name.startswith("network."):
         counts = name.endswith(".num_batches_tracked")
         return (torch.int64,) if counts else (torch.float16, torch.float32)
-    if name.startswith(("g_a.", "g_s.", "h_a.")):
+    if name.startswith(("g_a.", "g_s.", "h_a.", "tail.")):
         return (torch.float16,)
     return (_TYPES[name],) if name in _TYPES else ()
 
@@ -282,6 +289,21 @@ def network_of(file: CodecFile, network: object) -> CutNetwork:
             f"expected {expected[0]} at {expected[1]}"
         )
     return cut
+
+
+@inference()
+def behind_of(file: CodecFile, network: CutNetwork) -> CutNetwork:
+    """What decoded features go through: the network that the codec was fitted to, or a copy with its tail.
+
+    Raises:
+        CodecFileError: the codec file's tail is of another network.
+    """
+    if not file.tail:
+        return network
+    try:
+        return with_tail(network, file.tail)
+    except ValueError as error:
+        raise CodecFileError(f"codec {file.config.name!r}: {error}") from error
 
 
 def _stored_network(file: CodecFile) -> nn.Module:

@@ -7,7 +7,7 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featcodec.codec.codec_file import CodecFile
+from featcodec.codec.codec_file import CodecFile, behind_of
 from featcodec.codec.decode_memory import check_boxes_memory, check_decode_memory
 from featcodec.codec.effort import DEFAULT_EFFORT, REFINEMENTS, check_effort
 from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
@@ -131,11 +131,12 @@ class FeatureCodec:
     def __init__(self, file: CodecFile, network: CutNetwork | None):
         self.file = file
         self._network = network
+        self._behind = network and behind_of(file, network)
         self._tables_z, self._tables_y = file.tables_z, file.tables_y
 
     @property
     def network(self) -> CutNetwork:
-        """The network, cut.
+        """The network, cut: what encodes, and what uncoded features go through.
 
         Raises:
             InputError: the codec was made without it.
@@ -143,6 +144,15 @@ class FeatureCodec:
         if self._network is None:
             raise InputError(missing(self.file.config))
         return self._network
+
+    @property
+    def behind(self) -> CutNetwork:
+        """What decoded features go through: the network, with the codec's own tail if that was tuned.
+
+        Raises:
+            InputError: the codec was made without its network.
+        """
+        return self._behind or self.network
 
     @property
     def detector(self) -> DetectorHead:
@@ -332,7 +342,7 @@ class FeatureCodec:
         with training():  # which outputs have gradients shows only where there is one to take
             wanted = compared_maps(network, features.detach().clone().requires_grad_())
         return Task(
-            lambda coded: compared_maps(network, self.file.g_s(coded * inverse_gain)),
+            lambda coded: compared_maps(self.behind, self.file.g_s(coded * inverse_gain)),
             [m.detach() for m in wanted],
         )
 
@@ -477,6 +487,7 @@ class FeatureCodec:
         """Features (B, C, h, w), decoded or not, to what the network returns for the canvases.
 
         For a YOLOv5 or a YOLOX these are the raw outputs of its detection head; `detect` makes boxes of them.
+        Where the codec has a tail of its own, everything goes through that, except what `features` gave.
 
         Raises:
             InputError: the codec was made without its network, or a shape that the tail does not take.
@@ -484,7 +495,13 @@ class FeatureCodec:
         channels = self.file.config.widths.features
         if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
             raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
-        return self.network.tail((features.as_subclass(torch.Tensor),))
+        return self._for(features).tail((features.as_subclass(torch.Tensor),))
+
+    def _for(self, features: Tensor) -> CutNetwork:
+        """What features go through: the network as it is for those that say of themselves that no codec has
+        touched them."""
+        uncoded = isinstance(features, Features) and features.header is None
+        return self.network if uncoded else self.behind
 
     @inference()
     def detect(
@@ -500,7 +517,8 @@ class FeatureCodec:
         """Features, or a ``.plf`` file, to boxes in pixels of the original photograph, best first.
 
         Args:
-            features: what `decode` gave, or the bytes of a file.
+            features: what `decode` gave, or the bytes of a file; or what `features` gave, which goes through
+                the network as it is, even if the codec has a tail of its own.
             geometry: for a plain tensor (1, C, h, w): the picture's geometry.
             confidence: least score in [0, 1]; the codec's own, `confidence`, unless given.
             iou: overlap in [0, 1] above which the weaker of two boxes of a class goes.
@@ -570,10 +588,15 @@ class FeatureCodec:
         for place in places:
             check_boxes_memory(detector.candidates(place), len(detector.classes), limits)
         plain = [f.as_subclass(torch.Tensor) for f in where]
-        for group in _same_shape(plain):
-            stacked = torch.cat([plain[i] for i in group])
+        behind = [self._for(f) for f in where]
+        for group in _alike([(tuple(f.shape), id(n)) for f, n in zip(plain, behind, strict=True)]):
             found = find_boxes(
-                self.network, stacked, [places[i] for i in group], confidence=confidence, iou=iou, most=most
+                behind[group[0]],
+                torch.cat([plain[i] for i in group]),
+                [places[i] for i in group],
+                confidence=confidence,
+                iou=iou,
+                most=most,
             )
             out |= dict(zip(group, found, strict=True))
         return [out[i] for i in range(len(given))]
@@ -598,9 +621,14 @@ def _channel_rows(shape: tuple[int, ...]) -> Ints:
     return np.repeat(np.arange(shape[0], dtype=np.int32), shape[1] * shape[2])
 
 
-def _same_shape(tensors: Sequence[Tensor], most: int = 16) -> list[list[int]]:
-    """Positions of tensors that can share a batch, in groups of at most `most`."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, t in enumerate(tensors):
-        groups.setdefault(tuple(t.shape), []).append(i)
+def _same_shape(tensors: Sequence[Tensor]) -> list[list[int]]:
+    """Positions of tensors that can share a batch."""
+    return _alike([tuple(t.shape) for t in tensors])
+
+
+def _alike(keys: Sequence[Hashable], most: int = 16) -> list[list[int]]:
+    """Positions of equal keys, in groups of at most `most`."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        groups.setdefault(key, []).append(i)
     return [g[i : i + most] for g in groups.values() for i in range(0, len(g), most)]

@@ -95,6 +95,11 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         "--hide-images", type=path, metavar="FOLDER", help="pictures on which it must not be inferable"
     )
     command.add_argument(
+        "--tune-tail", action="store_true", default=None,
+        help="let the network behind the cut learn, too, from what it computes uncoded; the codec file then "
+        "holds its weights: for networks of which you may give a changed copy away",
+    )  # fmt: skip
+    command.add_argument(
         "--adversaries", type=positive, metavar="N",
         help="with --privacy: train so many side by side, of which the one that rebuilds a picture best "
         "counts; more take longer. Default: 1",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +25,7 @@ def export(
     description: str,
     latent_stride: int = 16,
     embed: nn.Module | None = None,
+    tail: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> CodecFile:
     """Everything that encoding and decoding need, as it will be stored.
 
@@ -32,6 +36,7 @@ def export(
         description: one line for people.
         latent_stride: pixels that a latent stands for.
         embed: the network as its owner brought it, to be stored with the codec; None leaves it to them.
+        tail: parameters behind the cut that were tuned, by their names in ``cut.network``.
 
     Raises:
         CodecFileError: the model cannot be stored exactly (an integer bound is broken).
@@ -41,6 +46,7 @@ def export(
         state = embed.state_dict().items()
         tensors |= {f"network.{k}": v.float().half() if v.is_floating_point() else v for k, v in state}
     size, stride = cut.canvas.size, cut.canvas.stride
+    tensors |= {f"tail.{name}": value.half() for name, value in tail.items()}
     config = CodecConfig(name, description, cut.config, model.widths, size, stride, latent_stride)
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     return CodecFile(config, contiguous).check()

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -23,19 +23,21 @@ from featcodec.codec.transforms import Widths
 from featcodec.errors import FitError, InputError
 from featcodec.evaluation.kept import key
 from featcodec.files import make_folder
-from featcodec.fitting.data import Batch, Images, batches, data_set
+from featcodec.fitting.data import Batch, Images, Source, batches, data_set
 from featcodec.fitting.processes import Processes, start_processes
 from featcodec.fitting.settings import Normalise, Settings, channels_of, shown
-from featcodec.fitting.tasks import Loss
+from featcodec.fitting.tasks import Loss, Task
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.families import NetworkWish, cut_network, default_cut, describe, family_of
 from featcodec.networks.modules import plain_module
 from featcodec.networks.torch_state import training
+from featcodec.networks.tuned_tail import tail_parameters, with_tail
 from featcodec.networks.vector_model import VectorModel
 from featcodec.pictures.pixels import unit_floats
 
 if TYPE_CHECKING:
     from featcodec.fitting.hidden_vectors import HiddenVectors
+    from featcodec.training.hyperprior import CodecModel
 
 __all__ = ["fit"]
 
@@ -67,6 +69,7 @@ def fit(
     out: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     devices: int = 1,
+    erase: int = Settings.erase,
     start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = Settings.start,
     crop: int | None = Settings.crop,
     hold_out: int = Settings.hold_out,
@@ -79,6 +82,7 @@ def fit(
     average: float = Settings.average,
     feature_weight: float = Settings.feature_weight,
     output_weight: float = Settings.output_weight,
+    tune_tail: bool = Settings.tune_tail,
     linear_privacy: float = Settings.linear_privacy,
     hide: str | os.PathLike[str] | None = Settings.hide,
     hide_images: str | os.PathLike[str] | None = Settings.hide_images,
@@ -142,6 +146,12 @@ def fit(
         average: share that the average of the weights keeps at each step; the codec is the average.
         feature_weight: weight of the features' own error in the distortion.
         output_weight: weight of a detector's raw outputs (of a YOLOv5 or a YOLOX) in the distortion.
+        tune_tail: whether the network behind the cut learns, too, from what it computes of uncoded features,
+            to do with what is decoded. The codec file then holds its weights, and decoded features go through
+            them; the network itself, and what it computes of uncoded features, stay as they are. It is for a
+            network of which you may give a changed copy away.
+        erase: directions of 2x2 blocks of the features that are taken out at the start, those that tell most
+            of the picture for what they are worth to the task; for a fit that starts from no codec.
         linear_privacy: weight of what the best linear attacker explains of the picture.
         hide: an ONNX network from pictures (N, 3, S, S), RGB with ImageNet normalisation, to vectors that
             must not be inferable from the latents, such as a face recogniser. It needs `hide_images` and
@@ -212,6 +222,8 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
         raise InputError(f"hide: got {processes.world} devices, expected one with it")
     cut = _cut(network, settings, where)
     starts = [zoo.decoder(codec).file for codec in settings.starts]
+    if not settings.tune_tail and any(file.tail for file in starts):
+        raise InputError("start: got a codec with a tuned tail, expected tune_tail with it")
     subject = _Subject(network, cut, settings, processes, task, _data_identity(images, coco, task), starts)
     samples = data_set(
         images,
@@ -273,7 +285,8 @@ class _Subject:
     @property
     def identity(self) -> str:
         s = self.settings
-        sizes = (s.size, s.crop, s.hold_out, s.batch, s.latents, s.analysis, s.synthesis)
+        sizes = [s.size, s.crop, s.hold_out, s.batch, s.latents, s.analysis, s.synthesis]
+        sizes += [s.erase] if s.erase else []  # as checkpoints of earlier releases have it
         what = (self.cut.config.digest, s.at, channels_of(s.normalise), *sizes)
         starts = "".join(f" from {file.fingerprint.hex()} {file.encoder_digest}" for file in self.starts)
         return f"{json.dumps(what)} {self.processes.world} {self.data_identity}{starts}"
@@ -334,15 +347,8 @@ def _fit(
     from featcodec.fitting.log import FitLog
     from featcodec.fitting.loop import Fitting, fit_codec
     from featcodec.fitting.run import Run
-    from featcodec.fitting.start import (
-        check_start,
-        find_statistics,
-        metric_task,
-        set_closed_form,
-        set_weights,
-    )
-    from featcodec.fitting.tasks import FeatureTask, Task, find_task
-    from featcodec.training.hyperprior import CodecModel
+    from featcodec.fitting.start import check_start
+    from featcodec.fitting.tasks import find_task
     from featcodec.training.stopping import StopSignals
 
     s, processes = subject.settings, subject.processes
@@ -351,19 +357,62 @@ def _fit(
     sample = batches(samples, s.batch)
     first = list(islice(sample(0), -(-ENOUGH // s.batch)))
     f = _features(subject, first, where)
-    task = find_task(
-        subject.cut, subject.task, f[:PROBED], feature_weight=s.feature_weight, output_weight=s.output_weight
-    )
-    warm_up: Task = FeatureTask()
+    about: Any = {"feature_weight": s.feature_weight, "output_weight": s.output_weight}
+    task = find_task(subject.cut, subject.task, f[:PROBED], **about)
+    tuned = _tunable(subject, task, f[:1]) if s.tune_tail else None
+    model, warm_up = _started(subject, task, sample, first, folder, where, resumed)
+    if tuned:
+        task = find_task(subject.cut, subject.task, f[:PROBED], **about, tuned=tuned)
+    source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
+    fitting = Fitting(subject.cut, task, source, processes, warm_up)
+    hidden = _hidden_vectors(s, secret, first[0], folder) if secret else None
+    identity = f"{subject.identity} hides {hidden.identity}" if hidden else subject.identity
+    if not resumed:
+        check_start(model, task, f[: s.batch], first[0][1])
+    how: Any = {"latent_stride": subject.latent_stride, "identity": identity, "hidden": hidden}
+    run = Run(model, s.options, **how, tail=tuned.network if tuned else None)
+    if minutes is not None:
+        planned = replace(s.options, steps=_steps_within(minutes, fitting, run, folder))
+        run = Run(model, planned, **how, tail=run.tail)
+    if checkpoint:
+        run.resume(checkpoint)
+
+    def export(run: Run) -> CodecFile:
+        tail = {name: value.cpu() for name, value in run.averaged_tail().items()}
+        file = _exported(copy.deepcopy(run.average).cpu(), subject, tail)
+        if folder and processes.rank == 0:
+            file.save(folder / "codec.safetensors")
+        return file
+
+    with StopSignals() as stop, FitLog(folder if processes.rank == 0 else None, run) as log:
+        fit_codec(fitting, run, checkpoint=checkpoint, report=log, saved=export, stop=stop)
+    return export(run)
+
+
+def _started(
+    subject: _Subject, task: Task, sample: Source, first: list[Batch], folder: Path | None,
+    where: torch.device, resumed: bool,
+) -> tuple[CodecModel, Task]:  # fmt: skip
+    """The model as the fit starts with it, and the task of the first steps.
+
+    A model whose weights a checkpoint brings is left as it is made.
+    """
+    from featcodec.fitting.start import find_statistics, metric_task, set_closed_form, set_weights
+    from featcodec.fitting.tasks import FeatureTask
+    from featcodec.training.hyperprior import CodecModel
+
+    s, f = subject.settings, _features(subject, first, where)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)
-        wider = [file for file in subject.starts if file.config.widths.latents < model.widths.latents]
-        found = None
+        wider = any(file.config.widths.latents < model.widths.latents for file in subject.starts)
+        found, seen = None, list(first)
+        warm_up: Task = FeatureTask()
         if s.warm_up or (not resumed and (wider or not subject.starts)):
             count = min(MEASURED, LARGEST_SAMPLE // f[0].numel())
             more = list(islice(sample(len(first)), max(0, -(-(count - len(f)) // s.batch))))
             f = torch.cat((f, _features(subject, more, where))) if more else f
+            seen += more
             found = find_statistics(
                 task,
                 f,
@@ -377,30 +426,30 @@ def _fit(
         if subject.starts and not resumed:
             set_weights(model, subject.starts, f, found, s.quality_weights)
         elif found is not None and not resumed:
-            set_closed_form(model, found, f, s.quality_weights)
-    source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
-    fitting = Fitting(subject.cut, task, source, processes, warm_up)
-    hidden = _hidden_vectors(s, secret, first[0], folder) if secret else None
-    identity = f"{subject.identity} hides {hidden.identity}" if hidden else subject.identity
-    if not resumed:
-        check_start(model, task, f[: s.batch], first[0][1])
-    how: Any = {"latent_stride": subject.latent_stride, "identity": identity, "hidden": hidden}
-    run = Run(model, s.options, **how)
-    if minutes is not None:
-        planned = replace(s.options, steps=_steps_within(minutes, fitting, run, folder))
-        run = Run(model, planned, **how)
-    if checkpoint:
-        run.resume(checkpoint)
+            pictures = torch.cat([unit_floats(images.to(where)) for images, _ in seen]) if s.erase else None
+            set_closed_form(model, found, f, s.quality_weights, pictures=pictures, erased=s.erase)
+    return model, warm_up
 
-    def export(run: Run) -> CodecFile:
-        file = _exported(copy.deepcopy(run.average).cpu(), subject)
-        if folder and processes.rank == 0:
-            file.save(folder / "codec.safetensors")
-        return file
 
-    with StopSignals() as stop, FitLog(folder if processes.rank == 0 else None, run) as log:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=log, saved=export, stop=stop)
-    return export(run)
+def _tunable(subject: _Subject, task: Task, f: Tensor) -> CutNetwork:
+    """A copy of the network, whose tail's parameters have gradients; those of the start, where it has any.
+
+    Raises:
+        FitError: no parameter stands behind the cut alone.
+        InputError: codecs to start from whose tails are of another network.
+    """
+    from featcodec.fitting.start import mean_tail
+
+    try:
+        tuned = with_tail(subject.cut, mean_tail(subject.starts))
+    except ValueError as error:
+        raise InputError(f"start: {error}") from error
+    behind = tail_parameters(tuned, f, task.compared)
+    if not behind:
+        raise FitError("tune_tail: got no parameters that only the tail uses, expected some")
+    for parameter in behind.values():
+        parameter.requires_grad_(True)
+    return tuned
 
 
 def _features(subject: _Subject, first: list[Batch], where: torch.device) -> Tensor:
@@ -462,12 +511,18 @@ def _steps_within(minutes: float, fitting: Any, run: Any, folder: Path | None) -
     return kept_budget(kept, measured, write=fitting.processes.rank == 0).steps
 
 
-def _exported(model: Any, subject: _Subject) -> CodecFile:
+def _exported(model: CodecModel, subject: _Subject, tail: Mapping[str, Tensor]) -> CodecFile:
     from featcodec.fitting.export import export
 
     s = subject.settings
     about = s.description or f"{s.model} cut after layer {s.at}"
     embed = subject.network if s.embed_network else None
     return export(
-        model, subject.cut, name=s.name, description=about, latent_stride=subject.latent_stride, embed=embed
+        model,
+        subject.cut,
+        name=s.name,
+        description=about,
+        latent_stride=subject.latent_stride,
+        embed=embed,
+        tail=tail,
     )

@@ -283,8 +283,9 @@ def _codec_step(
     run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
     run.optimizer.zero_grad()
     loss.backward()
-    fitting.processes.average(p for p in run.model.parameters() if p.requires_grad)
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    moved = run.parameters
+    fitting.processes.average(moved)
+    norm = nn.utils.clip_grad_norm_(moved, 1.0)
     if torch.isfinite(norm):  # one bad batch must not end a long run; a row of them does, in fit_codec
         run.optimizer.step()
     else:

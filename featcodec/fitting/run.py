@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from featcodec.errors import FitError
 from featcodec.evaluation.kept import unlike_ours
@@ -40,11 +41,14 @@ class Run:
         latent_stride: int = 16,
         identity: str = "",
         hidden: HiddenVectors | None = None,
+        tail: nn.Module | None = None,
     ):
         self.model = model.to(memory_format=torch.channels_last)
         self.options, self.latent_stride, self.identity = options, latent_stride, identity
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimizer = _codec_optimizer(self.model, options)
+        self.tail = tail  # the network whose parameters with gradients are tuned, if any
+        self.average_tail = copy.deepcopy(tail).requires_grad_(False) if tail else None
+        self.optimizer = _codec_optimizer(self.model, options, self.tuned)
         count = options.adversaries if options.privacy > 0 else 0
         self.adversaries = [self._adversary(k) for k in range(count)]
         where = model.log_gain.device
@@ -57,6 +61,17 @@ class Run:
         """Batches that were used up."""
         return self.step + self.options.head_start
 
+    @property
+    def tuned(self) -> dict[str, nn.Parameter]:
+        """The parameters of the tail that are tuned, by their names in the network."""
+        every = self.tail.named_parameters() if self.tail else ()
+        return {name: p for name, p in every if p.requires_grad}
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that the codec's steps move."""
+        return [*(p for p in self.model.parameters() if p.requires_grad), *self.tuned.values()]
+
     def _adversary(self, seed: int) -> tuple[InvNet, Optimizer]:
         where = self.model.log_gain.device
         with torch.random.fork_rng(devices=[]):
@@ -68,7 +83,15 @@ class Run:
 
     def follow(self) -> None:
         """Moves the average towards the weights; faster at the start, so that it does not lag behind."""
-        follow(self.average, self.model, min(self.options.average, (1 + self.step) / (10 + self.step)))
+        decay = min(self.options.average, (1 + self.step) / (10 + self.step))
+        follow(self.average, self.model, decay)
+        if self.tail and self.average_tail:
+            follow(self.average_tail, self.tail, decay)
+
+    def averaged_tail(self) -> dict[str, Tensor]:
+        """The average of the parameters that are tuned, by their names in the network."""
+        every = self.average_tail.state_dict() if self.average_tail else {}
+        return {name: every[name] for name in self.tuned}
 
     def restart(self) -> None:
         """Replaces an adversary by a fresh one, if it is its turn."""
@@ -90,6 +113,8 @@ class Run:
             "adversaries": [(n.state_dict(), o.state_dict()) for n, o in self.adversaries],
             "ridge": self.ridge.state_dict() if self.ridge else None,
             "thief": self.thief.state_dict() if self.thief else None,
+            "tail": {name: p.detach() for name, p in self.tuned.items()},
+            "average_tail": self.averaged_tail(),
         }
         save_state(path, state)
 
@@ -112,7 +137,8 @@ class Run:
     def _check(self, kept: dict[str, Any], path: Path) -> None:
         """Refuses the checkpoint of another fit."""
         theirs, ours = json.loads(kept["options"]), json.loads(json.dumps(asdict(self.options)))
-        theirs.setdefault("hide_weight", Options.hide_weight)  # which earlier releases did not know
+        for name in ("hide_weight", "tune_tail"):  # which earlier releases did not know
+            theirs.setdefault(name, getattr(Options, name))
         theirs |= {"network, pictures and sizes": kept["identity"], "version": kept.get("version", 1)}
         ours |= {"network, pictures and sizes": self.identity, "version": FITTING_VERSION}
         for name, value in ours.items():
@@ -137,10 +163,13 @@ class Run:
             self.ridge.load_state_dict(kept["ridge"])
         if self.thief:
             self.thief.load_state_dict(kept["thief"])
+        if self.tail and self.average_tail:
+            for net, state in ((self.tail, kept["tail"]), (self.average_tail, kept["average_tail"])):
+                net.load_state_dict({**net.state_dict(), **state})
         self.step = int(kept["step"])
 
 
-def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:
+def _codec_optimizer(model: CodecModel, options: Options, tail: Mapping[str, nn.Parameter]) -> Optimizer:
     """Muon takes convolutions of the transforms that have others before and behind them."""
     inner: list[nn.Parameter] = []
     if options.optimizer == "muon":
@@ -148,7 +177,7 @@ def _codec_optimizer(model: CodecModel, options: Options) -> Optimizer:
             convolutions = [p for p in part.net.parameters() if p.ndim == 4]
             inner += convolutions[1:-1]
     ready = (model.g_a.linear, model.g_s.linear, model.h_a, model.h_s)  # since the closed form is in them
-    slow = [p for part in ready for p in part.parameters()]
+    slow = [*(p for part in ready for p in part.parameters()), *tail.values()]
     inside = {id(p) for p in (*inner, *slow, model.log_gain)}
     outer = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
     return Optimizer(inner, outer, options.lr, gains=[model.log_gain], slow=slow)

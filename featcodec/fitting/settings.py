@@ -57,6 +57,7 @@ class Options:
     average: float = 0.998
     feature_weight: float = 0.1
     output_weight: float = 0.0
+    tune_tail: bool = False
     warm_up: float = 0.0
     privacy: float = 0.0
     linear_privacy: float = 0.0
@@ -123,6 +124,7 @@ class Settings(Options):
     analysis: int = 64
     synthesis: int = 80
     workers: int = 0
+    erase: int = 0
     start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None
     hide: str | os.PathLike[str] | None = None
     hide_images: str | os.PathLike[str] | None = None
@@ -136,7 +138,7 @@ class Settings(Options):
         Options.__post_init__(self)
         least = {
             "size": 32, "crop": 32, "hold_out": 0, "batch": 1, "latents": 1, "analysis": 1, "synthesis": 1,
-            "workers": 0, "hide_hold_out": 0,
+            "workers": 0, "erase": 0, "hide_hold_out": 0,
         }  # fmt: skip
         for name, low in least.items():
             value = getattr(self, name)

@@ -20,6 +20,7 @@ from featcodec.plf.header import QUALITIES
 from featcodec.training.closed_form import Statistics, set_transforms, statistics
 from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
+from featcodec.training.erasure import erase
 from featcodec.training.hyperprior import CodecModel
 from featcodec.training.states import load_state, save_state
 from featcodec.training.widening import widen
@@ -27,6 +28,7 @@ from featcodec.training.widening import widen
 __all__ = [
     "check_start",
     "find_statistics",
+    "mean_tail",
     "metric_task",
     "set_closed_form",
     "set_statistics",
@@ -107,7 +109,13 @@ def metric_task(found: Statistics, stride: int) -> TaskMetric:
 
 
 def set_closed_form(
-    model: CodecModel, found: Statistics, features: Tensor, weights: tuple[float, float]
+    model: CodecModel,
+    found: Statistics,
+    features: Tensor,
+    weights: tuple[float, float],
+    *,
+    pictures: Tensor | None = None,
+    erased: int = 0,
 ) -> None:
     """Makes a fresh model a working codec: see `featcodec.training.closed_form`.
 
@@ -116,9 +124,14 @@ def set_closed_form(
         found: statistics of the features.
         features: (B, C, h, w) of training pictures.
         weights: of the task at quality 1 and 8.
+        pictures: (B, 3, H, W) in [0, 1], for an erasure.
+        erased: directions that are taken out: see `featcodec.training.erasure`.
     """
     set_statistics(model, features)
-    set_transforms(model, found, weights)
+    keep = None
+    if erased and pictures is not None:
+        found, keep = erase(found, features, pictures, erased)
+    set_transforms(model, found, weights, keep)
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])
     start_entropy_model(model, y)
@@ -170,6 +183,18 @@ def set_weights(
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])
     fit_prior(model, y)
+
+
+def mean_tail(files: Sequence[CodecFile]) -> dict[str, Tensor]:
+    """The mean of the tuned tails of codecs, by the parameters' names; none where none of them has one.
+
+    Raises:
+        ValueError: they have different parameters.
+    """
+    tails = [file.tail for file in files]
+    if any(tail.keys() != tails[0].keys() for tail in tails):
+        raise ValueError("got codecs whose tails have different parameters tuned, expected the same")
+    return {name: _mean([tail[name] for tail in tails]).float() for name in (tails[0] if tails else ())}
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

@@ -62,9 +62,16 @@ class Detection:
 
     The raw outputs are for a fit that starts from a good codec: by their noisy gradients a new one hardly
     moves.
+
+    Attributes:
+        detector: what uncoded features go through.
+        tuned: what decoded ones go through; the same, unless the tail is tuned.
+        feature_weight: share of the features' own error.
+        output_weight: share of the raw outputs.
     """
 
     detector: DetectorHead
+    tuned: DetectorHead
     feature_weight: float
     output_weight: float
 
@@ -75,11 +82,11 @@ class Detection:
         return self.detector.maps(f)
 
     def distortion(self, f_hat: Tensor, target: list[Tensor]) -> Tensor:
-        got = self.detector.maps(f_hat)
+        got = self.tuned.maps(f_hat)
         d = distortion(got, target, self.feature_weight)
         if self.output_weight:
-            raw = self.detector.raw_outputs
-            d = d + self.output_weight * detection_divergence(raw(got), raw(target))
+            wanted = self.detector.raw_outputs(target)
+            d = d + self.output_weight * detection_divergence(self.tuned.raw_outputs(got), wanted)
         return d
 
 
@@ -126,12 +133,14 @@ class OwnTask:
     """The user's loss of what the network returns, against labels or what it returns uncoded.
 
     Attributes:
-        network: cut.
+        network: cut; what uncoded features go through.
+        tuned: what decoded ones go through; the same, unless the tail is tuned.
         loss: (output, labels, or the output from uncoded features where there are none) to (B,).
         feature_weight: share of the features' own error.
     """
 
     network: CutNetwork
+    tuned: CutNetwork
     loss: Loss
     feature_weight: float
 
@@ -144,7 +153,7 @@ class OwnTask:
 
     def distortion(self, f_hat: Tensor, target: tuple[Tensor, Any]) -> Tensor:
         f, wanted = target
-        loss = self.loss(self.network.tail((f_hat,)), wanted)
+        loss = self.loss(self.tuned.tail((f_hat,)), wanted)
         if not isinstance(loss, Tensor) or loss.shape != f.shape[:1]:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise FitError(f"task: got {got}, expected a loss ({len(f)},), one number for each picture")
@@ -156,7 +165,8 @@ class Distillation:
     """What the network returns, or one of its layers, against the same from uncoded features.
 
     Attributes:
-        network: cut.
+        network: cut; what uncoded features go through.
+        tuned: what decoded ones go through; the same, unless the tail is tuned.
         layer: the layer whose output is compared; empty for what the network returns.
         kept: which of the tensors there, by position.
         names: what they are called.
@@ -164,37 +174,39 @@ class Distillation:
     """
 
     network: CutNetwork
+    tuned: CutNetwork
     layer: str
     kept: tuple[int, ...]
     names: tuple[str, ...]
     feature_weight: float
 
     def compared(self, f: Tensor) -> Sequence[Tensor]:
-        return self._outputs(f)
+        return self._outputs(self.network, f)
 
     def target(self, f: Tensor, labels: Any) -> tuple[Tensor, list[Tensor]]:  # noqa: ARG002
-        return f, self._outputs(f)
+        return f, self._outputs(self.network, f)
 
     def distortion(self, f_hat: Tensor, target: tuple[Tensor, list[Tensor]]) -> Tensor:
         f, wanted = target
-        errors = [output_error(a, b) for a, b in zip(self._outputs(f_hat), wanted, strict=True)]
+        got = self._outputs(self.tuned, f_hat)
+        errors = [output_error(a, b) for a, b in zip(got, wanted, strict=True)]
         return torch.stack(errors).mean(0) + self.feature_weight * relative_error(f_hat, f)
 
-    def _outputs(self, f: Tensor) -> list[Tensor]:
-        found = list(tensors_of(self._run(f)))
+    def _outputs(self, network: CutNetwork, f: Tensor) -> list[Tensor]:
+        found = list(tensors_of(self._run(network, f)))
         return [found[i][1] for i in self.kept]
 
-    def _run(self, f: Tensor) -> Any:
+    def _run(self, network: CutNetwork, f: Tensor) -> Any:
         if not self.layer:
-            return self.network.tail((f,))
+            return network.tail((f,))
         seen: list[Any] = []
 
         def visit(path: str, call: int, output: bool, what: Any) -> None:  # noqa: ARG001
             if output:
                 seen.append(what)
 
-        with watch(self.network.network, [self.layer], visit):
-            self.network.tail((f,))
+        with watch(network.network, [self.layer], visit):
+            network.tail((f,))
         return seen[-1]
 
 
@@ -221,6 +233,7 @@ def find_task(
     *,
     feature_weight: float,
     output_weight: float = 0.0,
+    tuned: CutNetwork | None = None,
 ) -> Task:
     """The task that a codec is fitted for.
 
@@ -230,6 +243,7 @@ def find_task(
         f: uncoded features (B, C, h, w) of a few pictures, two or more.
         feature_weight: share of the features' own error.
         output_weight: share of a detector's raw outputs.
+        tuned: the network with the tail that decoded features go through, where that is tuned, too.
 
     Raises:
         FitError: no such task, an `output_weight` for another one, or nothing that the tail computes can be
@@ -241,17 +255,18 @@ def find_task(
             f"output_weight: got {output_weight:g}, expected 0: it is for a detector's outputs only"
         )
     if callable(task):
-        return OwnTask(network, task, feature_weight)
+        return OwnTask(network, tuned or network, task, feature_weight)
     if task == "features":
         return FeatureTask()
     if task != "outputs":
         raise FitError(f"task: got {task!r}, expected outputs, features or a function")
     if detector is not None:
-        return Detection(detector, feature_weight, output_weight)
-    return _distill(network, f, feature_weight)
+        behind = (tuned.detector if tuned else None) or detector
+        return Detection(detector, behind, feature_weight, output_weight)
+    return _distill(network, tuned or network, f, feature_weight)
 
 
-def _distill(network: CutNetwork, f: Tensor, feature_weight: float) -> Distillation:
+def _distill(network: CutNetwork, tuned: CutNetwork, f: Tensor, feature_weight: float) -> Distillation:
     """The outermost and last of what can be compared: what the network returns, or a layer's output."""
     f = f.detach().float()
     other = f + 0.1 * f.std() * torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f.device)
@@ -263,7 +278,7 @@ def _distill(network: CutNetwork, f: Tensor, feature_weight: float) -> Distillat
         kept = _comparable(first[path], second.get(path, []), len(f))
         if kept:
             names = tuple(f"{path}{first[path][i][0]}" or "output" for i in kept)
-            return Distillation(network, path, kept, names, feature_weight)
+            return Distillation(network, tuned, path, kept, names, feature_weight)
     returned = [
         f"{name or 'output'} {tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for name, t in first[""]
     ]

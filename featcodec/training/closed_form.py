@@ -166,8 +166,13 @@ def _directions(found: Statistics, count: int) -> Basis:
     return Basis(analysis.float(), synthesis.float(), variances.float())
 
 
-def basis(found: Statistics, count: int) -> Basis:
+def basis(found: Statistics, count: int, keep: Tensor | None = None) -> Basis:
     """The `count` best directions of blocks of all channels; zeros where the features have not so many.
+
+    Args:
+        found: statistics of the features.
+        count: of directions.
+        keep: as of `set_transforms`.
 
     Example:
         >>> values = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -179,7 +184,8 @@ def basis(found: Statistics, count: int) -> Basis:
     """
     best = _directions(found, count)
     synthesis = _of_blocks(best.synthesis.T, found.restore.T).T
-    return Basis(_of_blocks(best.analysis, found.reduce), synthesis, best.variances)
+    analysis = best.analysis if keep is None else best.analysis @ keep.to(best.analysis)
+    return Basis(_of_blocks(analysis, found.reduce), synthesis, best.variances)
 
 
 def step_width(weight: float) -> float:
@@ -197,7 +203,9 @@ def step_width(weight: float) -> float:
 
 
 @torch.no_grad()
-def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, float]) -> None:
+def set_transforms(
+    model: CodecModel, found: Statistics, weights: tuple[float, float], keep: Tensor | None = None
+) -> None:
     """Sets g_a, g_s and the gains to the closed form; the convolutional paths add nothing yet.
 
     Latents are stored over the root of their deviation, which the gains make good: a step of training, which
@@ -207,8 +215,10 @@ def set_transforms(model: CodecModel, found: Statistics, weights: tuple[float, f
         model: fresh, with its channel statistics set.
         found: of the features.
         weights: of the task at quality 1 and 8.
+        keep: (4 C', 4 C') that blocks are multiplied by first: what `featcodec.training.erasure` leaves of
+            them, and `found` is of.
     """
-    best = basis(found, model.widths.latents)
+    best = basis(found, model.widths.latents, keep)
     shift = found.mean - model.g_a.mean
     deviation = model.g_a.deviation.repeat_interleave(4)  # as blocks are ordered
     for transform in (model.g_a, model.g_s):
