@@ -25,7 +25,7 @@ ANY = ["--confidence", "0.05"]
 
 @pytest.fixture(scope="module")
 def codec():
-    return featcodec.load("street")
+    return featcodec.load("yolox-nano-private")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,12 @@ class TestHeader:
         data = codec.encode(photos[1], quality=2, metadata={"camera": 7})
         for features in (featcodec.decode(data), *codec.decode_batch([data])):
             header = features.header
-            assert (header.quality, header.codec, header.width, header.height) == (2.0, "street", 512, 384)
+            assert (header.quality, header.codec, header.width, header.height) == (
+                2.0,
+                "yolox-nano-private",
+                512,
+                384,
+            )
             assert features.metadata == {"camera": 7}
         assert codec.decode(codec.encode(photos[1])).metadata is None
         assert codec.features(photos[1]).header is None
@@ -117,7 +122,7 @@ class TestHeader:
             "array": "features",
             "shape": [1, 64, 40, 52],
             "dtype": "float32",
-            "codec": "street",
+            "codec": "yolox-nano-private",
             "fingerprint": codec.fingerprint.hex(),
             "quality": 4.0,
             "width": 512,
@@ -225,10 +230,10 @@ class TestFormats:
         assert {row["file"] for row in rows} <= {'mixed/a, "b".plf', "mixed/30.png", "mixed/7.plf"}
 
     def test_files_of_several_codecs_go_together(self, photos, capsys):
-        Path("mixed/open.plf").write_bytes(featcodec.encode(photos[1], codec="street-open"))
+        Path("mixed/open.plf").write_bytes(featcodec.encode(photos[1], codec="yolox-nano-open"))
         assert main(["detect", "mixed", "--json", *ANY]) == 0
         codecs = [one["codec"] for one in json.loads(capsys.readouterr().out)]
-        assert codecs == ["street", "street", "street", "street-open"]
+        assert codecs == ["yolox-nano-private", "yolox-nano-private", "yolox-nano-private", "yolox-nano-open"]
 
     def test_together_they_take_no_more_memory_than_one_file_may(self, codec, monkeypatch):
         sizes = []

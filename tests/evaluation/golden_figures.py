@@ -208,7 +208,7 @@ def coding() -> Figures:
 
 
 def encoder() -> Figures:
-    codec = featcodec.load("street")
+    codec = featcodec.load("yolox-nano-private")
     return {f"bytes at {q}": len(codec.encode(picture(2, 200, 300), quality=q)) for q in (1, 4.5, 8)}
 
 

@@ -488,7 +488,7 @@ class TestSerialize:
             ("codec", ""),
             ("codec", "a" * 64),
             ("codec", "a\n"),
-            ("codec", b"street"),
+            ("codec", b"yolox-nano-private"),
             ("quality_step", 225),
             ("quality_step", -1),
             ("width", 0),
