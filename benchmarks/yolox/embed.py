@@ -1,9 +1,9 @@
-"""Makes featcodec/zoo/networks/yolox-nano.safetensors: the official weights, in float16, stored once for all codecs.
+"""Makes featcodec/zoo/networks/yolox-nano.safetensors: the official weights in float16, once for all codecs.
 
     python benchmarks/yolox/embed.py ../shared/weights/yolox-nano-416.onnx
 
-The file is an ONNX file or a checkpoint of YOLOX-nano, as Megvii publishes them (Apache-2.0, see NOTICE). The digest
-of a network is that of its weights as float16, so the embedded network has the digest of the file's.
+The file is an ONNX file or a checkpoint of YOLOX-nano, as Megvii publishes them (Apache-2.0, see NOTICE). The
+digest of a network is that of its weights as float16, so the embedded network has the digest of the file's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def embedded(path: Path) -> bytes:
         "name": "yolox-nano",
         "source": SOURCE,
         "licence": "Apache-2.0, Copyright (c) Megvii Inc.",
-        "note": "80 classes of COCO; batch normalisation folded, names as in the official checkpoint, float16",
+        "note": "80 classes of COCO; batch normalisation folded; names of the official checkpoint; float16",
         "made_of": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
         "digest": network_digest(network),
     }
@@ -42,7 +42,9 @@ def embedded(path: Path) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("weights", type=Path, help="file of the official weights")
-    parser.add_argument("--out", type=Path, default=TARGET, help="file to write (default: that in the package)")
+    parser.add_argument(
+        "--out", type=Path, default=TARGET, help="file to write (default: that in the package)"
+    )
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(args.out, embedded(args.weights))
