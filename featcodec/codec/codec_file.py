@@ -263,8 +263,8 @@ def network_of(file: CodecFile, network: object) -> CutNetwork:
 
     Args:
         file: of the codec.
-        network: the network; a file of its weights (YOLOv5, YOLOX); None for the one in the codec file, or the
-            one with its digest that is embedded in the package.
+        network: the network; a file of its weights (YOLOv5, YOLOX); None for the one in the codec file or,
+            by its digest, embedded in the package.
 
     Raises:
         CodecFileError: neither file, package nor caller brings the network, or it is another one.

@@ -39,8 +39,8 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
         name: one of
 
             - ``yolov5n``, ``yolov5s``, ``yolov5m``, ``yolov5l``, ``yolov5x``: 80 classes;
-            - ``yolox-nano``, ``yolox-tiny``, ``yolox-s``, ``yolox-m``, ``yolox-l``, ``yolox-x``: 80 classes; the
-              first with its official weights, which are embedded;
+            - ``yolox-nano``, with its official weights, which are embedded: 80 classes;
+            - ``yolox-tiny``, ``yolox-s``, ``yolox-m``, ``yolox-l``, ``yolox-x``: 80 classes;
             - a file of weights of either (.safetensors, .pt, .pth; of YOLOX also .onnx), of which nothing is
               executed;
             - ``torchvision:NAME``, ``timm:NAME``: as those packages call it; nothing is downloaded;

@@ -43,7 +43,7 @@ def is_embedded(digest: str) -> bool:
 
 
 def embedded_state(digest: str) -> dict[str, Tensor]:
-    """The float16 weights by name of the network with this digest; none where it does not come with the package."""
+    """The float16 weights by name of the embedded network with this digest; none where there is none."""
     return read_state_dict(_by_digest()[digest]) if is_embedded(digest) else {}
 
 

@@ -64,8 +64,8 @@ def load(
     Args:
         codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
         network: for a codec whose network is neither in its file nor embedded: the network it was fitted to,
-            which stays as it is; the codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file of
-            its weights.
+            which stays as it is; the codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file
+            of its weights.
 
     Raises:
         InputError: no such codec, the message lists the names there are; or what is given is no network.
