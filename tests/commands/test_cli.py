@@ -256,7 +256,7 @@ class TestDecode:
             ("--max-payload", 3, "section D"),
             ("--max-sections", 1, "got 2 sections"),
             ("--max-file", 60, "file: got "),
-            ("--max-memory", 2**20, "decoding 20 x 26 latents of 64 channels and 64 features: would take"),
+            ("--max-memory", 2**20, "decoding 20 x 26 latents of 128 channels and 64 features: would take"),
         ],
     )
     def test_every_limit_has_an_option(self, command, option, limit, what, capsys):

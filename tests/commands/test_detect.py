@@ -169,8 +169,7 @@ class TestFormats:
         for one, box in zip([r for r in results if r["image_id"] == 12], boxes[0], strict=True):
             expected = [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1]
             assert one["bbox"] == pytest.approx(expected, abs=0.02)
-            assert one["category_id"] == {"person": 1, "bicycle": 2, "car": 3, "motorcycle": 4, "bus": 6,
-                                          "truck": 8}[box.label]  # fmt: skip
+            assert one["category_id"] == NUMBERS[COCO.index(box.label)]
             assert set(one) == {"image_id", "category_id", "bbox", "score"}
         coco = pytest.importorskip("pycocotools.coco").COCO()
         coco.dataset = {
