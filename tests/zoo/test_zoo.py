@@ -74,6 +74,14 @@ def test_codecs_of_format_1_have_no_linear_path_and_a_fit_can_go_on_from_them():
         assert torch.allclose(model.g_a(features), file.g_a(features), atol=1e-4)
 
 
+@pytest.mark.parametrize("command", ["encode", "detect"])
+def test_help_names_the_default_codec(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = " ".join(capsys.readouterr().out.split()).replace("- ", "-")  # as a name is broken
+    assert f"{featcodec.zoo.DEFAULT}" in words
+
+
 @pytest.mark.parametrize("name", WHOLE)
 class TestWhole:
     def test_its_network_is_not_in_its_file_but_embedded_once(self, name):
