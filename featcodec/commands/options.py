@@ -48,8 +48,8 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 MODEL = (
     "yolox-nano, whose official weights are embedded; with random weights, or those of --weights, "
-    "yolox-tiny, s, m, l or x, yolov5n, s, m, l or x, torchvision:NAME or timm:NAME; a file with weights of a "
-    "YOLOX, also ONNX, or of a YOLOv5; or MODULE:CALLABLE of your own, which imports and thereby runs MODULE"
+    "yolox-tiny, s, m, l or x, yolov5n, s, m, l or x, torchvision:NAME or timm:NAME; a file with weights of "
+    "a YOLOX, also ONNX, or a YOLOv5; or MODULE:CALLABLE of your own, which imports and thereby runs MODULE"
 )
 # By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
 _STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}
