@@ -1,10 +1,11 @@
 """What codecs for a detector reach on photographs held out of their fits: real files, decoded again.
 
+    python benchmarks/held_out.py --shared ../shared --uncoded yolox-nano-private yolox-nano-open \\
+        --out benchmarks/results/held-out-yolox.json
     python benchmarks/held_out.py --shared ../shared --out benchmarks/results/held-out.json CODEC...
-    python benchmarks/held_out.py --shared ../shared --network yolox-nano-416.onnx --uncoded CODEC...
 
-The photographs are every tenth of coco/train by name, as `"hold_out": 10` leaves them out of a fit. This is
-to choose by; coco/val is for measuring only.
+The photographs are every tenth of coco/train by name, as `"hold_out": 10` leaves them out of a fit; from the
+fits of `yolov5s-p3` only every twentieth was. This is to choose by; coco/val is for measuring only.
 """
 
 from __future__ import annotations
@@ -87,9 +88,9 @@ def error_of_maps(codec: featcodec.FeatureCodec, got: Tensor, wanted: Tensor) ->
 
 
 def load(name: str, network: Path) -> featcodec.FeatureCodec:
-    """A codec with the network in its file, or else with the one given."""
-    alone = featcodec.zoo.decoder(name)
-    return featcodec.load(name, network=None if alone.file.has_network else network_by_name(str(network)))
+    """A codec with the network that comes with it, or else with the one given."""
+    whole = featcodec.zoo.is_whole(featcodec.zoo.decoder(name).file)
+    return featcodec.load(name, network=None if whole else network_by_name(str(network)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,13 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "codecs", nargs="*", metavar="CODEC", help="names or files; none: yolov5s-p3's uncoded features"
     )
     parser.add_argument(
-        "--network", default="yolov5s-v6.safetensors", metavar="FILE", help="in weights/, of the codecs"
+        "--network",
+        default="yolov5s-v6.safetensors",
+        metavar="FILE",
+        help="in weights/, of codecs that bring none",
     )
     parser.add_argument("--uncoded", action="store_true", help="the uncoded features, too")
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and weights/")
     parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 4, 6, 8])
     parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT])
-    parser.add_argument("--every", type=int, default=EVERY, help="20 for street and street-open")
+    parser.add_argument("--every", type=int, default=EVERY, help="20 for yolov5s-p3")
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="json file to write")

@@ -30,7 +30,7 @@ bootstrap over the pictures. An entry is compared with coding the features direc
 BD-rate is, and which points it takes, is in [evaluating.md](evaluating.md). Privacy is measured by
 attack: the figures say what the attackers that were tried could rebuild, and are no proof.
 **Faces were looked for on rebuilt pictures here; thieves that infer tell more people apart, from files of
-every embedded codec**: see [privacy.md](privacy.md)."""
+every codec that was tried**: see [privacy.md](privacy.md)."""
 EMPTY = "No run has been committed yet: a run's `--json` goes to `benchmarks/results/bench-NAME.json`."
 MOST = 16 * 2**20  # bytes of a result
 

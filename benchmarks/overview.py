@@ -1,7 +1,7 @@
 """Makes docs/overview.jpg: a photograph with the boxes found in its file, then what a thief of the file sees.
 
-    featcodec attack street street-open --train ../shared/data/coco/train --eval ../shared/data/coco/val \\
-        --work runs/attack
+    featcodec attack yolox-nano-private yolox-nano-open --train ../shared/data/coco/train \\
+        --eval ../shared/data/coco/val --work runs/attack
     python benchmarks/overview.py runs/attack --out docs/overview.jpg
 
 The photograph is scikit-image's astronaut. The attackers are those of the longest budget in the folder.
@@ -35,7 +35,7 @@ def best_attacker(work: Path, codec: str) -> Trained:
 
 
 def _of(name: str, codec: str) -> bool:
-    return name.removeprefix(f"{codec}-").startswith(("invnet-", "unet-"))  # street is not street-open
+    return name.removeprefix(f"{codec}-").startswith(("invnet-", "unet-"))  # not NAME-open's, of NAME
 
 
 def main() -> None:

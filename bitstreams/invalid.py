@@ -210,10 +210,10 @@ def of_headers(base: Base) -> Iterator[Stream]:
     for kind, name in [
         ("empty", ""),
         ("64", "a" * 64),
-        ("upper", "Street"),
-        ("space", "a street"),
+        ("upper", "Yolox"),
+        ("space", "a yolox"),
         ("latin-1", "straße"),
-        ("control", "street\n"),
+        ("control", "yolox\n"),
     ]:
         data = base.with_header(name=name)
         made = f"codec name {name[:20]!r}, of {len(name)} characters"

@@ -12,6 +12,7 @@ from skimage import data as photographs
 from writing import Built, Codec, Ints, Stream, Table, container, header_content
 
 from featcodec import FeatureCodec
+from featcodec.zoo import DEFAULT
 
 __all__ = ["valid_streams"]
 
@@ -95,7 +96,7 @@ def of_metadata(coder: FeatureCodec) -> Iterator[Stream]:
         "nested": {"levels": nested},
         "numbers": {"integers": [2**53 - 1, 1 - 2**53], "doubles": [1.7976931348623157e308, 5e-324, -0.5]},
     }
-    if coder.name == "street":  # one such file is enough
+    if coder.name == DEFAULT:  # one such file is enough
         objects["largest"] = {"pad": "x" * (LARGEST_METADATA - len('{"pad":""}'))}
     for name, metadata in objects.items():
         data = coder.encode(photograph(24, 24), effort=EFFORT, quality=3, metadata=metadata)

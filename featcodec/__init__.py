@@ -4,7 +4,7 @@
     >>> from skimage.data import astronaut
     >>> data = featcodec.encode(astronaut())       # bytes: a complete .plf file
     >>> features = featcodec.decode(data)          # what the network's tail takes
-    >>> featcodec.load("street").detect(features)[0].label
+    >>> featcodec.load("yolox-nano-private").detect(features)[0].label
     'person'
 
 Names are imported when they are first used: parsing a ``.plf`` needs neither torch nor numpy.

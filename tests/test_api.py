@@ -23,15 +23,15 @@ def picture():
 
 
 @pytest.fixture(scope="module")
-def street():
-    return featcodec.load("street")
+def default():
+    return featcodec.load("yolox-nano-private")
 
 
 @pytest.fixture(scope="module")
-def mine(street, tmp_path_factory):
+def mine(default, tmp_path_factory):
     """Path of a codec file that is not part of the zoo, and a ``.plf`` made by it."""
-    config = dataclasses.replace(street.file.config, name="mine")
-    codec = featcodec.FeatureCodec(dataclasses.replace(street.file, config=config), street.network)
+    config = dataclasses.replace(default.file.config, name="mine")
+    codec = featcodec.FeatureCodec(dataclasses.replace(default.file, config=config), default.network)
     path = tmp_path_factory.mktemp("codecs") / "elsewhere.safetensors"
     codec.save(path)
     return path, codec.encode(astronaut())
@@ -63,7 +63,12 @@ class TestEncode:
             "tensor": torch.tensor(array).permute(2, 0, 1),
         }[kind]
         header = parse(featcodec.encode(image)).header
-        assert (header.width, header.height, header.quality, header.codec) == (512, 512, 4.0, "street")
+        assert (header.width, header.height, header.quality, header.codec) == (
+            512,
+            512,
+            4.0,
+            "yolox-nano-private",
+        )
         assert header.symbol_hash == parse(featcodec.encode(picture)).header.symbol_hash
 
     @pytest.mark.parametrize("codec", featcodec.zoo.names(whole=True))
@@ -114,17 +119,19 @@ class TestEncode:
             featcodec.encode(picture, metadata={"a": {1, 2}})
 
     def test_no_codec_of_that_name(self, picture):
-        with pytest.raises(featcodec.InputError, match="expected a path or one of street, street-open"):
+        with pytest.raises(
+            featcodec.InputError, match="expected a path or one of yolov5s-p3, yolox-nano-open"
+        ):
             featcodec.encode(picture, codec="nowhere")
 
-    def test_pictures_of_opencv_are_taken_as_bgr_if_told_so(self, picture, street):
+    def test_pictures_of_opencv_are_taken_as_bgr_if_told_so(self, picture, default):
         rgb = np.asarray(picture)
         bgr = rgb[..., ::-1]
         data = featcodec.encode(rgb)
         assert featcodec.encode(bgr, channels="bgr") == data != featcodec.encode(bgr)
-        assert street.encode(bgr, channels="bgr") == street.encode_batch([bgr], channels="bgr")[0] == data
-        assert torch.equal(street.features(bgr, channels="bgr"), street.features(rgb))
-        for wrong in (lambda **o: featcodec.encode(b"", **o), lambda **o: street.features("a.jpg", **o)):
+        assert default.encode(bgr, channels="bgr") == default.encode_batch([bgr], channels="bgr")[0] == data
+        assert torch.equal(default.features(bgr, channels="bgr"), default.features(rgb))
+        for wrong in (lambda **o: featcodec.encode(b"", **o), lambda **o: default.features("a.jpg", **o)):
             with pytest.raises(featcodec.InputError, match="channels: got 'bgr' and a picture as"):
                 wrong(channels="bgr")
 
@@ -144,10 +151,10 @@ class TestDecode:
         assert type(features + 1) is torch.Tensor
         assert bool(torch.isfinite(features).all())
 
-    def test_latents_are_the_same_each_time(self, street, picture):
-        data = street.encode(picture)
-        first, _ = street.decode_latents(data)
-        second, _ = street.decode_latents(data)
+    def test_latents_are_the_same_each_time(self, default, picture):
+        data = default.encode(picture)
+        first, _ = default.decode_latents(data)
+        second, _ = default.decode_latents(data)
         assert torch.equal(first, second)
 
     def test_every_cut_file_is_refused(self, picture):
@@ -177,23 +184,23 @@ class TestDecode:
 
 
 class TestBatch:
-    def test_each_of_a_batch_is_as_good_as_alone(self, street, picture):
+    def test_each_of_a_batch_is_as_good_as_alone(self, default, picture):
         pictures = [picture.resize(size) for size in SHAPES] * 2
-        files = street.encode_batch(pictures, quality=3, metadata={"a": 1})
-        features = street.decode_batch(files)
+        files = default.encode_batch(pictures, quality=3, metadata={"a": 1})
+        features = default.decode_batch(files)
         for data, one, together in zip(files, pictures, features, strict=True):
-            alone = street.decode(street.encode(one, quality=3))
+            alone = default.decode(default.encode(one, quality=3))
             assert together.shape == alone.shape == SHAPES[one.size]
             assert (together.geometry, parse(data).metadata) == (alone.geometry, {"a": 1})
             torch.testing.assert_close(together, featcodec.decode(data), atol=1e-3, rtol=1e-3)
 
-    def test_nothing_gives_nothing(self, street):
-        assert street.encode_batch([]) == street.decode_batch([]) == []
+    def test_nothing_gives_nothing(self, default):
+        assert default.encode_batch([]) == default.decode_batch([]) == []
 
 
 class TestDetect:
-    def test_boxes_are_in_pixels_of_the_photograph(self, street, picture):
-        boxes = street.detect(street.encode(picture.resize((1000, 600))), confidence=0, most=50)
+    def test_boxes_are_in_pixels_of_the_photograph(self, default, picture):
+        boxes = default.detect(default.encode(picture.resize((1000, 600))), confidence=0, most=50)
         assert 0 < len(boxes) <= 50
         assert [box.score for box in boxes] == sorted((box.score for box in boxes), reverse=True)
         for box in boxes:
@@ -202,40 +209,42 @@ class TestDetect:
             assert 0 <= box.y1 <= box.y2 <= 600
             assert box.label in boxes.names
 
-    def test_a_file_its_features_and_a_plain_tensor_give_the_same(self, street, picture):
-        data = street.encode(picture)
-        features = street.decode(data)
-        expected = street.detect(data, confidence=0)
+    def test_a_file_its_features_and_a_plain_tensor_give_the_same(self, default, picture):
+        data = default.encode(picture)
+        features = default.decode(data)
+        expected = default.detect(data, confidence=0)
         plain = torch.tensor(features.numpy())
         for boxes in (
-            street.detect(features, confidence=0),
-            street.detect(plain, geometry=features.geometry, confidence=0),
+            default.detect(features, confidence=0),
+            default.detect(plain, geometry=features.geometry, confidence=0),
         ):
             assert list(boxes) == list(expected)
 
-    def test_what_the_tail_does_not_take(self, street, picture):
-        features = street.decode(street.encode(picture))
+    def test_what_the_tail_does_not_take(self, default, picture):
+        features = default.decode(default.encode(picture))
         with pytest.raises(featcodec.InputError, match="give geometry="):
-            street.detect(torch.zeros(1, 64, 52, 52))
+            default.detect(torch.zeros(1, 64, 52, 52))
         for wrong in (torch.zeros(64, 52, 52), torch.zeros(2, 64, 52, 52), torch.zeros(1, 63, 52, 52)):
             with pytest.raises(featcodec.InputError, match=r"expected \(1, 64, h, w\)"):
-                street.detect(wrong, geometry=features.geometry)
+                default.detect(wrong, geometry=features.geometry)
 
     def test_the_astronaut_is_a_person(self, picture):
-        best = featcodec.load("street").detect(featcodec.encode(picture))[0]
+        best = featcodec.load("yolox-nano-private").detect(featcodec.encode(picture))[0]
         assert best.label == "person"
         assert best.x1 < 256 < best.x2
         assert best.y1 < 256 < best.y2
 
 
 class TestCodecs:
-    def test_a_name_says_nothing_the_fingerprint_does(self, street, mine):
+    def test_a_name_says_nothing_the_fingerprint_does(self, default, mine):
         path, data = mine
         codec = featcodec.load(path)
         assert (codec.name, parse(data).header.codec) == ("mine", "mine")
-        assert codec.fingerprint == parse(data).header.fingerprint != street.fingerprint
-        with pytest.raises(featcodec.ModelMismatchError, match=r"wants codec 'mine' .* got 'street'"):
-            street.decode(data)
+        assert codec.fingerprint == parse(data).header.fingerprint != default.fingerprint
+        with pytest.raises(
+            featcodec.ModelMismatchError, match=r"wants codec 'mine' .* got 'yolox-nano-private'"
+        ):
+            default.decode(data)
 
     def test_a_codec_is_found_once_it_is_loaded(self, mine, tmp_path):
         path, data = mine

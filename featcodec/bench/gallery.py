@@ -25,7 +25,7 @@ class GalleryTarget:
     """One photograph's way through one entry.
 
     Attributes:
-        name: of entry and point, such as ``"street at quality 4, 3,212 bytes"``.
+        name: of entry and point, such as ``"yolox-nano-open at quality 4, 3,212 bytes"``.
         boxes: (h, w, 3) uint8 RGB, the photograph with the boxes that were found after decoding.
         rebuilt: name of each attacker and what it rebuilt, (h, w, 3) uint8 RGB.
     """

@@ -37,6 +37,7 @@ from featcodec.errors import CodecFileError, FeatcodecError, InputError, one_lin
 from featcodec.files import printable, read_file, write_atomic
 from featcodec.networks.by_name import network_from_file
 from featcodec.networks.cut_network import CutNetwork
+from featcodec.networks.embedded import embedded_state
 from featcodec.networks.families import cut_network, family_named
 from featcodec.networks.identity import network_digest, update_digest
 from featcodec.networks.modules import plain_module
@@ -265,14 +266,15 @@ _TYPES = {
 
 @inference()
 def network_of(file: CodecFile, network: object) -> CutNetwork:
-    """The network that the codec was fitted to, cut: from the file, or the one given, checked by its digest.
+    """The network that the codec was fitted to, cut: its own, or the one given, checked by its digest.
 
     Args:
         file: of the codec.
-        network: the network; a file of its weights (YOLOv5, YOLOX); None for the one in the codec file.
+        network: the network; a file of its weights (YOLOv5, YOLOX); None for the one in the codec file or,
+            by its digest, embedded in the package.
 
     Raises:
-        CodecFileError: neither the file nor the caller brings the network, or it is another one.
+        CodecFileError: neither file, package nor caller brings the network, or it is another one.
         InputError: what is given is no network.
     """
     config = file.config
@@ -309,6 +311,7 @@ def behind_of(file: CodecFile, network: CutNetwork) -> CutNetwork:
 def _stored_network(file: CodecFile) -> nn.Module:
     config = file.config.network
     state = {k.removeprefix("network."): v for k, v in file.tensors.items() if k.startswith("network.")}
+    state = state or embedded_state(config.digest)
     if not state:
         raise CodecFileError(missing(file.config))
     try:

@@ -110,7 +110,7 @@ def check_texts(name: object, *, classes: Sequence[object] = (), **texts: object
         ValueError: says which one is wrong, and in what.
 
     Example:
-        >>> check_texts("street", classes=("cat", "dog"), description="Of a street.")
+        >>> check_texts("pets", classes=("cat", "dog"), description="Of pets.")
     """
     check_text("name", name)
     if not re.fullmatch(r"[a-z0-9._-]{1,63}", str(name)):

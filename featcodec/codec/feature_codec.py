@@ -119,7 +119,7 @@ class FeatureCodec:
     Example:
         >>> import featcodec
         >>> from skimage.data import astronaut
-        >>> codec = featcodec.load("street")
+        >>> codec = featcodec.load("yolox-nano-private")
         >>> data = codec.encode(astronaut(), quality=4)
         >>> features = codec.decode(data)
         >>> tuple(features.shape)
@@ -566,7 +566,7 @@ class FeatureCodec:
         Example:
             >>> import featcodec
             >>> from skimage.data import astronaut
-            >>> codec = featcodec.load("street")
+            >>> codec = featcodec.load("yolox-nano-private")
             >>> data = codec.encode(astronaut())
             >>> [boxes[0].label for boxes in codec.detect_batch([data, codec.decode(data)])]
             ['person', 'person']

@@ -30,7 +30,7 @@ the same --work folder.
 _EXAMPLES = """\
 examples:
   featcodec-bench
-  featcodec-bench street street-open --data val.json --images val/ --calibrate train/ --html page.html
+  featcodec-bench yolox-nano-private --data val.json --images val/ --calibrate train/ --html page.html
   featcodec-bench --network yolov5s.safetensors --size 448 --data val.json --images val/ --calibrate train/ \\
       --anchors raw-vvc,raw-hevc,image-vvc,image-jpeg --plot rd.png
 """

@@ -83,7 +83,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "megapixels",
     )
     command.add_argument("--on", type=path, metavar="PHOTO", help="the photograph that --draw draws on")
-    add_codec(command, "default: found by the fingerprint in the file; street for a picture")
+    add_codec(command, "default: found by the fingerprint in the file; yolox-nano-private for a picture")
     add_network(command)
     add_limits(command)
     add_saying(command)

@@ -85,7 +85,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--target-bytes", type=positive, metavar="N", help="the best quality of at most N bytes a file"
     )
     add_effort(command)
-    add_codec(command, "default: street")
+    add_codec(command, "default: yolox-nano-private")
     add_network(command)
     command.add_argument(
         "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'

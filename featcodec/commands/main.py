@@ -2,7 +2,7 @@
 
     featcodec encode street.jpg -o street.plf          featcodec encode photos/ -o coded/
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
-    featcodec attack street --train photos/ --eval other-photos/ --work attack/
+    featcodec attack yolox-nano-private --train photos/ --eval other-photos/ --work attack/
     featcodec layers torchvision:resnet18              featcodec zoo
     featcodec fit torchvision:resnet18 --at layer2 --images photos/ -o mine.safetensors
 

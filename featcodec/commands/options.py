@@ -47,8 +47,9 @@ __all__ = [
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 MODEL = (
-    "yolov5n, s, m, l or x; yolox-nano, tiny, s, m, l or x; a file with weights of either, of YOLOX also "
-    "ONNX; torchvision:NAME; timm:NAME; or MODULE:CALLABLE of your own, which imports and thereby runs MODULE"
+    "yolox-nano, whose official weights are embedded; with random weights, or those of --weights, "
+    "yolox-tiny, s, m, l or x, yolov5n, s, m, l or x, torchvision:NAME or timm:NAME; a file with weights of "
+    "a YOLOX, also ONNX, or a YOLOv5; or MODULE:CALLABLE of your own, which imports and thereby runs MODULE"
 )
 # By these names the streams could not be reopened as files; also, what goes there must not be printed, too.
 _STREAMS = {"/dev/stdin": STANDARD, "/dev/stdout": STANDARD}

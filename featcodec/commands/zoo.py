@@ -18,8 +18,7 @@ def add_parser(subparsers: Subparsers) -> None:
         run,
         help="list the embedded codecs",
         description="Lists the codecs that come with featcodec: their names for --codec, the network that "
-        "each was fitted to and where it is cut, and whether the codec's file holds the network or you bring "
-        "it.",
+        "each was fitted to and where it is cut, and whether the network comes with it or you bring it.",
     )
     add_json(command, "a list of JSON objects")
 
@@ -58,5 +57,5 @@ def _embedded(name: str) -> dict[str, object]:
         "classes": None if network.classes is None else len(network.classes),
         "description": file.config.description,
         "default": name == codecs.DEFAULT,
-        "has_network": file.has_network,
+        "has_network": codecs.is_whole(file),
     }

@@ -40,7 +40,7 @@ class Coder(Protocol):
     """One entry of a comparison.
 
     Attributes:
-        name: as in tables, such as ``"street"`` or ``"raw-vvc"``.
+        name: as in tables, such as ``"yolox-nano-open"`` or ``"raw-vvc"``.
         kind: what is coded.
         gives: ``"features"`` are for the network's tail, a ``"canvas"`` for the whole network.
         points: operating points, such as qualities or quantization parameters.

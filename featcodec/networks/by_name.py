@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from featcodec.errors import InputError, MissingExtraError, one_line
+from featcodec.networks.embedded import embedded_weights
 from featcodec.networks.families import FAMILIES
 from featcodec.networks.onnx_files import read_convolutions
 from featcodec.networks.pickle_records import Unusable
@@ -38,15 +39,17 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
         name: one of
 
             - ``yolov5n``, ``yolov5s``, ``yolov5m``, ``yolov5l``, ``yolov5x``: 80 classes;
-            - ``yolox-nano``, ``yolox-tiny``, ``yolox-s``, ``yolox-m``, ``yolox-l``, ``yolox-x``: 80 classes;
+            - ``yolox-nano``, with its official weights, which are embedded: 80 classes;
+            - ``yolox-tiny``, ``yolox-s``, ``yolox-m``, ``yolox-l``, ``yolox-x``: 80 classes;
             - a file of weights of either (.safetensors, .pt, .pth; of YOLOX also .onnx), of which nothing is
               executed;
             - ``torchvision:NAME``, ``timm:NAME``: as those packages call it; nothing is downloaded;
             - ``package.module:callable``: the user's own code. **The module is imported, which runs it**,
               and the callable is called without arguments to give the network (a network as such will do,
               too). The working folder is searched, as by ``python -m``.
-        weights: file with the weights, every tensor of the network by name; random ones unless given, the
-            same each time, so that a codec fitted to them finds them again.
+        weights: file with the weights, every tensor of the network by name; unless given, the embedded ones
+            where there are some, else random ones, the same each time, so that a codec fitted to them finds
+            them again.
 
     Raises:
         InputError: no such name, or the user's code gives no network.
@@ -57,6 +60,8 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
         >>> network_by_name("yolov5n").scale
         'n'
     """
+    if weights is None and (embedded := embedded_weights(name)):
+        return network_from_file(embedded)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _network(name)

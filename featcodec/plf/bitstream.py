@@ -144,7 +144,7 @@ def parse(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMI
         InputError: ``data`` is not bytes.
 
     Example:
-        >>> header = Header(bytes(16), "street-open", 80, 4000, 3000, 640, 60, 80, bytes(4))
+        >>> header = Header(bytes(16), "my-detector", 80, 4000, 3000, 640, 60, 80, bytes(4))
         >>> parse(serialize(Bitstream(header, bytes(4096)))).header.quality
         3.5
         >>> parse(b"GIF89a")
@@ -184,7 +184,7 @@ def sections(data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_L
         InputError: ``data`` is not bytes.
 
     Example:
-        >>> header = Header(bytes(16), "street-open", 80, 4000, 3000, 640, 60, 80, bytes(4))
+        >>> header = Header(bytes(16), "my-detector", 80, 4000, 3000, 640, 60, 80, bytes(4))
         >>> [(s.tag, s.offset, s.length) for s in sections(serialize(Bitstream(header, bytes(4096))))]
         [('H', 7, 41), ('D', 54, 4096)]
     """
@@ -205,7 +205,7 @@ def serialize(stream: Bitstream) -> bytes:
         InputError: a field that the format cannot hold.
 
     Example:
-        >>> header = Header(bytes(16), "street-open", 80, 4000, 3000, 640, 60, 80, bytes(4))
+        >>> header = Header(bytes(16), "my-detector", 80, 4000, 3000, 640, 60, 80, bytes(4))
         >>> len(serialize(Bitstream(header, bytes(4096)))) - 4096
         61
     """

@@ -1,4 +1,8 @@
-"""The embedded codecs, and what finds a codec by name, path or fingerprint."""
+"""The embedded codecs, and what finds a codec by name, path or fingerprint.
+
+*.safetensors           the codecs, without the networks that they were fitted to
+networks/*.safetensors  networks whose weights come with the package, each once
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,14 @@ from featcodec.codec.codec_file import CodecFile, network_of
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import InputError, ModelMismatchError
 from featcodec.files import is_file
+from featcodec.networks.embedded import is_embedded
 from featcodec.plf.header import Header
 
-__all__ = ["DEFAULT", "decoder", "decoder_for", "for_header", "load", "names", "path", "remember"]
+__all__ = [
+    "DEFAULT", "decoder", "decoder_for", "for_header", "is_whole", "load", "names", "path", "remember",
+]  # fmt: skip
 
-DEFAULT = "street"
+DEFAULT = "yolox-nano-private"
 _FOLDER = Path(__file__).parent
 # codecs loaded in this process, by fingerprint: decode() finds a user's own codec among them
 _loaded: dict[bytes, FeatureCodec] = {}
@@ -28,15 +35,20 @@ def names(*, whole: bool = False) -> tuple[str, ...]:
     """Names of the embedded codecs.
 
     Args:
-        whole: only of those that have their network with them; for the others its owner brings it.
+        whole: only of those whose network comes with the package; for the others its owner brings it.
 
     Example:
         >>> import featcodec
         >>> featcodec.zoo.names(whole=True)
-        ('street', 'street-open')
+        ('yolox-nano-open', 'yolox-nano-private')
     """
     found = tuple(sorted(file.stem for file in _FOLDER.glob("*.safetensors")))
-    return tuple(name for name in found if _embedded_file(name).has_network) if whole else found
+    return tuple(name for name in found if is_whole(_embedded_file(name))) if whole else found
+
+
+def is_whole(file: CodecFile) -> bool:
+    """Whether a codec needs no network to be brought: it is in its file, or embedded in the package."""
+    return file.has_network or is_embedded(file.config.network.digest)
 
 
 def path(name: str) -> Path:
@@ -51,8 +63,9 @@ def load(
 
     Args:
         codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
-        network: for a codec file without its network: the network it was fitted to, which stays as it is; the
-            codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file of its weights.
+        network: for a codec whose network is neither in its file nor embedded: the network it was fitted to,
+            which stays as it is; the codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file
+            of its weights.
 
     Raises:
         InputError: no such codec, the message lists the names there are; or what is given is no network.
@@ -60,8 +73,8 @@ def load(
 
     Example:
         >>> import featcodec
-        >>> featcodec.load("street").name
-        'street'
+        >>> featcodec.load("yolox-nano-open").name
+        'yolox-nano-open'
     """
     if isinstance(codec, str) and codec in names() and network is None:
         return _embedded(codec)
@@ -110,7 +123,7 @@ def for_header(header: Header, *, network: nn.Module | None = None) -> FeatureCo
     if network is None and header.fingerprint in _loaded:
         return _loaded[header.fingerprint]
     name = _name_for(header)
-    return load(name, network=network) if network or _embedded_file(name).has_network else decoder(name)
+    return load(name, network=network) if network or is_whole(_embedded_file(name)) else decoder(name)
 
 
 def decoder(codec: str | os.PathLike[str]) -> FeatureCodec:

@@ -466,5 +466,5 @@ def test_the_command_shows_a_table_and_draws_a_gallery(codec, others, tmp_path, 
 )
 def test_a_wrong_option_of_the_command_is_refused(option, text, capsys):
     with pytest.raises(SystemExit):
-        main(["attack", "street", "--train", "a", "--eval", "b", option, text])
+        main(["attack", "yolox-nano-private", "--train", "a", "--eval", "b", option, text])
     assert option in capsys.readouterr().err

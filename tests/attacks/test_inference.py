@@ -298,7 +298,7 @@ def test_the_thief_that_tells_more_apart_in_either_way_is_the_strongest():
 )
 def test_options_that_lack_another_are_refused(given, message, capsys):
     with pytest.raises(SystemExit):
-        main(["attack", "street", *given])
+        main(["attack", "yolox-nano-private", *given])
     assert message in capsys.readouterr().err
 
 

@@ -40,7 +40,7 @@ SMALL = Geometry(64, 48, 64, 32)  # a canvas of 64 x 64
 
 @pytest.fixture(scope="module")
 def codec():
-    return featcodec.load("street")
+    return featcodec.load("yolox-nano-private")
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +213,8 @@ def test_identity_names_range_versions_and_options(codec):
     assert "HEVC encoder version" in a
     assert "ipratio=1" in a
     bottleneck = made("bottleneck-vvc", codec)
-    assert bottleneck.name == "street/bottleneck-vvc"
-    assert bottleneck.identity != made("bottleneck-vvc", featcodec.load("street-open")).identity
+    assert bottleneck.name == "yolox-nano-private/bottleneck-vvc"
+    assert bottleneck.identity != made("bottleneck-vvc", featcodec.load("yolox-nano-open")).identity
 
 
 # ---- damage

@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 MADE = Made(
-    command="featcodec-bench --data val.json --images val/ --codec street --anchors raw-vvc,image-vvc",
+    command="featcodec-bench --data val.json --images val/ --codec hidden --anchors raw-vvc,image-vvc",
     commit="0123456789abcdef",
     date="2025-11-21T10:00:00Z",
     versions={"python": "3.11.7", "torch": "2.9.0"},
@@ -54,7 +54,7 @@ MADE = Made(
     seeds={"bootstrap": 1},
 )
 
-PARETO = BD("street", "raw-vvc", "rate", "akima", -86.0, None, (33.1, 35.5), 0.5, None, ("raw-vvc@22",))
+PARETO = BD("hidden", "raw-vvc", "rate", "akima", -86.0, None, (33.1, 35.5), 0.5, None, ("raw-vvc@22",))
 CUBIC = "constrained-cubic"
 
 
@@ -87,8 +87,8 @@ def told(target, at, thief, way, photograph, file, *, strongest=False):
 def with_identities():
     """`small` with thieves that rebuild and thieves that infer."""
     rows = (
-        told("street", 4, "unet", "rebuilds", 77.2, 74.0),
-        told("street", 4, "kernel-ridge", "infers", 89.25, 85.5, strongest=True),
+        told("hidden", 4, "unet", "rebuilds", 77.2, 74.0),
+        told("hidden", 4, "kernel-ridge", "infers", 89.25, 85.5, strongest=True),
         told("raw", 0, "ridge", "infers", 96.0, 97.5, strongest=True),
     )
     return replace(small(), identified=rows)
@@ -107,7 +107,7 @@ def small():
         uncoded_ap50=53.9,
         entries=(
             Entry(
-                "street",
+                "hidden",
                 "codec",
                 "against an adversary",
                 (point(1, 1319, 33.1), replace(point(4, 4259, 35.52), dominated=True)),
@@ -116,7 +116,7 @@ def small():
         ),
         bd=(
             BD(
-                "street",
+                "hidden",
                 "raw-vvc",
                 "rate",
                 CUBIC,
@@ -128,16 +128,16 @@ def small():
                 (),
                 misfit=0.31,
             ),
-            BD("street", "raw-vvc", "rate", "pchip", None, None, None, 0.0, "2 points, pchip needs 3", ()),
-            BD("street", "raw-vvc", "rate", "akima", None, None, None, 0.0, "mAP falls", ()),
+            BD("hidden", "raw-vvc", "rate", "pchip", None, None, None, 0.0, "2 points, pchip needs 3", ()),
+            BD("hidden", "raw-vvc", "rate", "akima", None, None, None, 0.0, "mAP falls", ()),
             replace(PARETO, refused_resamples=0.12),
         ),
         attacks=(
-            attack("street", 4, "invnet", 14.91, faces=61.5, strongest=False),
-            attack("street", 4, "unet", 15.2, faces=63.0),
+            attack("hidden", 4, "invnet", 14.91, faces=61.5, strongest=False),
+            attack("hidden", 4, "unet", 15.2, faces=63.0),
             attack("raw", 0, "unet", 20.3),
         ),
-        learning=(Learned("street", "unet", 600, ((200, 13.8), (600, 14.9))),),
+        learning=(Learned("hidden", "unet", 600, ((200, 13.8), (600, 14.9))),),
         notes=("avif: this Pillow has no encoder for it",),
         reference=Reference(12.59, 99.2, 98.0),
     )
@@ -311,7 +311,7 @@ def test_control_characters_never_reach_the_terminal():
 
 def test_markdown_has_the_same_cells_and_as_many_in_every_row():
     text = to_markdown(small())
-    assert "| street | 1 | 1,319 | 0.041 | 33.1 \\[30.7, 35.6\\] |" in text
+    assert "| hidden | 1 | 1,319 | 0.041 | 33.1 \\[30.7, 35.6\\] |" in text
     for table in text.split("### ")[1:]:
         rows = [line for line in table.split("\n") if line.startswith("|")]
         assert len({row.count("|") - row.count("\\|") for row in rows}) <= 1
@@ -347,7 +347,7 @@ def bd_table(*deltas):
 
 def test_the_delta_of_all_points_comes_first_and_what_fronts_leave_out_is_counted_and_named():
     cubic = [replace(small().bd[0], anchor=a, value=v) for a, v in (("raw-vvc", -71.0), ("image-vvc", -62.0))]
-    table = bd_table(*falling("street", "raw-vvc"), *falling("street", "image-vvc"), *cubic)
+    table = bd_table(*falling("hidden", "raw-vvc"), *falling("hidden", "image-vvc"), *cubic)
     (group,) = table.groups
     assert [row[:2] for row in group.rows] == [
         (anchor, by) for anchor in ("raw-vvc", "image-vvc") for by in ("cubic", "pchip", "akima")
@@ -361,13 +361,13 @@ def test_the_delta_of_all_points_comes_first_and_what_fronts_leave_out_is_counte
         "-86.0",
     ]
     assert [row[-1] for row in group.rows] == ["all, within 0.3", *["2 left out [1][2]"] * 2] * 2
-    assert table.footnotes == ("[1] street without 3", "[2] raw-vvc without 22")
+    assert table.footnotes == ("[1] hidden without 3", "[2] raw-vvc without 22")
     assert "which flatters the entry" in table.lead
 
 
 def test_a_curve_that_no_method_takes_says_why_and_a_dominated_point_is_marked_wherever_it_is_shown():
-    flat = "street: the fitted curve is flat at 35.00 mAP"
-    table = bd_table(refused("street", "raw-vvc", CUBIC, flat), *falling("street", "raw-vvc"))
+    flat = "hidden: the fitted curve is flat at 35.00 mAP"
+    table = bd_table(refused("hidden", "raw-vvc", CUBIC, flat), *falling("hidden", "raw-vvc"))
     assert table.groups[0].rows[0][:3] == ("raw-vvc", "cubic", "refused [1]")
     assert table.footnotes[0] == f"[1] {flat}"
     assert "| 4 \u2020 | 4,259 |" in to_markdown(small())
@@ -389,23 +389,23 @@ def test_an_entry_that_is_refused_everywhere_for_one_reason_has_one_row():
 
 
 def test_what_methods_refuse_alike_is_said_once_whatever_another_one_says():
-    flat, few = "street: the fitted curve is flat at 35.00 mAP", "street: 2 points, {} takes at least {}"
-    deltas = [refused("street", "raw-vvc", CUBIC, flat)]
-    deltas += [refused("street", "raw-vvc", m, few.format(m, n)) for m, n in (("pchip", 3), ("akima", 4))]
+    flat, few = "hidden: the fitted curve is flat at 35.00 mAP", "hidden: 2 points, {} takes at least {}"
+    deltas = [refused("hidden", "raw-vvc", CUBIC, flat)]
+    deltas += [refused("hidden", "raw-vvc", m, few.format(m, n)) for m, n in (("pchip", 3), ("akima", 4))]
     (note,) = bd_table(*deltas).footnotes
-    assert note == f"[1] {flat}; street: 2 points, pchip takes at least 3, akima takes at least 4"
+    assert note == f"[1] {flat}; hidden: 2 points, pchip takes at least 3, akima takes at least 4"
 
 
 def test_reasons_that_differ_keep_their_rows():
     table = bd_table(
-        *(refused("street", a, "pchip", f"no overlap with {a}") for a in ("raw-vvc", "image-vvc"))
+        *(refused("hidden", a, "pchip", f"no overlap with {a}") for a in ("raw-vvc", "image-vvc"))
     )
     assert [row[2] for row in table.groups[0].rows] == ["refused [1]", "refused [2]"]
 
 
 def test_what_two_tables_have_to_say_stands_with_the_first():
-    again = [replace(d, measure="map") for d in falling("street", "raw-vvc")]
-    found = tables(replace(small(), bd=(*falling("street", "raw-vvc"), *again)))
+    again = [replace(d, measure="map") for d in falling("hidden", "raw-vvc")]
+    found = tables(replace(small(), bd=(*falling("hidden", "raw-vvc"), *again)))
     rate, accuracy = (next(t for t in found if t.title == title) for title in ("BD-rate", "BD-mAP"))
     assert [row[-1] for t in (rate, accuracy) for row in t.groups[0].rows] == ["2 left out [1][2]"] * 4
     assert (len(rate.footnotes), accuracy.footnotes) == (2, ())
@@ -416,7 +416,7 @@ def test_what_two_tables_have_to_say_stands_with_the_first():
 
 def test_figures_of_another_metric_are_called_by_its_name_and_never_map():
     other = {"metric": "fidelity", "detail": "agreement", "labelled": False}
-    text = to_text(replace(small(), bd=tuple(falling("street", "raw-vvc")), **other))
+    text = to_text(replace(small(), bd=tuple(falling("hidden", "raw-vvc")), **other))
     assert "at least this fidelity for no more bytes" in " ".join(text.split())
     assert "no curve on which fidelity falls" in " ".join(text.split())
     assert "fidelity is against what the network itself gives uncoded" in " ".join(text.split())
@@ -429,7 +429,7 @@ def test_what_several_entries_say_of_their_encoder_stands_once():
     entries = [replace(e, note=f"tiled; {encoder}") for e in small().entries]
     text = to_text(replace(small(), entries=tuple(entries)))
     assert text.count(encoder) == 1
-    assert "street (codec; tiled; [1])" in text
+    assert "hidden (codec; tiled; [1])" in text
 
 
 @pytest.mark.parametrize(("cpu", "wall", "said"), [(3.0, 3.1, None), (3.5, 3.1, None), (3.0, 4.0, "25 %")])
@@ -453,7 +453,7 @@ def test_in_short_a_codec_has_its_sizes_accuracy_deltas_and_attack():
     table = summary(small())
     assert [c.head for c in table.columns] == ["bytes", "mAP", "against raw-vvc", "attack, dB"]
     assert [(g.name, g.rows) for g in table.groups] == [
-        ("street", (("1,319\u20134,259", "33.1\u201335.5", "-87 % [-89, -84]", "15.2"),))
+        ("hidden", (("1,319\u20134,259", "33.1\u201335.5", "-87 % [-89, -84]", "15.2"),))
     ]
     flat = replace(small().bd[0], value=None, interval=None, refused="flat")
     assert summary(replace(small(), bd=(flat,))).groups[0].rows[0][2] == "none"
@@ -528,7 +528,7 @@ def test_without_matplotlib_the_command_that_brings_it_is_named(monkeypatch):
 def photographs(count=2, side=300):
     """Rows of noise, which JPEG cannot make small."""
     noise = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
-    target = GalleryTarget("street at 4", noise, (("invnet", noise), ("unet", noise)))
+    target = GalleryTarget("hidden at 4", noise, (("invnet", noise), ("unet", noise)))
     return [GalleryRow(f"{i}.jpg {EVIL}", noise, noise, (target,)) for i in range(count)]
 
 
@@ -680,7 +680,7 @@ GOLDEN = """
 Data      COCO val2017, 280-image subset; 280 pictures
 Network   YOLOv5s v6 at 448 px, cut after layer 4
 Uncoded   mAP 35.7, AP50 53.9
-Command   featcodec-bench --data val.json --images val/ --codec street --anchors raw-vvc,image-vvc
+Command   featcodec-bench --data val.json --images val/ --codec hidden --anchors raw-vvc,image-vvc
 Commit    0123456789abcdef
 Date      2025-11-21T10:00:00Z
 Machine   x86_64, 2 cores
@@ -694,7 +694,7 @@ network's halves. †: another point of the entry has at least this mAP for no m
 
   point   bytes    bpp         mAP [95 %]  AP50          lost [95 %]  encode ms  decode ms
 ------------------------------------------------------------------------------------------
-street (codec; against an adversary)
+hidden (codec; against an adversary)
       1   1,319  0.041  33.1 [30.7, 35.6]  51.1    2.60 [2.15, 3.10]       31.5       40.2
     4 †   4,259  0.133  35.5 [33.1, 38.0]  53.5   0.18 [-0.27, 0.68]       31.5       40.2
 raw-vvc (features)
@@ -711,7 +711,7 @@ is no interval.
 
   anchor   by                 % [95 %]       overlap  covers  points
 -----------------------------------------------------------------------------
-street
+hidden
   raw-vvc  cubic  -87.2 [-89.1, -84.0]  33.1 to 35.5    89 %  all, within 0.3
   raw-vvc  pchip           refused [1]          none     0 %  all
   raw-vvc  akima    -86.0 [none: 12 %]  33.1 to 35.5    50 %  1 left out [2]
@@ -726,7 +726,7 @@ FAR 1 %, in percent; a thief that infers reaches more.
 
      point  bytes  attacker  steps           PSNR [95 %]  MS-SSIM  edges  flat  faces   TAR
 -------------------------------------------------------------------------------------------
-street
+hidden
          4  3,200  invnet      600  14.91 [14.61, 15.26]    0.410   12.8  16.3   61.5  30.8
   *      4  3,200  unet        600  15.20 [14.90, 15.55]    0.410   13.1  16.6   63.0  31.5
 raw (features as they are)

@@ -58,7 +58,7 @@ def coco(photographs):
             {"id": i, "file_name": n, "width": w, "height": h}
             for i, (n, (w, h)) in enumerate(zip(names, sizes, strict=True))
         ],
-        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "kite"}],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "lamp"}],
         "annotations": [
             {"id": 1, "image_id": 0, "category_id": 1, "bbox": [20, 5, 150, 215], "iscrowd": 0},
             {"id": 2, "image_id": 1, "category_id": 2, "bbox": [1, 1, 9, 9], "iscrowd": 0},
@@ -77,7 +77,7 @@ def result(path):
 def once(photographs, tmp_path_factory):
     """One run on photographs without labels, and the folder that it leaves."""
     out = tmp_path_factory.mktemp("out")
-    arguments = ["street", "--images", str(photographs / "evaluate")]
+    arguments = ["yolox-nano-private", "--images", str(photographs / "evaluate")]
     arguments += ["--calibrate", str(photographs / "calibrate"), *QUICK]
     arguments += ["--work", str(out / "work"), "--json", str(out / "run.json")]
     assert cli.main([*arguments, "--html", str(out / "run.html"), "--plot", str(out / "run.png")]) == 0
@@ -88,12 +88,12 @@ def test_without_labels_the_uncoded_detections_are_the_reference(once):
     got = result(once[0] / "run.json")
     assert not got.labelled
     assert (got.pictures, got.uncoded_map) == (2, pytest.approx(100))
-    assert [e.name for e in got.entries] == ["street", "image-jpeg", "raw-zstd"]
+    assert [e.name for e in got.entries] == ["yolox-nano-private", "image-jpeg", "raw-zstd"]
 
 
 def test_every_entry_has_its_points_from_few_bytes_to_many(once):
     entries = {e.name: e for e in result(once[0] / "run.json").entries}
-    assert [p.point for p in entries["street"].points] == [2, 6]
+    assert [p.point for p in entries["yolox-nano-private"].points] == [2, 6]
     assert len(entries["raw-zstd"].points) == 1
     for entry in entries.values():
         sizes = [p.bytes for p in entry.points]
@@ -103,12 +103,12 @@ def test_every_entry_has_its_points_from_few_bytes_to_many(once):
         assert [p.dominated for p in entry.points] == outdone
     # 8-bit features without loss of more than rounding are as good as the uncoded ones
     assert entries["raw-zstd"].points[0].map > 90
-    assert entries["raw-zstd"].points[0].bytes > 10 * entries["street"].points[0].bytes
+    assert entries["raw-zstd"].points[0].bytes > 10 * entries["yolox-nano-private"].points[0].bytes
 
 
 def test_a_result_says_how_it_was_made(once):
     made = result(once[0] / "run.json").made
-    assert made.command.startswith("featcodec-bench street --images")
+    assert made.command.startswith("featcodec-bench yolox-nano-private --images")
     assert made.versions["torch"] == version("torch")
     assert made.seeds == {"bootstrap": 1}
 
@@ -153,7 +153,7 @@ def test_one_worker_has_one_thread_and_gives_the_caller_its_own_back(photographs
     torch.set_num_threads(2)
     try:
         arguments = [
-            "street",
+            "yolox-nano-private",
             "--images",
             str(photographs / "evaluate"),
             "--anchors",
@@ -199,25 +199,33 @@ def test_what_a_kill_left_out_is_done_by_the_next_run(once):
 
 
 def test_labels_are_what_accuracy_is_measured_against(coco, photographs, tmp_path, capsys):
-    arguments = ["street-open", "--data", str(coco), "--images", str(photographs / "evaluate")]
+    arguments = ["yolox-nano-open", "--data", str(coco), "--images", str(photographs / "evaluate")]
     arguments += ["--anchors", "none", "--qualities", "8", "--bootstrap", "5", "--workers", "1"]
     assert cli.main([*arguments, "--work", str(tmp_path), "--json", str(tmp_path / "run.json")]) == 0
     got = result(tmp_path / "run.json")
     assert got.labelled
     assert 0 < got.uncoded_map <= 100
-    assert [e.name for e in got.entries] == ["street-open"]
-    assert "No boxes of bicycle, car, motorcycle, bus, truck" in capsys.readouterr().out
+    assert [e.name for e in got.entries] == ["yolox-nano-open"]
+    assert "No boxes of bicycle, car, motorcycle, airplane, bus, " in capsys.readouterr().out
 
 
 def test_what_may_be_wrong_with_labels_is_said_at_once_and_in_the_result(coco, photographs, tmp_path, capsys):
     content = json.loads(coco.read_text())
     content["annotations"].append(content["annotations"][0] | {"id": 7})
     (tmp_path / "twice.json").write_text(json.dumps(content))
-    arguments = ["street-open", "--data", str(tmp_path / "twice.json"), "--anchors", "none", "--workers", "1"]
+    arguments = [
+        "yolox-nano-open",
+        "--data",
+        str(tmp_path / "twice.json"),
+        "--anchors",
+        "none",
+        "--workers",
+        "1",
+    ]
     arguments += ["--images", str(photographs / "evaluate"), "--qualities", "8", "--bootstrap", "5"]
     assert cli.main([*arguments, "--work", str(tmp_path), "--json", str(tmp_path / "run.json")]) == 0
     repeated = "Boxes that repeat another one of the same picture and class are left out, 1 of 3"
-    other = "Boxes of classes that are not the network's are left out, 1 of 3: kite."
+    other = "Boxes of classes that are not the network's are left out, 1 of 3: lamp."
     notes = result(tmp_path / "run.json").notes
     assert other in notes
     assert any(note.startswith(repeated) for note in notes)
@@ -257,11 +265,11 @@ def test_anchors_alone_on_a_network_without_codec(photographs, coco, tmp_path):
             "is among the pictures to evaluate",
         ),
         (["--anchors", "raw-mpeg2"], "got 'raw-mpeg2', expected one of"),
-        (["street", "street"], "entry 'street': got it twice"),
+        (["yolox-nano-private", "yolox-nano-private"], "entry 'yolox-nano-private': got it twice"),
         (["no-such-codec"], "got 'no-such-codec', expected a path or one of"),
         (
-            ["street", "--network", "{net}"],
-            "got yolov5n of 2 classes with random weights, expected yolov5n of 6 classes",
+            ["yolox-nano-private", "--network", "{net}"],
+            "got yolov5n of 2 classes with random weights, expected yolox-nano of 80 classes",
         ),
         (["--json", "{folder}/missing/run.json"], "missing"),
         (["--plot", "plot.bmp"], "plot.bmp"),
@@ -327,11 +335,17 @@ def test_an_encoder_that_fails_is_left_out(photographs, tmp_path, monkeypatch, c
     )
     broken.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(broken))
-    arguments = ["street", "--images", str(photographs / "evaluate"), "--anchors", "image-vvc,image-jpeg"]
+    arguments = [
+        "yolox-nano-private",
+        "--images",
+        str(photographs / "evaluate"),
+        "--anchors",
+        "image-vvc,image-jpeg",
+    ]
     arguments += ["--qualities", "4", "--bootstrap", "5", "--workers", "2", "--work", str(tmp_path / "work")]
     assert cli.main([*arguments, "--json", str(tmp_path / "run.json")]) == 1
     got = result(tmp_path / "run.json")
-    assert {e.name for e in got.entries} == {"street", "image-jpeg"}
+    assert {e.name for e in got.entries} == {"yolox-nano-private", "image-jpeg"}
     left_out = [n for n in got.notes if n.startswith("image-vvc at ") and " is left out: " in n]
     points = [p for n in left_out for p in n.removeprefix("image-vvc at ").partition(" is ")[0].split(", ")]
     assert sorted(points) == ["24", "30", "36", "40", "44"]  # what failed alike is one line
@@ -377,7 +391,14 @@ def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):
     rng = np.random.default_rng(1)
     for i in range(40):
         Image.fromarray(rng.integers(0, 256, (128, 128, 3), np.uint8)).save(folder / f"{i:02}.png")
-    command = [sys.executable, "-m", "featcodec.commands.bench", "street", "--images", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "featcodec.commands.bench",
+        "yolox-nano-private",
+        "--images",
+        str(folder),
+    ]
     command += ["--anchors", "none", "--work", str(tmp_path / "work"), "--workers", "2"]
     run = subprocess.Popen(
         command,
@@ -400,7 +421,7 @@ def test_an_interrupted_run_ends_its_workers_and_goes_on_later(tmp_path):
     lines = sum(path.read_text().count("\n{") for path in journal.iterdir())
     assert lines > 0
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "street" in done.stdout
+    assert "yolox-nano-private" in done.stdout
 
 
 def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp_path, capsys):
@@ -410,7 +431,14 @@ def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp
         picture = Image.open(path).convert("RGB")
         picture.thumbnail((288, 288))
         picture.save(training / f"{i}.png")
-    arguments = ["street", "street-open", "--images", str(photographs / "evaluate"), "--anchors", "none"]
+    arguments = [
+        "yolox-nano-private",
+        "yolox-nano-open",
+        "--images",
+        str(photographs / "evaluate"),
+        "--anchors",
+        "none",
+    ]
     arguments += ["--qualities", "2,6", "--bootstrap", "5", "--workers", "1"]
     arguments += [
         "--work",
@@ -426,7 +454,13 @@ def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp
     assert cli.main([*arguments, "--html", str(tmp_path / "run.html")]) == 0
     got = result(tmp_path / "run.json")
     attacked = [(a.target, a.point, a.attacker, a.strongest) for a in got.attacks]
-    targets = [("street", 2), ("street", 6), ("street-open", 2), ("street-open", 6), ("raw", 0)]
+    targets = [
+        ("yolox-nano-private", 2),
+        ("yolox-nano-private", 6),
+        ("yolox-nano-open", 2),
+        ("yolox-nano-open", 6),
+        ("raw", 0),
+    ]
     assert attacked == [(*t, "invnet", True) for t in targets]
     assert got.reference.blind_psnr is not None
     assert {bd.measure for bd in got.bd} == {"attack-psnr"}
@@ -444,11 +478,11 @@ def test_attacks_are_part_of_the_result_when_they_are_asked_for(photographs, tmp
 
 
 def test_faces_take_a_folder_and_a_network(photographs, tmp_path, capsys):
-    arguments = ["street", "--images", str(photographs / "evaluate"), "--anchors", "none"]
+    arguments = ["yolox-nano-private", "--images", str(photographs / "evaluate"), "--anchors", "none"]
     arguments += ["--attack", str(tmp_path), "--faces", str(tmp_path), "--work", str(tmp_path / "work")]
     assert cli.main(arguments) == 1
     assert "got one of --faces and --face-model, expected both or none" in capsys.readouterr().err
-    assert cli.main(["street", "--anchors", "none", "--faces", str(tmp_path)]) == 1
+    assert cli.main(["yolox-nano-private", "--anchors", "none", "--faces", str(tmp_path)]) == 1
     assert "expected --attack FOLDER" in capsys.readouterr().err
 
 

@@ -184,7 +184,7 @@ class TestFinished:
         assert encode() == {"a.plf": "kept", "b.one.plf": "encoded"}
         assert written("coded/a.plf") == before
         assert main(["encode", "photos/a.png", "-o", "coded/"]) == 0
-        assert capsys.readouterr().out.endswith(", codec street (kept)\n")
+        assert capsys.readouterr().out.endswith(", codec yolox-nano-private (kept)\n")
 
     def test_a_single_named_output_is_always_written(self, capsys):
         for _ in range(2):
@@ -196,7 +196,7 @@ class TestFinished:
         [
             ["--overwrite"],
             ["--quality", "6"],
-            ["--codec", "street-open"],
+            ["--codec", "yolox-nano-open"],
             ["--metadata", "{}"],
         ],
     )

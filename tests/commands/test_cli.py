@@ -89,18 +89,18 @@ class TestEncode:
         assert Path("new.plf").read_bytes() == data
         rate = f"{8 * len(data) / (512 * 384):.2g}"
         assert capsys.readouterr() == (
-            f"new.plf: {len(data):,} bytes, {rate} bpp, quality 4, codec street\n",
+            f"new.plf: {len(data):,} bytes, {rate} bpp, quality 4, codec yolox-nano-private\n",
             "",
         )
 
     def test_quality_codec_and_metadata_reach_the_file(self, capsys):
-        options = ["--quality", "2.5", "--codec", "street-open", "--metadata", '{"camera": 7}']
+        options = ["--quality", "2.5", "--codec", "yolox-nano-open", "--metadata", '{"camera": 7}']
         assert main(["encode", "photo.jpg", "-o", "new.plf", *options, "--json"]) == 0
         content = Path("new.plf").read_bytes()
         stream = parse(content)
         assert (stream.header.quality, stream.header.codec, stream.metadata) == (
             2.5,
-            "street-open",
+            "yolox-nano-open",
             {"camera": 7},
         )
         assert json.loads(capsys.readouterr().out) == {
@@ -110,7 +110,7 @@ class TestEncode:
             "bytes": len(content),
             "bpp": 8 * len(content) / (512 * 384),
             "quality": 2.5,
-            "codec": "street-open",
+            "codec": "yolox-nano-open",
             "fingerprint": stream.header.fingerprint.hex(),
             "width": 512,
             "height": 384,
@@ -206,12 +206,12 @@ class TestDecode:
         array = np.load("photo.npy", allow_pickle=False)
         assert (array.dtype, array.shape) == (np.float32, (1, 64, 40, 52))
         assert np.array_equal(array, featcodec.decode(data).numpy())
-        shown = "photo.npy: 1 x 64 x 40 x 52 features, float32, codec street\n"
+        shown = "photo.npy: 1 x 64 x 40 x 52 features, float32, codec yolox-nano-private\n"
         assert capsys.readouterr() == (shown, "")
 
     def test_latents(self, data, capsys):
         assert main(["decode", "photo.plf", "-o", "photo.npy", "--latents"]) == 0
-        expected, _ = featcodec.load("street").decode_latents(data)
+        expected, _ = featcodec.load("yolox-nano-private").decode_latents(data)
         assert np.array_equal(np.load("photo.npy"), expected.numpy())
         assert "26 latents, float32" in capsys.readouterr().out
 
@@ -227,20 +227,20 @@ class TestDecode:
         assert Path("photo.plf").read_bytes() == data
 
     def test_a_codec_of_ones_own(self, jpeg, capsys):
-        street = featcodec.load("street")
-        config = dataclasses.replace(street.file.config, name="mine-cli")
-        mine = featcodec.FeatureCodec(dataclasses.replace(street.file, config=config), street.network)
+        default = featcodec.load("yolox-nano-private")
+        config = dataclasses.replace(default.file.config, name="mine-cli")
+        mine = featcodec.FeatureCodec(dataclasses.replace(default.file, config=config), default.network)
         mine.save("mine.safetensors")
         Path("mine.plf").write_bytes(mine.encode(jpeg))
         line = fails(capsys, "decode", "mine.plf", "-o", "mine.npy")
         assert line.startswith("mine.plf: the file wants codec 'mine-cli' with fingerprint ")
         assert "--codec PATH" in line
         assert main(["decode", "mine.plf", "-o", "mine.npy", "--codec", "mine.safetensors"]) == 0
-        assert np.array_equal(np.load("mine.npy"), street.decode(street.encode(jpeg)).numpy())
+        assert np.array_equal(np.load("mine.npy"), default.decode(default.encode(jpeg)).numpy())
 
     def test_the_codec_asked_for_is_the_one_used(self, capsys):
-        line = fails(capsys, "decode", "photo.plf", "-o", "photo.npy", "--codec", "street-open")
-        assert re.match("photo.plf: the file wants codec 'street' .* got 'street-open'", line)
+        line = fails(capsys, "decode", "photo.plf", "-o", "photo.npy", "--codec", "yolox-nano-open")
+        assert re.match("photo.plf: the file wants codec 'yolox-nano-private' .* got 'yolox-nano-open'", line)
 
     def test_max_pixels_is_a_limit(self, capsys):
         assert main(["decode", "photo.plf", "-o", "photo.npy", "--max-pixels", str(512 * 384)]) == 0
@@ -256,7 +256,7 @@ class TestDecode:
             ("--max-payload", 3, "section D"),
             ("--max-sections", 1, "got 2 sections"),
             ("--max-file", 60, "file: got "),
-            ("--max-memory", 2**20, "decoding 20 x 26 latents of 64 channels and 64 features: would take"),
+            ("--max-memory", 2**20, "decoding 20 x 26 latents of 128 channels and 64 features: would take"),
         ],
     )
     def test_every_limit_has_an_option(self, command, option, limit, what, capsys):
@@ -271,13 +271,13 @@ class TestDetect:
     def test_json_is_what_the_function_gives(self, data, capsys):
         assert main(["detect", "photo.plf", "--json", *EVERY_BOX]) == 0
         shown = json.loads(capsys.readouterr().out)
-        boxes = featcodec.load("street").detect(data, confidence=0)
+        boxes = featcodec.load("yolox-nano-private").detect(data, confidence=0)
         assert shown.pop("boxes") == [dataclasses.asdict(box) for box in boxes]
         assert len(boxes) > 0
         assert shown == {
             "file": "photo.plf",
             "bytes": len(data),
-            "codec": "street",
+            "codec": "yolox-nano-private",
             "fingerprint": parse(data).header.fingerprint.hex(),
             "quality": 4.0,
             "width": 512,
@@ -289,7 +289,7 @@ class TestDetect:
     def test_text_is_one_line_a_box(self, data, capsys):
         assert main(["detect", "photo.plf", *EVERY_BOX]) == 0
         out, err = capsys.readouterr()
-        boxes = featcodec.load("street").detect(data, confidence=0)
+        boxes = featcodec.load("yolox-nano-private").detect(data, confidence=0)
         rows = [re.split(r"\s\s+|(?<=\d)\s", line) for line in out.splitlines()]
         best = boxes[0]
         corners = [f"{corner:.1f}" for corner in (best.x1, best.y1, best.x2, best.y2)]
@@ -347,7 +347,7 @@ class TestZoo:
         assert main(["zoo", "--json"]) == 0
         listed = json.loads(capsys.readouterr().out)
         assert tuple(one["name"] for one in listed) == featcodec.zoo.names()
-        assert [one["name"] for one in listed if one["default"]] == ["street"]
+        assert [one["name"] for one in listed if one["default"]] == ["yolox-nano-private"]
         for one in listed:
             assert one["fingerprint"] == featcodec.zoo.decoder(one["name"]).fingerprint.hex()
             assert one["bytes"] > 0
@@ -355,8 +355,8 @@ class TestZoo:
     def test_text(self, capsys):
         assert main(["zoo"]) == 0
         out = capsys.readouterr().out
-        assert "street (default): " in out
-        assert featcodec.load("street-open").fingerprint.hex() in out
+        assert "yolox-nano-private (default): " in out
+        assert featcodec.load("yolox-nano-open").fingerprint.hex() in out
 
 
 @pytest.mark.usefixtures("here")
@@ -407,10 +407,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("codec", "line"),
         [
-            ("nowhere", "codec: got 'nowhere', expected a path or one of street, street-open"),
+            ("nowhere", "codec: got 'nowhere', expected a path or one of yolov5s-p3, yolox-nano-open"),
             ("missing.safetensors", "missing.safetensors: No such file or directory"),
             ("n" * 256, "codec: got 'nnn"),
-            ("n\0n", r"codec: got 'n\x00n', expected a path or one of street"),
+            ("n\0n", r"codec: got 'n\x00n', expected a path or one of yolov5s-p3"),
             ("n" * 256 + ".safetensors", "n" * 256 + ".safetensors: File name too long"),
             ("photo.jpg", "photo.jpg: expected a featcodec codec file"),
         ],
@@ -450,8 +450,8 @@ PATH_ARGUMENTS = {
     "drawing": "detect photo.plf --draw @/b.png",
     "layers": "layers yolov5n --weights @",
     "fit": "fit yolov5n --at 4 --images @ -o c.safetensors --steps 1",
-    "training": "attack street --train @ --eval . --work w",
-    "evaluation": "attack street --train . --eval @ --work w",
+    "training": "attack yolox-nano-private --train @ --eval . --work w",
+    "evaluation": "attack yolox-nano-private --train . --eval @ --work w",
 }
 
 
@@ -596,7 +596,7 @@ class TestCommandLine:
     @pytest.mark.parametrize("given", ["--faces", "--face-model"])
     def test_faces_need_a_folder_and_a_network(self, given, capsys):
         with pytest.raises(SystemExit) as caught:
-            main(["attack", "street", "--train", "a", "--eval", "b", given, "c"])
+            main(["attack", "yolox-nano-private", "--train", "a", "--eval", "b", given, "c"])
         assert caught.value.code == 2
         assert "got one of them, expected both or none" in capsys.readouterr().err
 

@@ -21,11 +21,13 @@ from featcodec.errors import InputError
 from featcodec.networks.coco import CATEGORY_IDS, COCO
 
 ANY = ["--confidence", "0.05"]
+# COCO's numbers of its 80 classes: of 1 to 90 it gave up ten
+NUMBERS = [n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 
 
 @pytest.fixture(scope="module")
 def codec():
-    return featcodec.load("street")
+    return featcodec.load("yolox-nano-private")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,12 @@ class TestHeader:
         data = codec.encode(photos[1], quality=2, metadata={"camera": 7})
         for features in (featcodec.decode(data), *codec.decode_batch([data])):
             header = features.header
-            assert (header.quality, header.codec, header.width, header.height) == (2.0, "street", 512, 384)
+            assert (header.quality, header.codec, header.width, header.height) == (
+                2.0,
+                "yolox-nano-private",
+                512,
+                384,
+            )
             assert features.metadata == {"camera": 7}
         assert codec.decode(codec.encode(photos[1])).metadata is None
         assert codec.features(photos[1]).header is None
@@ -117,7 +124,7 @@ class TestHeader:
             "array": "features",
             "shape": [1, 64, 40, 52],
             "dtype": "float32",
-            "codec": "street",
+            "codec": "yolox-nano-private",
             "fingerprint": codec.fingerprint.hex(),
             "quality": 4.0,
             "width": 512,
@@ -164,8 +171,7 @@ class TestFormats:
         for one, box in zip([r for r in results if r["image_id"] == 12], boxes[0], strict=True):
             expected = [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1]
             assert one["bbox"] == pytest.approx(expected, abs=0.02)
-            assert one["category_id"] == {"person": 1, "bicycle": 2, "car": 3, "motorcycle": 4, "bus": 6,
-                                          "truck": 8}[box.label]  # fmt: skip
+            assert one["category_id"] == NUMBERS[COCO.index(box.label)]
             assert set(one) == {"image_id", "category_id", "bbox", "score"}
         coco = pytest.importorskip("pycocotools.coco").COCO()
         coco.dataset = {
@@ -225,10 +231,10 @@ class TestFormats:
         assert {row["file"] for row in rows} <= {'mixed/a, "b".plf', "mixed/30.png", "mixed/7.plf"}
 
     def test_files_of_several_codecs_go_together(self, photos, capsys):
-        Path("mixed/open.plf").write_bytes(featcodec.encode(photos[1], codec="street-open"))
+        Path("mixed/open.plf").write_bytes(featcodec.encode(photos[1], codec="yolox-nano-open"))
         assert main(["detect", "mixed", "--json", *ANY]) == 0
         codecs = [one["codec"] for one in json.loads(capsys.readouterr().out)]
-        assert codecs == ["street", "street", "street", "street-open"]
+        assert codecs == ["yolox-nano-private", "yolox-nano-private", "yolox-nano-private", "yolox-nano-open"]
 
     def test_together_they_take_no_more_memory_than_one_file_may(self, codec, monkeypatch):
         sizes = []

@@ -260,11 +260,11 @@ class TestFunction:
             ({"classes": "cat"}, InputError, "classes: got 'cat', expected a list of names"),
             ({"crop": 8}, InputError, "crop: got 8, expected an integer of at least 32"),
             ({"start": [3]}, InputError, r"start: got \[3\], expected a codec or a list of them"),
-            ({"start": "streets"}, InputError, "codec: got 'streets', expected a path or one of"),
+            ({"start": "yolox-nana"}, InputError, "codec: got 'yolox-nana', expected a path or one of"),
             (
-                {"start": "street"},
+                {"start": "yolox-nano-private"},
                 InputError,
-                "start: got codec 'street' of 64 channels at stride 8",
+                "start: got codec 'yolox-nano-private' of 64 channels at stride 8",
             ),
         ],
     )

@@ -14,8 +14,8 @@ from featcodec.console import run_command
 from featcodec.errors import DEPENDENCIES
 
 ROOT = Path(__file__).parents[2]
-STREAM = str(ROOT / "bitstreams/valid/street-open/quality-5.plf")
-OTHER = str(ROOT / "bitstreams/valid/street-open/quality-1.plf")
+STREAM = str(ROOT / "bitstreams/valid/yolox-nano-open/quality-5.plf")
+OTHER = str(ROOT / "bitstreams/valid/yolox-nano-open/quality-1.plf")
 
 # in a process of its own, since the modules of this one are imported already
 SCRIPT = """
@@ -49,7 +49,7 @@ COMMANDS = [
     ("featcodec", "encode", "photo.png", "-o", "photo.plf"),
     ("featcodec", "decode", STREAM, "-o", "a.npy"),
     ("featcodec", "detect", STREAM),
-    ("featcodec-bench", "street", "--images", "photos"),
+    ("featcodec-bench", "yolox-nano-private", "--images", "photos"),
 ]
 
 

@@ -18,12 +18,12 @@ from featcodec.commands.plf import main
 from featcodec.plf.bitstream import MAGIC, Bitstream, serialize
 from featcodec.plf.header import Header
 
-HEADER = Header(bytes(range(16)), "street-open", 80, 4000, 3000, 640, 40, 40, bytes.fromhex("deadbeef"))
+HEADER = Header(bytes(range(16)), "my-detector", 80, 4000, 3000, 640, 40, 40, bytes.fromhex("deadbeef"))
 COMMANDS = ("info", "verify", "map", "dump", "diff", "conformance")
 METADATA = {"camera": "Nordstraße\x1b[31m\u202e", "place": [47.5, 19, None]}
 TEXT = r"""{path}
   file        4,223 bytes, .plf version 1
-  codec       street-open
+  codec       my-detector
   fingerprint 000102030405060708090a0b0c0d0e0f
   quality     3.5
   picture     4000 x 3000
@@ -91,7 +91,7 @@ class TestInfo:
             "file": sound,
             "bytes": 4223,
             "format_version": 1,
-            "codec": "street-open",
+            "codec": "my-detector",
             "fingerprint": "000102030405060708090a0b0c0d0e0f",
             "quality": 3.5,
             "width": 4000,
@@ -103,9 +103,9 @@ class TestInfo:
             "payload_bytes": 4096,
             "bpp": 8 * 4223 / 12_000_000,
             "sections": [
-                {"tag": "H", "offset": 7, "length": 41, "bytes": 47, "crc32": "23a34605"},
-                {"tag": "m", "offset": 54, "length": 60, "bytes": 66, "crc32": "af98a4ed"},
-                {"tag": "D", "offset": 120, "length": 4096, "bytes": 4103, "crc32": "c8d68a0e"},
+                {"tag": "H", "offset": 7, "length": 41, "bytes": 47, "crc32": "802e1c68"},
+                {"tag": "m", "offset": 54, "length": 60, "bytes": 66, "crc32": "d52cc99e"},
+                {"tag": "D", "offset": 120, "length": 4096, "bytes": 4103, "crc32": "15e6e34c"},
             ],
             "metadata": METADATA,
         }
@@ -205,9 +205,9 @@ class TestDump:
         assert main(["dump", sound]) == 0
         assert capsys.readouterr().out == (
             "section         offset  content at      length  crc-32\n"
-            "H header             7           9          41  23a34605\n"
-            "m metadata          54          56          60  af98a4ed\n"
-            "D payload          120         123       4,096  c8d68a0e\n"
+            "H header             7           9          41  802e1c68\n"
+            "m metadata          54          56          60  d52cc99e\n"
+            "D payload          120         123       4,096  15e6e34c\n"
         )
 
     def test_the_contents_are_written(self, sound, tmp_path, capsys):

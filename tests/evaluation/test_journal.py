@@ -46,14 +46,14 @@ def test_a_record_comes_back_as_it_was_written(size, encode_s, decode_s, cpu_s, 
 
 
 def test_a_journal_opened_again_has_what_was_added(tmp_path):
-    journal = Journal(tmp_path, "street at 4", COLUMNS)
+    journal = Journal(tmp_path, "mine at 4", COLUMNS)
     journal.add(record("a"))
     journal.add(record("b", size=7))
-    again = Journal(tmp_path, "street at 4", COLUMNS)
+    again = Journal(tmp_path, "mine at 4", COLUMNS)
     assert "a" in again
     assert again["b"].bytes == 7
     assert "c" not in again
-    assert "a" not in Journal(tmp_path, "street at 5", COLUMNS)
+    assert "a" not in Journal(tmp_path, "mine at 5", COLUMNS)
 
 
 @pytest.mark.parametrize("torn", range(1, 40, 3))

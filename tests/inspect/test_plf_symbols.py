@@ -72,8 +72,8 @@ def test_a_file_whose_codec_is_not_at_hand_is_not_verified(capsys: pytest.Captur
     assert out == ""
     assert err.startswith("plf: a.plf: the file wants codec 'small-0' with fingerprint ")
     assert err.endswith("--codec PATH\n")
-    assert plf.main(["verify", "a.plf", "--codec", "street"]) == 1
-    assert "got 'street' with" in capsys.readouterr().err
+    assert plf.main(["verify", "a.plf", "--codec", "yolox-nano-private"]) == 1
+    assert "got 'yolox-nano-private' with" in capsys.readouterr().err
     assert plf.main(["verify", "a.plf", "--codec", "nosuch"]) == 1
     assert capsys.readouterr().err.startswith("plf: codec: got 'nosuch', expected a path or one of ")
     assert plf.main(["verify", "a.plf", "--checksums-only"]) == 0
@@ -96,7 +96,7 @@ def test_damage_under_sound_checksums_is_found(capsys: pytest.CaptureFixture[str
 
 
 def test_an_embedded_codec_is_found_by_its_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("b.plf").write_bytes(featcodec.load("street").encode(picture(40, 50)))
+    Path("b.plf").write_bytes(featcodec.load("yolox-nano-private").encode(picture(40, 50)))
     assert plf.main(["verify", "b.plf"]) == 0
     assert capsys.readouterr().out == "b.plf: ok (checksums and symbols)\n"
 

@@ -174,15 +174,15 @@ def usual():
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_no_setting_of_torch_changes_a_byte(usual, setting, tmp_path):
     network, codec, data = usual
-    street = featcodec.load("street")
-    boxes = street.detect(street.encode(astronaut()))
+    default = featcodec.load("yolox-nano-private")
+    boxes = default.detect(default.encode(astronaut()))
     codec.save(tmp_path / "codec.safetensors")
     with SETTINGS[setting]():
         fitted = featcodec.fit(network, at="2", images=[PICTURE_FILE], **SMALL)
         loaded = featcodec.load(tmp_path / "codec.safetensors", network=network)
         again = loaded.encode(PICTURE)
         features = loaded.decode(again)
-        found = street.detect(street.encode(astronaut()))
+        found = default.detect(default.encode(astronaut()))
     assert fitted.fingerprint == codec.fingerprint
     assert fitted.file.encoder_digest == codec.file.encoder_digest
     assert again == data
@@ -202,7 +202,7 @@ def detected(codec, data):
 
 class TestCopies:
     def test_a_codec_in_use_is_copied_and_works_in_other_processes(self):
-        codec = featcodec.load("street")
+        codec = featcodec.load("yolox-nano-private")
         data = codec.encode(astronaut())
         wanted, features = detected(codec, data)
         for again in (copy.deepcopy(codec), pickle.loads(pickle.dumps(codec))):
