@@ -225,7 +225,7 @@ def _finished(kept: dict[str, Any], checkpoint: Path) -> Trained:
     return Trained(about.kind, network.eval(), about.points, about.recipe, about.curve, about.origins)
 
 
-def _about(kind: Kind, seen: Observations, recipe: Recipe, width: int | None) -> _About:
+def _about(kind: Kind, seen: Observations, recipe: Recipe, width: int | None = None) -> _About:
     """What a checkpoint says of a training that is about to start."""
     channels, stride = seen.shape
     points = tuple(map(float, seen.points))
@@ -291,9 +291,7 @@ def _divided(seen: Observations, recipe: Recipe) -> tuple[list[int], list[int]]:
     return learned, held
 
 
-def _start(
-    kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe, width: int | None
-) -> _Run:
+def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe, width: int | None) -> _Run:
     channels, stride = seen.shape
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
