@@ -1,4 +1,4 @@
-"""One photograph, and what a thief sees of it in the files of several codecs and in a JPEG of as many bytes."""
+"""One photograph: what thieves see of it in the files of several codecs, and in a JPEG of as many bytes."""
 
 from __future__ import annotations
 

@@ -107,8 +107,8 @@ def _notes(found: Comparison) -> list[str]:
         notes.append(f"{one.codec}: {how[0].lower()}{how[1:]}; {reached}.")
     notes += [f"{identity_words(one.thief, one.quality)}." for one in found.rebuilt]
     notes.append(
-        "PSNR at the resolution that the network sees. What a thief reaches is a lower bound: a better one may "
-        "rebuild more."
+        "PSNR at the resolution that the network sees. What a thief reaches is a lower bound: a better one "
+        "may rebuild more."
     )
     return notes
 

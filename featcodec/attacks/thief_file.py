@@ -10,6 +10,7 @@ codec file, from which it differs in that no fingerprint covers it: a thief chan
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,9 +68,10 @@ class ThiefFile:
     @inference()
     def _network(self) -> AttackerNetwork:
         r = self.record
-        shape = {"channels": r.channels, "stride": r.stride, "width": r.width}
         with torch.device("meta"):  # a file that asks for huge layers fails when it does not bring them
-            network = AttackerNetwork(r.kind, **shape, points=r.points)
+            network = AttackerNetwork(
+                r.kind, channels=r.channels, stride=r.stride, points=r.points, width=r.width
+            )
         network.load_state_dict({name: value.float() for name, value in self.tensors.items()}, assign=True)
         return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
@@ -105,7 +107,7 @@ class ThiefFile:
 
     @staticmethod
     @inference()
-    def load(path: str | Path) -> ThiefFile:
+    def load(path: str | os.PathLike[str]) -> ThiefFile:
         """Reads a thief file.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What is said of a thief, in sentences: how it learned, what it reaches, and what others reach without it."""
+"""What is said of a thief, in sentences: how it learned, what it reaches, and what other thieves reach."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def training_words(thief: ThiefFile) -> str:
     """What it is and how it learned."""
     r = thief.record
     return (
-        f"The thief is {_NETWORKS[r.kind]} of {thief.weights:,} weights, trained for {r.recipe.steps:,} steps on "
-        f"files of {r.photographs:,} photographs"
+        f"The thief is {_NETWORKS[r.kind]} of {thief.weights:,} weights, trained for {r.recipe.steps:,} "
+        f"steps on files of {r.photographs:,} photographs"
     )
 
 

@@ -130,8 +130,8 @@ class _About:
 
     def attacker(self) -> AttackerNetwork:
         """The network, with weights yet to come."""
-        shape = {"channels": self.channels, "stride": self.stride, "width": self.width}
-        return AttackerNetwork(self.kind, **shape, points=self.points, picture=self.picture)
+        shape = {"channels": self.channels, "stride": self.stride}
+        return AttackerNetwork(self.kind, **shape, points=self.points, picture=self.picture, width=self.width)
 
 
 @dataclass(slots=True)

@@ -102,8 +102,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     command.add_argument(
         "--embed", type=path, metavar="THIEF",
-        help=f"also train a thief that is narrow enough to go with the codec ({','.join(NARROW)}), and write it "
-        "for featcodec rebuild, with the figures of all attackers tried; of a single codec",
+        help=f"also train a thief that is narrow enough to go with the codec ({','.join(NARROW)}), and write "
+        "it for featcodec rebuild, with the figures of all attackers tried; of a single codec",
     )  # fmt: skip
     command.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
     add_json(command)

@@ -3,7 +3,8 @@
     featcodec encode street.jpg -o street.plf          featcodec encode photos/ -o coded/
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
     featcodec attack street --train photos/ --eval other-photos/ --work attack/
-    featcodec rebuild street.plf -o thief.png          featcodec rebuild street.plf --compare street.jpg -o sheet.png
+    featcodec rebuild street.plf -o thief.png
+    featcodec rebuild street.plf --compare street.jpg -o sheet.png
     featcodec layers torchvision:resnet18              featcodec zoo
     featcodec fit torchvision:resnet18 --at layer2 --images photos/ -o mine.safetensors
 

@@ -52,11 +52,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "rebuild",
         run,
         help="what a thief of a .plf file makes of the picture behind it",
-        description="Rebuilds the picture from the file alone, by a network that was trained to do so on other "
-        "photographs. It is given as the network saw it: scaled down to the codec's canvas (416 pixels at the "
-        "longest side, of the embedded codecs), without its grey borders. The thief that comes with a codec is "
-        "a narrow one; what stronger attackers reach, and whom they tell apart without rebuilding anything, "
-        "is shown with it.",
+        description="Rebuilds the picture from the file alone, by a network that was trained to do so on "
+        "other photographs. It is given as the network saw it: scaled down to the codec's canvas (416 pixels "
+        "at the longest side, of the embedded codecs), without its grey borders. The thief that comes with a "
+        "codec is a narrow one; what stronger attackers reach, and whom they tell apart without rebuilding "
+        "anything, is shown with it.",
     )
     command.add_argument(
         "file",
@@ -72,14 +72,14 @@ def add_parser(subparsers: Subparsers) -> None:
         type=path,
         metavar="PHOTO",
         help="the photograph that the file was made of: write a sheet of it with the boxes found through the "
-        "file, of what thieves rebuild of this file and of files of no more bytes of the other embedded codecs "
-        "for the same network, and of the best JPEG of no more bytes",
+        "file, of what thieves rebuild of this file and of files of no more bytes of the other embedded "
+        "codecs for the same network, and of the best JPEG of no more bytes",
     )
     command.add_argument(
         "--thief",
         type=path,
         metavar="THIEF",
-        help="a thief file, as featcodec attack --embed writes it; default: the one that comes with the codec",
+        help="a thief file, as featcodec attack --embed writes it; default: the one embedded for the codec",
     )
     add_codec(command, "default: found by the fingerprint in the file; the default codec for a picture")
     add_network(command)
