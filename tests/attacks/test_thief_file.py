@@ -251,8 +251,8 @@ def test_figures_of_the_thief_and_of_stronger_ones_are_those_of_the_nearest_qual
         "photographs"
     )
     assert reached_words(thief, 7.0) == (
-        f"Over 280 other photographs at quality 4 of {name} it reaches a PSNR of 16.0 dB, the strongest attacker tried "
-        "(unet, 4,000 steps) 17.0 dB, the mean colour alone 12.6 dB"
+        f"Over 280 other photographs at quality 4 of {name} it reaches a PSNR of 16.0 dB, the strongest "
+        "attacker tried (unet, 4,000 steps) 17.0 dB, the mean colour alone 12.6 dB"
     )
     assert "at quality 2" in reached_words(thief, 1.0)
     assert identity_words(thief, 4.0) == (
