@@ -2,9 +2,10 @@
 
     python benchmarks/yolox/thieves.py --shared ../shared --work runs/attack
 
-Each is one `featcodec attack CODEC … --embed featcodec/zoo/thieves/CODEC.safetensors`, which the file then names:
-beside the narrow network that goes into it, the U-Net at its full width is trained, and thieves that infer learn from
-portraits whom they can tell apart, so that the figures of both stand in the file. It goes on where it was interrupted.
+Each is one `featcodec attack CODEC … --embed featcodec/zoo/thieves/CODEC.safetensors`, which the file then
+names. Beside the narrow network that goes into it, the U-Net at its full width is trained, and thieves that
+infer learn from portraits whom they can tell apart, so that the figures of both stand in the file. It goes on
+where it was interrupted.
 """
 
 from __future__ import annotations
