@@ -29,6 +29,7 @@ from featcodec.attacks.verification import Score
 from featcodec.attacks.whitebox import Search, WhiteBox
 from featcodec.errors import InputError
 from featcodec.evaluation import closeness, provenance
+from featcodec.evaluation.kept import key
 from featcodec.evaluation.provenance import origin, origin_notes
 from featcodec.evaluation.results import Origin
 from featcodec.pictures.canvas import Canvas
@@ -212,6 +213,18 @@ def test_an_attacker_of_other_observations_is_not_found(target, folders):
     keys = {training_key(k, s, r) for k in ("invnet", "unet") for s in (seen, fewer)
             for r in (QUICK, replace(QUICK, seed=2), replace(QUICK, lr=0.1))}  # fmt: skip
     assert len(keys) == 12
+
+
+def test_a_width_of_its_own_is_another_attacker_and_changes_no_other_key(target, folders, tmp_path):
+    seen = collect(target, folders["training"], work=folders["work"], training=True)
+    facts = {"kind": "unet", "seen": seen.identity, "recipe": QUICK}
+    assert training_key("unet", seen, QUICK) == key({"training": training.TRAINING_VERSION}, **facts)
+    assert training_key("unet", seen, QUICK, width=8) != training_key("unet", seen, QUICK)
+    done = train("unet", seen, QUICK, checkpoint=tmp_path / "c.pt", width=8)
+    assert load_trained(tmp_path / "c.pt").network.width == done.network.width == 8
+    assert load_trained(tmp_path / "c.pt").identity == done.identity
+    with pytest.raises(InputError, match=r"c\.pt: .*width: got 8, expected None"):
+        train("unet", seen, QUICK, checkpoint=tmp_path / "c.pt")
 
 
 def test_an_attacker_lacking_what_it_needs_is_an_error_by_name(target, folders, tmp_path):
