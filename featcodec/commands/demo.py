@@ -1,0 +1,58 @@
+"""``featcodec demo``: a page on this machine to try a codec on photographs."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import webbrowser
+
+from featcodec.commands.options import Subparsers, add_codec, add_command, add_network, codec_of
+from featcodec.console import note, show
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``demo`` to the command line."""
+    command = add_command(
+        subparsers,
+        "demo",
+        run,
+        help="open a page to try a codec on photographs",
+        description="Opens a page in the browser: drop a photograph, move quality and effort, and see the "
+        "boxes, the bytes, where the bits went, and a JPEG of as many bytes. The page is served to this "
+        "machine only, and nothing leaves it; photographs dropped are deleted when the command ends "
+        "(Ctrl-C). It needs the extra featcodec[demo].",
+    )
+    add_codec(command, "default: the embedded default")
+    add_network(command)
+    command.add_argument(
+        "--port", type=_port, metavar="N", help="port to listen on; default: a free one from 7860 on"
+    )
+    command.add_argument("--no-browser", action="store_true", help="only say the page's address, open nothing")
+
+
+def _port(text: str) -> int:
+    """For argparse: a TCP port."""
+    number = int(text)
+    if not 1 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 1 to 65535")
+    return number
+
+
+_port.__name__ = "port"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    from featcodec.demo.page import gradio, serve
+
+    gradio()  # before the codec: what is missing should show at once
+    codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
+    with serve(codec, port=arguments.port) as address:
+        show(address)
+        if not arguments.no_browser and not webbrowser.open(address):
+            note("featcodec", "no browser found, open the address above in yours")
+        note("featcodec", "Ctrl-C ends it")
+        threading.Event().wait()
+    return 0
