@@ -18,7 +18,7 @@ from featcodec.demo.jpeg import JpegPicture, jpeg_within
 from featcodec.inspect.heatmap import draw_heat, draw_map
 from featcodec.inspect.rate import Rate, rate
 from featcodec.inspect.report import check
-from featcodec.inspect.symbols import decode
+from featcodec.inspect.symbols import Decoded, decode
 from featcodec.networks.cut_network import features_of, find_boxes
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.drawing import draw_boxes
@@ -81,6 +81,7 @@ class Look:
         data: the ``.plf`` file.
         seconds: that encoding the features took.
         plf: what the network finds in the ``.plf`` file, drawn on the photograph.
+        decoded: the file's symbols, and the codec that decoded them.
         rate: where the bits of the file went.
         heat: where on the picture, over it.
         channels: the drawing of ``plf map``, with the channels.
@@ -92,11 +93,21 @@ class Look:
     data: bytes
     seconds: float
     plf: Found
+    decoded: Decoded
     rate: Rate
     heat: Image.Image
     channels: Image.Image
     jpeg: JpegPicture | None
     jpeg_found: Found | None
+
+    @property
+    def drawn(self) -> dict[str, Image.Image | None]:
+        """What there is to see side by side, by name."""
+        return {
+            "plf": self.plf.drawn,
+            "jpeg": None if self.jpeg_found is None else self.jpeg_found.drawn,
+            "heat": self.heat,
+        }
 
 
 def open_photograph(codec: FeatureCodec, data: bytes, name: str) -> Photograph:
@@ -158,7 +169,7 @@ def look(
     began = time.perf_counter()
     data = codec.encode_features(photograph.features, geometry, quality=quality, effort=effort)
     seconds = time.perf_counter() - began
-    decoded = decode(check(f"{photograph.name}.plf", data, DEFAULT_LIMITS))
+    decoded = decode(check(f"{photograph.name}.plf", data, DEFAULT_LIMITS), codec)
     bits = rate(decoded)
     plf = _found(codec, codec.decode(data), photograph, photograph.picture)
     jpeg = jpeg_within(photograph.x, geometry, len(data))
@@ -167,12 +178,18 @@ def look(
         data=data,
         seconds=seconds,
         plf=plf,
+        decoded=decoded,
         rate=bits,
-        heat=Image.blend(photograph.picture, draw_heat(decoded, bits, photograph.picture.size), _HEAT),
+        heat=_over(photograph.picture, draw_heat(decoded, bits, photograph.picture.size)),
         channels=draw_map(decoded, bits),
         jpeg=jpeg,
         jpeg_found=None if jpeg is None else _found_in(codec, jpeg, photograph),
     )
+
+
+def _over(picture: Image.Image, heat: Image.Image) -> Image.Image:
+    """A heat map over a picture, whose own colours would be taken for bits."""
+    return Image.blend(picture.convert("L").convert("RGB"), heat, _HEAT)
 
 
 def _found_in(codec: FeatureCodec, jpeg: JpegPicture, photograph: Photograph) -> Found:

@@ -15,7 +15,7 @@ from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS, REFINEMENTS
 from featcodec.codec.feature_codec import DEFAULT_QUALITY, FeatureCodec
 from featcodec.console import MAX_INPUT
 from featcodec.demo.look import Photograph, look, open_photograph
-from featcodec.demo.words import bits_table, complaint, headline, jpeg_note, sent_table
+from featcodec.demo.words import bits_table, captions, complaint, headline
 from featcodec.errors import FeatcodecError, InputError, MissingExtraError
 from featcodec.files import read_file
 from featcodec.plf.header import QUALITIES
@@ -26,29 +26,36 @@ HOST = "127.0.0.1"  # no other machine reaches the page
 _KEPT = 4  # photographs that stay in memory while sliders move
 _QUALITY_STEP = 0.25  # of the slider; finer steps show nothing new
 _STALE = 3600  # seconds after which an uploaded photograph and what was drawn of it are deleted
-_EFFORTS = {0: "0, rounds", 1: "1, weighs bits"} | {
-    effort: f"{effort}, searches in {passes} passes" for effort, passes in REFINEMENTS.items()
-}
+_EFFORT = "0 rounds, 1 weighs bits against errors, " + " and ".join(
+    f"{effort} searches in {passes} passes" for effort, passes in REFINEMENTS.items()
+)
 # photographs inside scikit-image, where that is installed: something to try at once
 _EXAMPLES = {
-    "astronaut.png": "An astronaut",
-    "motorcycle_left.png": "A motorcycle",
-    "chelsea.png": "A cat",
-    "coffee.png": "A cup of coffee",
+    "astronaut.png": "Astronaut",
+    "motorcycle_left.png": "Motorcycle",
+    "chelsea.png": "Cat",
+    "coffee.png": "Coffee",
 }
+_PANELS = (("plf", "jpeg"), ("heat",))
 _EMPTY = "<p>Drop a photograph, or try an example. It stays on this machine.</p>"
 _CSS = """
 .gradio-container { max-width: 1360px !important; margin: auto; }
 footer { display: none !important; }
-.headline { font-size: 1.3rem; margin: 0; }
-.complaint { color: #b3261e; font-weight: 600; overflow-wrap: anywhere; }
+.headline { font-size: 1.6rem; }
+.complaint { color: #b3261e; font-weight: 600; }
 .dark .complaint { color: #ff9a91; }
-.words table { width: 100%; border-collapse: collapse; font-size: 0.9rem; }
-.words th { text-align: left; font-weight: 600; }
-.words th, .words td { padding: 3px 10px 3px 0; border: 0; border-bottom: 1px solid #8884; vertical-align: middle; }
-.words td:nth-child(2) { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.words p { margin: 0 0 4px 0; overflow-wrap: anywhere; }
+.caption { min-height: 3rem; }
+.caption h4 { margin: 0; }
+.caption p { font-size: 0.85rem; margin: 0; }
+#plf img, #jpeg img, #heat img, #thief img { max-height: 460px; object-fit: contain; }
+.words table { width: 100%; border: 0 !important; border-collapse: collapse; font-size: 0.9rem; }
+.words tr { border: 0 !important; }
+.words th, .words td { padding: 3px 16px 3px 0 !important; border: 0 !important; text-align: left; }
+.words th, .words td { border-bottom: 1px solid #8884 !important; }
+.words td { white-space: nowrap; font-variant-numeric: tabular-nums; vertical-align: middle; }
+.words td:last-child { width: 60%; }
 .words .bar { background: #31688e; height: 10px; min-width: 1px; }
-.words td:nth-child(4) { width: 30%; }
 """
 
 
@@ -96,17 +103,17 @@ def build(codec: FeatureCodec) -> Any:
                     elem_id="quality",
                     buttons=[],
                 )
-                choices = [(_EFFORTS[effort], effort) for effort in EFFORTS]
-                effort = gr.Radio(choices, value=DEFAULT_EFFORT, label="Effort of the encoder", elem_id="effort")
-                message = gr.HTML(_EMPTY, elem_id="message", elem_classes="words")
-                bits = gr.HTML(elem_id="bits", elem_classes="words")
+                effort = gr.Radio(
+                    list(EFFORTS), value=DEFAULT_EFFORT, label="Effort", info=_EFFORT, elem_id="effort"
+                )
+                message = gr.HTML(_EMPTY, padding=False, elem_id="message", elem_classes="words")
             with gr.Column(scale=5, min_width=480, visible=False) as results:
                 shown = _results(gr)
         gr.on(
             [page.load, file.change, quality.change, effort.change],
             _answer(gr, codec),
             [file, quality, effort],
-            [message, bits, results, *shown],
+            [message, results, *shown],
             trigger_mode="always_last",
             show_progress="minimal",
             show_progress_on=message,
@@ -118,7 +125,7 @@ def build(codec: FeatureCodec) -> Any:
 def _examples(gr: Any, file: Any) -> None:
     with gr.Row():
         for path in _example_paths():
-            button = gr.Button(_EXAMPLES[path.name], size="sm", min_width=100)
+            button = gr.Button(_EXAMPLES[path.name], size="sm", min_width=64)
             button.click(lambda path=path: str(path), None, file, show_progress="hidden", api_visibility="private")
 
 
@@ -132,23 +139,27 @@ def _example_paths() -> list[Path]:
 def _results(gr: Any) -> list[Any]:
     """The pictures and their notes, in the order of `_answer`."""
 
-    def picture(label: str, name: str) -> Any:
-        return gr.Image(
-            label=label, elem_id=name, format="jpeg", interactive=False, buttons=["fullscreen"], height=340
-        )
-
-    with gr.Row(equal_height=True):
-        with gr.Column(min_width=240):
-            plf = picture("Found in the .plf file", "plf")
-        with gr.Column(min_width=240):
-            jpeg = picture("Found in a JPEG of as many bytes", "jpeg")
-    with gr.Row(equal_height=True):
-        with gr.Column(min_width=240):
-            heat = picture("Where the bits went", "heat")
-    note = gr.HTML(elem_classes="words")
+    shown = []
+    for row in _PANELS:
+        with gr.Row():
+            for name in row:
+                with gr.Column(min_width=260):
+                    shown += [gr.HTML(padding=False, elem_classes="words caption", elem_id=f"{name}-words"), _picture(gr, name)]
+    bits = gr.HTML(padding=False, elem_id="bits", elem_classes="words")
     with gr.Accordion("Every channel", open=False):
-        channels = picture("Bits by place and channel", "channels")
-    return [plf, jpeg, heat, note, channels]
+        channels = _picture(gr, "channels")
+    return [*shown, bits, channels]
+
+
+def _picture(gr: Any, name: str) -> Any:
+    """An image without the label that Gradio would lay over its corner."""
+    return gr.Image(
+        elem_id=name,
+        show_label=False,
+        format="jpeg",
+        interactive=False,
+        buttons=["fullscreen"],
+    )
 
 
 def _answer(gr: Any, codec: FeatureCodec) -> Callable[[str | None, float, int], list[Any]]:
@@ -165,23 +176,17 @@ def _answer(gr: Any, codec: FeatureCodec) -> Callable[[str | None, float, int], 
         return open_photograph(codec, data, name)
 
     def answer(path: str | None, quality: float, effort: int) -> list[Any]:
-        hidden = ["", gr.update(visible=False), None, None, None, "", None]
+        nothing = [gr.update(visible=False), *["", None] * sum(map(len, _PANELS)), "", None]
         if path is None:
-            return [_EMPTY, *hidden]
+            return [_EMPTY, *nothing]
         try:
             seen = look(codec, opened(path), quality=quality, effort=effort)
         except FeatcodecError as error:
-            return [complaint(error), *hidden]
-        return [
-            headline(seen, codec.name) + sent_table(seen),
-            bits_table(seen),
-            gr.update(visible=True),
-            seen.plf.drawn,
-            None if seen.jpeg_found is None else seen.jpeg_found.drawn,
-            seen.heat,
-            f"<p>JPEG: {jpeg_note(seen)}</p>",
-            seen.channels,
-        ]
+            return [complaint(error), *nothing]
+        words, drawn = captions(seen), seen.drawn
+        panels = [shown for row in _PANELS for name in row for shown in (words[name], drawn[name])]
+        message = headline(seen, codec.name)
+        return [message, gr.update(visible=True), *panels, bits_table(seen), seen.channels]
 
     return answer
 

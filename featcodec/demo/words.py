@@ -9,7 +9,7 @@ from featcodec.demo.look import Look
 from featcodec.files import printable
 from featcodec.pictures.boxes import Boxes
 
-__all__ = ["bits_table", "complaint", "counted", "headline", "jpeg_note", "sent_table"]
+__all__ = ["bits_table", "captions", "complaint", "counted", "headline"]
 
 
 def complaint(error: Exception) -> str:
@@ -28,12 +28,17 @@ def headline(seen: Look, codec: str) -> str:
     geometry, size = photograph.geometry, len(seen.data)
     per_pixel = 8 * size / (geometry.width * geometry.height)
     return (
-        f'<p class="headline"><strong><span id="plf-bytes">{size:,}</span> bytes</strong> '
-        f"for {escape(printable(photograph.name))}</p>"
-        f"<p>Its file has {photograph.size:,} bytes, {photograph.size / size:,.0f} times as many; "
-        f"{geometry.width:,} × {geometry.height:,} pixels, {per_pixel:.2g} bits each. "
-        f"Encoded by {escape(codec)} in {1000 * seen.seconds:,.0f} ms.</p>"
+        f'<p class="headline"><strong><span id="plf-bytes">{size:,}</span> bytes</strong></p>'
+        f"<p>{escape(printable(photograph.name))}: {photograph.size:,} bytes, "
+        f"{_times(photograph.size / size)} as many; {geometry.width:,} × {geometry.height:,} pixels, "
+        f"{per_pixel:.2g} bits each. {escape(codec)} took {1000 * seen.seconds:,.0f} ms to encode its "
+        f"features.</p>"
+        f"<p>Without any coding the network finds {counted(photograph.boxes)}.</p>"
     )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 
 def counted(boxes: Boxes | None) -> str:
@@ -42,32 +47,44 @@ def counted(boxes: Boxes | None) -> str:
     Example:
         >>> import torch
         >>> counted(Boxes(torch.zeros(3, 4), torch.ones(3), torch.tensor([1, 0, 0]), ("person", "dog")))
-        '2 person, 1 dog'
+        '2 × person, 1 × dog'
     """
     if boxes is None:
-        return "not a detector"
+        return "no boxes, since it is no detector that featcodec knows"
     counts = Counter(box.label for box in boxes)
-    return ", ".join(f"{n} {label}" for label, n in counts.most_common()) or "nothing"
+    return ", ".join(f"{n} × {label}" for label, n in counts.most_common()) or "nothing"
 
 
-def sent_table(seen: Look) -> str:
-    """What is sent, how many bytes that takes, and what the network finds in it."""
-    jpeg = seen.jpeg
-    rows = [
-        ("nothing coded", "", counted(seen.photograph.boxes)),
-        (".plf file", f"{len(seen.data):,}", counted(seen.plf.boxes)),
-    ]
-    if jpeg is not None and seen.jpeg_found is not None:
-        rows.append(("JPEG", f"{len(jpeg.data):,}", counted(seen.jpeg_found.boxes)))
-    return _table(("sent", "bytes", "found"), rows)
+def captions(seen: Look) -> dict[str, str]:
+    """What stands above each picture, by the picture's name on the page."""
+    config = seen.decoded.codec.file.config
+    stride, size = config.latent_stride, seen.photograph.geometry.size
+    return {
+        "plf": _caption(
+            f"In the .plf file, {len(seen.data):,} bytes: {counted(seen.plf.boxes)}",
+            "Drawn on the photograph, which is not in the file.",
+        ),
+        "jpeg": _jpeg_caption(seen),
+        "heat": _caption(
+            "Where the bits went",
+            f"Light squares took most. Each is {stride} × {stride} pixels of the photograph at {size}.",
+        ),
+    }
 
 
-def jpeg_note(seen: Look) -> str:
-    """Which JPEG it is."""
-    if seen.jpeg is None:
-        return f"There is no JPEG of {len(seen.data):,} bytes or less, at any quality and size."
-    jpeg = seen.jpeg
-    return f"{len(jpeg.data):,} bytes: quality {jpeg.quality}, {jpeg.width} × {jpeg.height} pixels, enlarged."
+def _jpeg_caption(seen: Look) -> str:
+    jpeg, found = seen.jpeg, seen.jpeg_found
+    if jpeg is None or found is None:
+        return _caption("In a JPEG", f"There is none of {len(seen.data):,} bytes, at any quality and size.")
+    enlarged = ", enlarged" if jpeg.width < jpeg.picture.width else ""
+    return _caption(
+        f"In a JPEG, {len(jpeg.data):,} bytes: {counted(found.boxes)}",
+        f"Quality {jpeg.quality}, {jpeg.width} × {jpeg.height} pixels{enlarged}.",
+    )
+
+
+def _caption(title: str, note: str) -> str:
+    return f"<h4>{escape(title)}</h4><p>{escape(note)}</p>"
 
 
 def bits_table(seen: Look) -> str:
