@@ -37,7 +37,7 @@ from featcodec.errors import (
 
 if TYPE_CHECKING:
     from featcodec import zoo
-    from featcodec.api import decode, encode
+    from featcodec.api import decode, encode, rebuild
     from featcodec.codec.feature_codec import FeatureCodec, Features
     from featcodec.fitting.fit import fit
     from featcodec.networks.split import split
@@ -57,6 +57,7 @@ _HOMES = {
     "encode": "featcodec.api",
     "fit": "featcodec.fitting.fit",
     "load": "featcodec.zoo",
+    "rebuild": "featcodec.api",
     "split": "featcodec.networks.split",
 }
 
@@ -87,6 +88,7 @@ __all__ = [
     "encode",
     "fit",
     "load",
+    "rebuild",
     "split",
     "zoo",
 ]

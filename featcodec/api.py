@@ -1,8 +1,10 @@
-"""The two functions most users need."""
+"""The functions most users need."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from featcodec import zoo
 from featcodec.codec.effort import DEFAULT_EFFORT
@@ -10,7 +12,10 @@ from featcodec.codec.feature_codec import Features
 from featcodec.pictures.loading import Channels, ImageLike
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits, parse
 
-__all__ = ["decode", "encode"]
+if TYPE_CHECKING:
+    from featcodec.pictures.pixels import Pixels
+
+__all__ = ["decode", "encode", "rebuild"]
 
 
 def encode(
@@ -75,3 +80,43 @@ def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Features:
         (1, 64, 52, 52)
     """
     return zoo.for_header(parse(data, limits=limits).header).decode(data, limits=limits)
+
+
+def rebuild(
+    data: bytes, *, thief: str | os.PathLike[str] | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Pixels:
+    """What a thief who has only a ``.plf`` file makes of the picture behind it.
+
+    The codec is found by the fingerprint in the file, as by `decode`. How far the thief gets in general, and
+    what stronger ones reach, `featcodec.attacks.thief_file.ThiefFile.record` says.
+
+    Args:
+        data: the whole file.
+        thief: a thief file, as ``featcodec attack --embed`` writes it; the one that comes with the package
+            unless given.
+        limits: what is refused as too large, before anything is allocated.
+
+    Returns:
+        (H, W, 3) uint8 RGB, the photograph as the network saw it: scaled down to the codec's canvas, without
+        its grey borders.
+
+    Raises:
+        BitstreamError: the bytes are damaged, or larger than the limits.
+        ModelMismatchError: made by a codec that is not at hand or has no thief with it, or the thief learned
+            from another codec's files.
+        InputError, CodecFileError: what is given is no thief file.
+
+    Example:
+        >>> from skimage.data import astronaut
+        >>> from featcodec.zoo import thieves
+        >>> data = encode(astronaut())
+        >>> rebuild(data).shape if zoo.DEFAULT in thieves.names() else (416, 416, 3)
+        (416, 416, 3)
+    """
+    from featcodec.attacks.thief_file import ThiefFile
+    from featcodec.attacks.thieves import thief_for
+
+    header = parse(data, limits=limits).header
+    codec = zoo.decoder_for(header)
+    found = thief_for(header) if thief is None else ThiefFile.load(thief)
+    return found.rebuild(codec, data, limits=limits)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from featcodec.attacks import BUILT_IN
+from featcodec.attacks import BUILT_IN, NARROW
 from featcodec.attacks.observations import Observations, Seen
 from featcodec.attacks.targets import Target
 from featcodec.errors import InputError
@@ -113,7 +113,7 @@ def find_attackers(names: Sequence[str], *, steps: int | None = None, seed: int 
     """Built-in attackers by their names.
 
     Args:
-        names: of `featcodec.attacks.BUILT_IN`.
+        names: of `featcodec.attacks.BUILT_IN` and `NARROW`.
         steps: of each training; its own unless given.
         seed: of weights and crops.
 
@@ -124,7 +124,7 @@ def find_attackers(names: Sequence[str], *, steps: int | None = None, seed: int 
         >>> [attacker.name for attacker in find_attackers(["unet", "white-box"], steps=100)]
         ['unet', 'white-box']
     """
-    return tuple(make_listed(BUILT_IN, names, steps=steps, seed=seed))
+    return tuple(make_listed(BUILT_IN | NARROW, names, steps=steps, seed=seed))
 
 
 def make_listed(table: Mapping[str, str], names: Sequence[str], **settings: Any) -> list[Any]:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from featcodec.codec.transforms import ResidualBlock
 from featcodec.training.invnet import MEAN_COLOUR, InvNet
 
-__all__ = ["KINDS", "AttackerNetwork", "Kind", "ResidualUNet"]
+__all__ = ["KINDS", "AttackerNetwork", "Kind", "ResidualUNet", "round_weights"]
 
 Kind = Literal["invnet", "unet"]
 KINDS: tuple[Kind, ...] = ("invnet", "unet")
+WIDTH = 128  # of the U-Net
 
 
 class AttackerNetwork(nn.Module):
@@ -33,6 +34,7 @@ class AttackerNetwork(nn.Module):
         channels, stride: of the observations.
         points: of the target.
         picture: the observation is a decoded picture, block by block: what is learned is what to add to it.
+        width: channels of the body, as `InvNet` and `ResidualUNet` count them; by the kind if None.
 
     Example:
         >>> attacker = AttackerNetwork("unet", channels=8, stride=16, points=(2, 4, 8))
@@ -44,18 +46,25 @@ class AttackerNetwork(nn.Module):
     deviation: Tensor
 
     def __init__(
-        self, kind: Kind, *, channels: int, stride: int, points: Sequence[float], picture: bool = False
+        self,
+        kind: Kind,
+        *,
+        channels: int,
+        stride: int,
+        points: Sequence[float],
+        picture: bool = False,
+        width: int | None = None,
     ):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
-        self.kind, self.stride, self.picture = kind, stride, picture
+        self.kind, self.stride, self.picture, self.width = kind, stride, picture, width
         self.low, self.high = min(points), max(points)
         self.body: nn.Module
         if kind == "invnet":
-            self.body = InvNet(channels + 1, width=6 * stride, stride=stride, out_stride=1)
+            self.body = InvNet(channels + 1, width=width or 6 * stride, stride=stride, out_stride=1)
         else:
-            self.body = ResidualUNet(channels + 1, stride=stride)
+            self.body = ResidualUNet(channels + 1, stride=stride, width=width or WIDTH)
 
     def forward(self, seen: Tensor, point: Tensor) -> Tensor:
         """Observations (B, C, h, w) at points (B,) to canvases (B, 3, s h, s w), about 0 to 1."""
@@ -84,7 +93,7 @@ class ResidualUNet(nn.Module):
     Source: Ronneberger et al. 2015 (arXiv:1505.04597); sums in the place of concatenations.
     """
 
-    def __init__(self, channels: int, *, stride: int, width: int = 128):
+    def __init__(self, channels: int, *, stride: int, width: int = WIDTH):
         super().__init__()
         own = width * min(stride, 16) // 16
         self.enter = nn.Sequential(nn.Conv2d(channels, own, 3, padding=1), *_blocks(own, 1))
@@ -125,6 +134,13 @@ class _Context(nn.Module):
             y = self.after(y + self.below(y))
         h, w = x.shape[2:]
         return F.pixel_shuffle(self.up(y), 2)[..., :h, :w]  # odd sides come back one longer
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Replaces parameters by the nearest that half precision has; buffers stay."""
+    for parameter in network.parameters():
+        parameter.copy_(parameter.half())
 
 
 def _blocks(width: int, count: int) -> list[nn.Module]:

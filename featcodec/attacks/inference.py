@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING
+from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING, NARROW
 from featcodec.attacks.attacker import make_listed
 from featcodec.errors import InputError
 
@@ -138,9 +138,9 @@ def split_names(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
         (('invnet',), ('ridge',))
     """
     for name in names:
-        if name not in ATTACKERS:
-            raise InputError(f"attackers: got {name!r}, expected some of {', '.join(ATTACKERS)}")
-    rebuild = tuple(name for name in names if name in BUILT_IN)
+        if name not in (*ATTACKERS, *NARROW):
+            raise InputError(f"attackers: got {name!r}, expected some of {', '.join((*NARROW, *ATTACKERS))}")
+    rebuild = tuple(name for name in names if name in BUILT_IN | NARROW)
     return rebuild, tuple(name for name in names if name in INFERRING)
 
 

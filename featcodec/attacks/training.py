@@ -25,7 +25,7 @@ from featcodec.console import Progress
 from featcodec.errors import FitError, InputError
 from featcodec.evaluation.closeness import decibels
 from featcodec.evaluation.kept import key, unlike_ours
-from featcodec.evaluation.plain_json import from_plain, to_plain
+from featcodec.evaluation.plain_json import ADDED, from_plain, to_plain
 from featcodec.evaluation.provenance import origin
 from featcodec.evaluation.results import Origin
 from featcodec.networks.identity import network_digest
@@ -118,19 +118,20 @@ class _About:
     step: int
     curve: tuple[tuple[int, float], ...]
     origins: tuple[Origin, ...]
+    width: int | None = field(default=None, metadata=ADDED)
 
     @staticmethod
     def of(kept: dict[str, Any], path: Path) -> _About:
         """Raises InputError by the name of the file where something is missing or of another type."""
         try:
-            return from_plain(_About, {f.name: kept[f.name] for f in fields(_About)})
+            return from_plain(_About, {f.name: kept[f.name] for f in fields(_About) if f.name in kept})
         except InputError as error:
             raise unlike_ours(path, error) from error
 
     def attacker(self) -> AttackerNetwork:
         """The network, with weights yet to come."""
         shape = {"channels": self.channels, "stride": self.stride}
-        return AttackerNetwork(self.kind, **shape, points=self.points, picture=self.picture)
+        return AttackerNetwork(self.kind, **shape, points=self.points, picture=self.picture, width=self.width)
 
 
 @dataclass(slots=True)
@@ -145,14 +146,26 @@ class _Run:
     origins: list[Origin] = field(default_factory=lambda: [origin()])
 
 
-def training_key(kind: Kind, seen: Observations, recipe: Recipe) -> str:
+def training_key(kind: Kind, seen: Observations, recipe: Recipe, *, width: int | None = None) -> str:
     """What the attacker's checkpoint goes by."""
-    return key({"training": TRAINING_VERSION}, kind=kind, seen=seen.identity, recipe=recipe)
+    facts = {"kind": kind, "seen": seen.identity, "recipe": recipe}
+    return key({"training": TRAINING_VERSION}, **facts, **_other(width))
+
+
+def _other(width: int | None) -> dict[str, int]:
+    """What keys say of a width; nothing of the kind's own, so that they are those of earlier releases."""
+    return {} if width is None else {"width": width}
 
 
 @training()
 def train(
-    kind: Kind, seen: Observations, recipe: Recipe, *, checkpoint: Path, save_every: float = 60.0
+    kind: Kind,
+    seen: Observations,
+    recipe: Recipe,
+    *,
+    checkpoint: Path,
+    save_every: float = 60.0,
+    width: int | None = None,
 ) -> Trained:
     """Trains an attacker, or goes on with an interrupted training, to the same weights bit for bit on a CPU.
 
@@ -163,6 +176,7 @@ def train(
         checkpoint: where the state goes, and where an interrupted training goes on from; its name is to hold
             `training_key`.
         save_every: seconds between checkpoints.
+        width: of the network; by its kind if None.
 
     Raises:
         InputError: fewer than two photographs as large as a crop, or a checkpoint that is damaged, or
@@ -172,11 +186,11 @@ def train(
     """
     kept = _load(checkpoint) if checkpoint.exists() else None
     if kept:
-        _check(_About.of(kept, checkpoint), _about(kind, seen, recipe), checkpoint)
+        _check(_About.of(kept, checkpoint), _about(kind, seen, recipe, width), checkpoint)
     if kept and kept["step"] >= recipe.steps:
         return _finished(kept, checkpoint)
     learned, held = _divided(seen, recipe)
-    run = _start(kind, seen, learned, recipe)
+    run = _start(kind, seen, learned, recipe, width)
     if kept:
         _resume(run, kept, checkpoint)
     _loop(run, seen, learned, held, recipe, checkpoint, save_every)
@@ -211,39 +225,48 @@ def _finished(kept: dict[str, Any], checkpoint: Path) -> Trained:
     return Trained(about.kind, network.eval(), about.points, about.recipe, about.curve, about.origins)
 
 
-def _about(kind: Kind, seen: Observations, recipe: Recipe) -> _About:
+def _about(kind: Kind, seen: Observations, recipe: Recipe, width: int | None = None) -> _About:
     """What a checkpoint says of a training that is about to start."""
     channels, stride = seen.shape
-    return _About(kind, channels, stride, tuple(map(float, seen.points)), seen.picture, recipe, 0, (), ())
+    points = tuple(map(float, seen.points))
+    return _About(kind, channels, stride, points, seen.picture, recipe, 0, (), (), width)
 
 
 def _check(kept: _About, ours: _About, checkpoint: Path) -> None:
     """Refuses the checkpoint of another attacker."""
-    for name in ("kind", "channels", "stride", "points", "picture", "recipe"):
+    for name in ("kind", "channels", "stride", "points", "picture", "recipe", "width"):
         got, expected = getattr(kept, name), getattr(ours, name)
         if got != expected:
             raise unlike_ours(checkpoint, f"{name}: got {got}, expected {expected}")
 
 
-def steps_within(minutes: float, kind: Kind, seen: Observations, recipe: Recipe, *, kept: Path) -> Budget:
+def steps_within(
+    minutes: float,
+    kind: Kind,
+    seen: Observations,
+    recipe: Recipe,
+    *,
+    kept: Path,
+    width: int | None = None,
+) -> Budget:
     """How many steps a training does in so many minutes here, in hundreds.
 
     It is measured once and then kept: an attack that goes on has to go on with the same budget.
 
     Args:
         minutes: of one training.
-        kind, seen, recipe: as `train`.
+        kind, seen, recipe, width: as `train`.
         kept: the folder where the answers are kept.
 
     Raises:
         InputError: too few photographs, or an answer that another version has kept.
     """
-    facts = {"kind": kind, "shape": seen.shape, "batch": recipe.batch, "crop": recipe.crop}
+    facts = {"kind": kind, "shape": seen.shape, "batch": recipe.batch, "crop": recipe.crop, **_other(width)}
     path = kept / f"{kind}-{key({'training': TRAINING_VERSION}, minutes=minutes, **facts)}.json"
 
     def measured() -> int:
         learned, _ = _divided(seen, recipe)
-        run = _start(kind, seen, learned, recipe)
+        run = _start(kind, seen, learned, recipe, width)
         for n in range(WARM_UP + TIMED):
             if n == WARM_UP:
                 began = time.monotonic()
@@ -268,12 +291,12 @@ def _divided(seen: Observations, recipe: Recipe) -> tuple[list[int], list[int]]:
     return learned, held
 
 
-def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe) -> _Run:
+def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe, width: int | None) -> _Run:
     channels, stride = seen.shape
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)
         network = AttackerNetwork(
-            kind, channels=channels, stride=stride, points=seen.points, picture=seen.picture
+            kind, channels=channels, stride=stride, points=seen.points, picture=seen.picture, width=width
         )
     crops = _batch(seen, learned, STATISTICS, recipe, step=-1)[0]
     network.mean.copy_(crops.mean((0, 2, 3)))
@@ -375,18 +398,19 @@ def _canvas(seen: Observations, i: int) -> tuple[int, int]:
 
 
 def _save(run: _Run, seen: Observations, recipe: Recipe, path: Path) -> None:
-    about = _about(run.network.kind, seen, recipe)
+    about = _about(run.network.kind, seen, recipe, run.network.width)
     about = replace(about, step=run.step, curve=tuple(run.curve), origins=tuple(run.origins))
     state = {
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
         "optimizer": run.optimizer.state_dict(),
     }
-    save_state(path, to_plain(about, {}) | state)
+    plain = {name: value for name, value in to_plain(about, {}).items() if value is not None}
+    save_state(path, plain | state)
 
 
 def _load(path: Path) -> dict[str, Any]:
-    needed = {"network", "average", "optimizer", *(f.name for f in fields(_About))}
+    needed = {"network", "average", "optimizer", *(f.name for f in fields(_About))} - {"width"}
     return load_state(path, needed, of="an attack", error=InputError)
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING, ONLY_REBUILT
+from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING, NARROW, ONLY_REBUILT
 from featcodec.commands.options import (
     Subparsers,
     add_command,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from featcodec.attacks.faces import Recognizer
     from featcodec.attacks.identity import FaceThief
     from featcodec.attacks.targets import CodecTarget
-    from featcodec.evaluation.results import Identified
+    from featcodec.evaluation.results import Identified, Made
 
 __all__ = ["add_parser", "run"]
 
@@ -64,7 +64,7 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--attackers", type=_attackers, metavar="A,A",
         help=f"default: {','.join(BUILT_IN)}, and with --face-train {','.join(INFERRING)}; the latter need "
-        "neither --train nor --eval",
+        f"neither --train nor --eval. {','.join(NARROW)} is what --embed trains",
     )  # fmt: skip
     command.add_argument(
         "--photographs", type=positive, default=2000, metavar="N",
@@ -100,14 +100,20 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--gallery", type=path, metavar="OUT.png", help="draw what the strongest attackers rebuilt"
     )
+    command.add_argument(
+        "--embed", type=path, metavar="THIEF",
+        help=f"also train a thief that is narrow enough to go with the codec ({','.join(NARROW)}), and write "
+        "it for featcodec rebuild, with the figures of all attackers tried; of a single codec",
+    )  # fmt: skip
     command.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
     add_json(command)
 
 
 def _attackers(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if not set(names) <= set(ATTACKERS):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {','.join(ATTACKERS)}")
+    if not set(names) <= {*ATTACKERS, *NARROW}:
+        expected = ",".join((*NARROW, *ATTACKERS))
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {expected}")
     return names
 
 
@@ -122,11 +128,16 @@ def _check(arguments: argparse.Namespace) -> None:
         arguments.attackers = tuple(BUILT_IN if arguments.face_train is None else ATTACKERS)
     if arguments.face_train is None and (asked := set(arguments.attackers) & set(INFERRING)):
         arguments.refuse(f"argument --attackers: got {min(asked)} without --face-train, expected both")
-    if set(arguments.attackers) & set(BUILT_IN) and not (arguments.train and arguments.eval):
+    if arguments.embed is not None:
+        if len(arguments.codecs) > 1:
+            arguments.refuse("argument --embed: got several codecs, expected a single one")
+        arguments.attackers = tuple(dict.fromkeys((*arguments.attackers, *NARROW)))
+    rebuilding = set(arguments.attackers) & {*BUILT_IN, *NARROW}
+    if rebuilding and not (arguments.train and arguments.eval):
         arguments.refuse(
             "arguments --train and --eval: got not both of them, expected folders of photographs"
         )
-    if arguments.gallery is not None and not set(arguments.attackers) & set(BUILT_IN):
+    if arguments.gallery is not None and not rebuilding:
         arguments.refuse(
             "argument --gallery: got it for attackers that rebuild no picture, expected one that does"
         )
@@ -136,6 +147,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Attack codecs; show what was reached, the strongest attacker of each quality marked."""
     if arguments.gallery is not None:
         check_target(arguments.gallery)
+    if arguments.embed is not None:
+        check_target(arguments.embed)
     training = [Path(p) for folder in arguments.train for p, _ in list_pictures(folder)]
     evaluation = [Path(p) for p, _ in list_pictures(arguments.eval)] if arguments.eval else []
     make_folder(arguments.work)
@@ -165,6 +178,9 @@ def run(arguments: argparse.Namespace) -> int:
     notes = list(dict.fromkeys([*notes, *origin_notes(report.origins)]))
     if arguments.gallery is not None:
         write_output(arguments.gallery, _gallery(report, evaluation))
+    if arguments.embed is not None:
+        embed = next(one for one in attackers if one.name in NARROW)
+        notes.append(_embedded(arguments, embed, targets[0], report, training, recognizer))
     if arguments.json:
         show_json([_as_json(arguments, report, notes)])
     else:
@@ -218,16 +234,41 @@ def _attackers_asked(
     return tuple(one for one, _ in timed), [note for _, note in timed if note]
 
 
-def _as_json(arguments: argparse.Namespace, report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
-    """What ``attack --json`` shows; names and units here are an interface."""
+def _embedded(
+    arguments: argparse.Namespace,
+    attacker: BuiltIn,
+    target: CodecTarget,
+    report: AttackReport,
+    training: Sequence[Path],
+    recognizer: Recognizer | None,
+) -> str:
+    """Writes the thief file, and what is to be said of it."""
+    from featcodec.attacks.network_attacker import NetworkAttacker
+    from featcodec.attacks.thief_making import make_thief
+
+    assert isinstance(attacker, NetworkAttacker)
+    work, how = Path(arguments.work), _made(arguments, report)
+    thief = make_thief(
+        attacker, target, report, training=training, work=work, made=how, recognizer=recognizer
+    )
+    data = thief.to_bytes()
+    write_output(arguments.embed, data)
+    return f"{printable(arguments.embed)}: a thief of {thief.weights:,} weights, {len(data):,} bytes"
+
+
+def _made(arguments: argparse.Namespace, report: AttackReport) -> Made:
     from featcodec.attacks.attack import MEASURES
     from featcodec.evaluation.provenance import made
 
     seeds = {"attackers": arguments.seed}
-    how = made(arguments.typed, seeds=seeds, measures=MEASURES, kept=report.origins)
+    return made(arguments.typed, seeds=seeds, measures=MEASURES, kept=report.origins)
+
+
+def _as_json(arguments: argparse.Namespace, report: AttackReport, notes: Sequence[str]) -> dict[str, object]:
+    """What ``attack --json`` shows; names and units here are an interface."""
     rows = [asdict(o.row) | {"blind_psnr": o.blind} for o in report.outcomes]
     return {
-        "made": asdict(how),
+        "made": asdict(_made(arguments, report)),
         "attacks": rows,
         "identified": [asdict(row) for row in report.identified],
         "curves": [asdict(curve) for curve in report.curves],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from featcodec.pictures.boxes import Boxes
 
-__all__ = ["drawing_name", "drawn", "ground"]
+__all__ = ["as_file", "drawing_name", "drawn", "ground"]
 
 _KINDS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
@@ -56,7 +56,11 @@ def drawn(path: str, ground: Image.Image, boxes: Boxes, header: Header) -> bytes
     """The boxes on what `ground` gave, as a file of the kind that its name says."""
     from featcodec.pictures.drawing import draw_boxes
 
-    picture = draw_boxes(ground, boxes, photograph=(header.width, header.height))
+    return as_file(path, draw_boxes(ground, boxes, photograph=(header.width, header.height)))
+
+
+def as_file(path: str, picture: Image.Image) -> bytes:
+    """A picture as a file of the kind that its name says."""
     buffer = io.BytesIO()
     picture.save(buffer, _KINDS[Path(path).suffix.lower()], quality=90)
     return buffer.getvalue()

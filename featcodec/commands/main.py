@@ -3,6 +3,8 @@
     featcodec encode street.jpg -o street.plf          featcodec encode photos/ -o coded/
     featcodec decode street.plf -o street.npy          featcodec detect street.plf --draw boxes.png
     featcodec attack street --train photos/ --eval other-photos/ --work attack/
+    featcodec rebuild street.plf -o thief.png
+    featcodec rebuild street.plf --compare street.jpg -o sheet.png
     featcodec layers torchvision:resnet18              featcodec zoo
     featcodec fit torchvision:resnet18 --at layer2 --images photos/ -o mine.safetensors
     featcodec demo
@@ -16,13 +18,13 @@ import argparse
 import sys
 
 from featcodec import __version__
-from featcodec.commands import attack, decode, demo, detect, encode, fit, layers, zoo
+from featcodec.commands import attack, decode, demo, detect, encode, fit, layers, rebuild, zoo
 from featcodec.console import Parser, run_command
 from featcodec.plf.bitstream import VERSION
 
 __all__ = ["main"]
 
-COMMANDS = (encode, decode, detect, layers, fit, attack, demo, zoo)
+COMMANDS = (encode, decode, detect, layers, fit, attack, rebuild, demo, zoo)
 
 
 def main(argv: list[str] | None = None) -> int:

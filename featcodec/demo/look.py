@@ -14,7 +14,6 @@ from torch import Tensor
 from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import FeatureCodec, Features
 from featcodec.console import about
-from featcodec.demo.jpeg import JpegPicture, jpeg_within
 from featcodec.inspect.heatmap import draw_heat, draw_map
 from featcodec.inspect.rate import Rate, rate
 from featcodec.inspect.report import check
@@ -25,6 +24,7 @@ from featcodec.pictures.drawing import draw_boxes
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import load_image
 from featcodec.pictures.pixels import pixels
+from featcodec.pictures.small_jpeg import SmallJpeg, jpeg_within
 from featcodec.plf.bitstream import DEFAULT_LIMITS
 
 __all__ = ["Found", "Look", "Photograph", "look", "open_photograph"]
@@ -97,7 +97,7 @@ class Look:
     rate: Rate
     heat: Image.Image
     channels: Image.Image
-    jpeg: JpegPicture | None
+    jpeg: SmallJpeg | None
     jpeg_found: Found | None
 
     @property
@@ -172,7 +172,7 @@ def look(
     decoded = decode(check(f"{photograph.name}.plf", data, DEFAULT_LIMITS), codec)
     bits = rate(decoded)
     plf = _found(codec, codec.decode(data), photograph, photograph.picture)
-    jpeg = jpeg_within(photograph.x, geometry, len(data))
+    jpeg = jpeg_within(Image.fromarray(pixels(photograph.truth)), len(data))
     return Look(
         photograph=photograph,
         data=data,
@@ -192,7 +192,7 @@ def _over(picture: Image.Image, heat: Image.Image) -> Image.Image:
     return Image.blend(picture.convert("L").convert("RGB"), heat, _HEAT)
 
 
-def _found_in(codec: FeatureCodec, jpeg: JpegPicture, photograph: Photograph) -> Found:
+def _found_in(codec: FeatureCodec, jpeg: SmallJpeg, photograph: Photograph) -> Found:
     """What the whole network finds in a JPEG."""
     ground = jpeg.picture.resize(photograph.picture.size, Image.Resampling.BICUBIC)
     return _found(codec, features_of(codec.network, jpeg.canvas), photograph, ground)

@@ -110,7 +110,7 @@ def test_a_seed_gives_the_same_network_and_leaves_the_callers_random_numbers():
 
 def test_names_fall_into_those_who_rebuild_and_those_who_infer():
     assert split_names(ATTACKERS) == (tuple(BUILT_IN), tuple(INFERRING))
-    with pytest.raises(InputError, match=r"got 'oracle', expected some of invnet, .*, vector-net"):
+    with pytest.raises(InputError, match=r"got 'oracle', expected some of unet-36, invnet, .*, vector-net"):
         split_names(["oracle"])
     with pytest.raises(InputError, match="got 'unet', expected some of ridge, kernel-ridge, vector-net"):
         find_inferrers(["unet"])
