@@ -6,7 +6,14 @@ import argparse
 import threading
 import webbrowser
 
-from featcodec.commands.options import Subparsers, add_codec, add_command, add_network, codec_of
+from featcodec.commands.options import (
+    Subparsers,
+    add_codec,
+    add_command,
+    add_network,
+    add_thief,
+    codec_of,
+)
 from featcodec.console import note, show
 
 __all__ = ["add_parser", "run"]
@@ -20,16 +27,19 @@ def add_parser(subparsers: Subparsers) -> None:
         run,
         help="open a page to try a codec on photographs",
         description="Opens a page in the browser: drop a photograph, move quality and effort, and see the "
-        "boxes, the bytes, where the bits went, and a JPEG of as many bytes. The page is served to this "
+        "boxes, the bytes, where the bits went, what a thief rebuilds, and a JPEG of as many bytes. The page is served to this "
         "machine only, and nothing leaves it; photographs dropped are deleted when the command ends "
         "(Ctrl-C). It needs the extra featcodec[demo].",
     )
     add_codec(command, "default: the embedded default")
     add_network(command)
+    add_thief(command)
     command.add_argument(
         "--port", type=_port, metavar="N", help="port to listen on; default: a free one from 7860 on"
     )
-    command.add_argument("--no-browser", action="store_true", help="only say the page's address, open nothing")
+    command.add_argument(
+        "--no-browser", action="store_true", help="only say the page's address, open nothing"
+    )
 
 
 def _port(text: str) -> int:
@@ -45,11 +55,13 @@ _port.__name__ = "port"
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
+    from featcodec.attacks.thief_file import ThiefFile
     from featcodec.demo.page import gradio, serve
 
     gradio()  # before the codec: what is missing should show at once
+    thief = None if arguments.thief is None else ThiefFile.load(arguments.thief)
     codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
-    with serve(codec, port=arguments.port) as address:
+    with serve(codec, thief=thief, port=arguments.port) as address:
         show(address)
         if not arguments.no_browser and not webbrowser.open(address):
             note("featcodec", "no browser found, open the address above in yours")

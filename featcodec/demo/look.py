@@ -1,6 +1,6 @@
 """What a codec makes of a photograph: all that the page shows, computed without it.
 
-    file ─open_photograph─▶ Photograph ─look(quality, effort)─▶ Look: .plf, boxes, bits, JPEG, what a thief sees
+file ─open_photograph─▶ Photograph ─look(quality, effort)─▶ Look: .plf, boxes, bits, JPEG, what a thief sees
 """
 
 from __future__ import annotations
@@ -8,12 +8,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from featcodec.attacks.targets import window
+from featcodec.attacks.thief_file import ThiefFile
+from featcodec.attacks.thieves import thief_for
 from featcodec.codec.effort import DEFAULT_EFFORT
 from featcodec.codec.feature_codec import FeatureCodec, Features
 from featcodec.console import about
+from featcodec.errors import ModelMismatchError
+from featcodec.evaluation.closeness import blind_psnr, psnr
 from featcodec.inspect.heatmap import draw_heat, draw_map
 from featcodec.inspect.rate import Rate, rate
 from featcodec.inspect.report import check
@@ -27,7 +33,7 @@ from featcodec.pictures.pixels import pixels
 from featcodec.pictures.small_jpeg import SmallJpeg, jpeg_within
 from featcodec.plf.bitstream import DEFAULT_LIMITS
 
-__all__ = ["Found", "Look", "Photograph", "look", "open_photograph"]
+__all__ = ["Found", "Look", "Photograph", "Rebuilt", "look", "open_photograph"]
 
 _SHOWN = 960  # longest side of what is drawn, in pixels
 _HEAT = 0.7  # how much of the heat map covers the photograph below it
@@ -58,6 +64,11 @@ class Photograph:
         """Where the photograph lies on the canvas; its sides are those of the file's picture."""
         return self.features.geometry
 
+    @property
+    def truth(self) -> Tensor:
+        """(3, h, w) in [0, 1], the photograph as the network sees it, without the canvas's borders."""
+        return self.x[0][window(self.geometry)]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -70,6 +81,23 @@ class Found:
 
     boxes: Boxes | None
     drawn: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a thief makes of a ``.plf`` file.
+
+    Attributes:
+        thief: that made it.
+        drawn: it, enlarged to what the page shows.
+        psnr: dB, against the photograph as the network sees it.
+        blind: dB that painting the photograph in its mean colour reaches.
+    """
+
+    thief: ThiefFile
+    drawn: Image.Image
+    psnr: float
+    blind: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +115,8 @@ class Look:
         channels: the drawing of ``plf map``, with the channels.
         jpeg: the JPEG of at most as many bytes; None if there is none so small.
         jpeg_found: what the network finds in that, drawn on it.
+        rebuilt: what a thief makes of the ``.plf`` file; None if there is no thief for the codec.
+        no_thief: why not, in one line; empty if there is one.
     """
 
     photograph: Photograph
@@ -99,6 +129,8 @@ class Look:
     channels: Image.Image
     jpeg: SmallJpeg | None
     jpeg_found: Found | None
+    rebuilt: Rebuilt | None
+    no_thief: str
 
     @property
     def drawn(self) -> dict[str, Image.Image | None]:
@@ -107,6 +139,7 @@ class Look:
             "plf": self.plf.drawn,
             "jpeg": None if self.jpeg_found is None else self.jpeg_found.drawn,
             "heat": self.heat,
+            "thief": None if self.rebuilt is None else self.rebuilt.drawn,
         }
 
 
@@ -141,7 +174,12 @@ def open_photograph(codec: FeatureCodec, data: bytes, name: str) -> Photograph:
 
 
 def look(
-    codec: FeatureCodec, photograph: Photograph, *, quality: float, effort: int = DEFAULT_EFFORT
+    codec: FeatureCodec,
+    photograph: Photograph,
+    *,
+    quality: float,
+    effort: int = DEFAULT_EFFORT,
+    thief: ThiefFile | None = None,
 ) -> Look:
     """Encode a photograph and look at the file from all sides.
 
@@ -150,12 +188,14 @@ def look(
         photograph: what to encode.
         quality: 1 (smallest) to 8 (largest), in steps of 1/32.
         effort: how hard the encoder searches, 0 to 3.
+        thief: that rebuilds the photograph; the one embedded for the codec, if there is one, unless given.
 
     Returns:
         What there is to see. The ``.plf`` file is the one that `FeatureCodec.encode` gives.
 
     Raises:
         InputError: as `FeatureCodec.encode`.
+        ModelMismatchError: the thief given learned from another codec's files.
 
     Example:
         >>> import featcodec
@@ -173,6 +213,7 @@ def look(
     bits = rate(decoded)
     plf = _found(codec, codec.decode(data), photograph, photograph.picture)
     jpeg = jpeg_within(Image.fromarray(pixels(photograph.truth)), len(data))
+    rebuilt, no_thief = _rebuilt(codec, decoded, photograph, thief)
     return Look(
         photograph=photograph,
         data=data,
@@ -184,7 +225,25 @@ def look(
         channels=draw_map(decoded, bits),
         jpeg=jpeg,
         jpeg_found=None if jpeg is None else _found_in(codec, jpeg, photograph),
+        rebuilt=rebuilt,
+        no_thief=no_thief,
     )
+
+
+def _rebuilt(
+    codec: FeatureCodec, decoded: Decoded, photograph: Photograph, thief: ThiefFile | None
+) -> tuple[Rebuilt | None, str]:
+    """What the thief makes of a file, or why there is none."""
+    report = decoded.report
+    if thief is None:
+        try:
+            thief = thief_for(report.stream.header)
+        except ModelMismatchError as error:
+            return None, str(error)
+    picture, truth = thief.rebuild(codec, report.data), photograph.truth
+    error = np.moveaxis(picture, 2, 0) / 255 - truth.double().numpy()
+    drawn = Image.fromarray(picture).resize(photograph.picture.size, Image.Resampling.BICUBIC)
+    return Rebuilt(thief, drawn, psnr(np.square(error)), blind_psnr(truth)), ""
 
 
 def _over(picture: Image.Image, heat: Image.Image) -> Image.Image:
@@ -193,9 +252,11 @@ def _over(picture: Image.Image, heat: Image.Image) -> Image.Image:
 
 
 def _found_in(codec: FeatureCodec, jpeg: SmallJpeg, photograph: Photograph) -> Found:
-    """What the whole network finds in a JPEG."""
+    """What the whole network finds in a JPEG of the photograph as the network sees it."""
+    stride = codec.file.config.canvas.stride
+    x, _ = load_image(jpeg.picture, size=max(jpeg.picture.size), stride=stride)
     ground = jpeg.picture.resize(photograph.picture.size, Image.Resampling.BICUBIC)
-    return _found(codec, features_of(codec.network, jpeg.canvas), photograph, ground)
+    return _found(codec, features_of(codec.network, x), photograph, ground)
 
 
 def _found(codec: FeatureCodec, features: Tensor, photograph: Photograph, ground: Image.Image) -> Found:

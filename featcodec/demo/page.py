@@ -10,12 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from featcodec.attacks.thief_file import ThiefFile
 from featcodec.bench.demo import photographs
 from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS, REFINEMENTS
 from featcodec.codec.feature_codec import DEFAULT_QUALITY, FeatureCodec
 from featcodec.console import MAX_INPUT
 from featcodec.demo.look import Photograph, look, open_photograph
-from featcodec.demo.words import bits_table, captions, complaint, headline
+from featcodec.demo.words import bits_table, captions, complaint, headline, thief_notes
 from featcodec.errors import FeatcodecError, InputError, MissingExtraError
 from featcodec.files import read_file
 from featcodec.plf.header import QUALITIES
@@ -36,7 +37,7 @@ _EXAMPLES = {
     "chelsea.png": "Cat",
     "coffee.png": "Coffee",
 }
-_PANELS = (("plf", "jpeg"), ("heat",))
+_PANELS = (("plf", "jpeg"), ("heat", "thief"))
 _EMPTY = "<p>Drop a photograph, or try an example. It stays on this machine.</p>"
 _CSS = """
 .gradio-container { max-width: 1360px !important; margin: auto; }
@@ -48,6 +49,7 @@ footer { display: none !important; }
 .caption { min-height: 3rem; }
 .caption h4 { margin: 0; }
 .caption p { font-size: 0.85rem; margin: 0; }
+#notes p { font-size: 0.85rem; }
 #plf img, #jpeg img, #heat img, #thief img { max-height: 460px; object-fit: contain; }
 .words table { width: 100%; border: 0 !important; border-collapse: collapse; font-size: 0.9rem; }
 .words tr { border: 0 !important; }
@@ -75,15 +77,18 @@ def gradio() -> Any:
     return gradio
 
 
-def build(codec: FeatureCodec) -> Any:
-    """The page for a codec, a `gradio.Blocks` that is not served yet.
+def build(codec: FeatureCodec, thief: ThiefFile | None = None) -> Any:
+    """The page for a codec and a thief of its files, a `gradio.Blocks` that is not served yet.
 
     Raises:
         MissingExtraError: Gradio is not installed.
         InputError: the codec was made without its network.
+        ModelMismatchError: the thief learned from another codec's files.
     """
     gr = gradio()
     _ = codec.network  # the page needs it with the first photograph
+    if thief is not None:
+        thief.check_codec(codec.file)
     with gr.Blocks(title="featcodec", analytics_enabled=False, delete_cache=(_STALE, _STALE)) as page:
         gr.Markdown(
             f"## What a network needs of a photograph\n`{codec.name}` codes the features of "
@@ -111,7 +116,7 @@ def build(codec: FeatureCodec) -> Any:
                 shown = _results(gr)
         gr.on(
             [page.load, file.change, quality.change, effort.change],
-            _answer(gr, codec),
+            _answer(gr, codec, thief),
             [file, quality, effort],
             [message, results, *shown],
             trigger_mode="always_last",
@@ -126,7 +131,9 @@ def _examples(gr: Any, file: Any) -> None:
     with gr.Row():
         for path in _example_paths():
             button = gr.Button(_EXAMPLES[path.name], size="sm", min_width=64)
-            button.click(lambda path=path: str(path), None, file, show_progress="hidden", api_visibility="private")
+            button.click(
+                lambda path=path: str(path), None, file, show_progress="hidden", api_visibility="private"
+            )
 
 
 def _example_paths() -> list[Path]:
@@ -144,11 +151,15 @@ def _results(gr: Any) -> list[Any]:
         with gr.Row():
             for name in row:
                 with gr.Column(min_width=260):
-                    shown += [gr.HTML(padding=False, elem_classes="words caption", elem_id=f"{name}-words"), _picture(gr, name)]
+                    shown += [
+                        gr.HTML(padding=False, elem_classes="words caption", elem_id=f"{name}-words"),
+                        _picture(gr, name),
+                    ]
+    notes = gr.HTML(padding=False, elem_id="notes", elem_classes="words")
     bits = gr.HTML(padding=False, elem_id="bits", elem_classes="words")
     with gr.Accordion("Every channel", open=False):
         channels = _picture(gr, "channels")
-    return [*shown, bits, channels]
+    return [*shown, notes, bits, channels]
 
 
 def _picture(gr: Any, name: str) -> Any:
@@ -162,7 +173,9 @@ def _picture(gr: Any, name: str) -> Any:
     )
 
 
-def _answer(gr: Any, codec: FeatureCodec) -> Callable[[str | None, float, int], list[Any]]:
+def _answer(
+    gr: Any, codec: FeatureCodec, thief: ThiefFile | None
+) -> Callable[[str | None, float, int], list[Any]]:
     """What the page shows for its controls: message, bits, whether there are results, the results."""
 
     @lru_cache(maxsize=_KEPT)
@@ -176,29 +189,30 @@ def _answer(gr: Any, codec: FeatureCodec) -> Callable[[str | None, float, int], 
         return open_photograph(codec, data, name)
 
     def answer(path: str | None, quality: float, effort: int) -> list[Any]:
-        nothing = [gr.update(visible=False), *["", None] * sum(map(len, _PANELS)), "", None]
+        nothing = [gr.update(visible=False), *["", None] * sum(map(len, _PANELS)), "", "", None]
         if path is None:
             return [_EMPTY, *nothing]
         try:
-            seen = look(codec, opened(path), quality=quality, effort=effort)
+            seen = look(codec, opened(path), quality=quality, effort=effort, thief=thief)
         except FeatcodecError as error:
             return [complaint(error), *nothing]
         words, drawn = captions(seen), seen.drawn
         panels = [shown for row in _PANELS for name in row for shown in (words[name], drawn[name])]
         message = headline(seen, codec.name)
-        return [message, gr.update(visible=True), *panels, bits_table(seen), seen.channels]
+        return [message, gr.update(visible=True), *panels, thief_notes(seen), bits_table(seen), seen.channels]
 
     return answer
 
 
 @contextmanager
-def serve(codec: FeatureCodec, *, port: int | None = None) -> Iterator[str]:
+def serve(codec: FeatureCodec, *, thief: ThiefFile | None = None, port: int | None = None) -> Iterator[str]:
     """Serve the page of a codec to this machine, until the block ends.
 
     What is uploaded and drawn lies in a temporary folder, which goes with the server.
 
     Args:
         codec: with its network.
+        thief: of the codec's files; the one embedded for it, if there is one, unless given.
         port: to listen on; a free one from 7860 on unless given.
 
     Yields:
@@ -207,11 +221,12 @@ def serve(codec: FeatureCodec, *, port: int | None = None) -> Iterator[str]:
     Raises:
         MissingExtraError: Gradio is not installed.
         InputError: the port is taken, or the codec was made without its network.
+        ModelMismatchError: the thief learned from another codec's files.
     """
     with tempfile.TemporaryDirectory(prefix="featcodec-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         gr = gradio()
-        page = build(codec)
+        page = build(codec, thief)
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
         try:
             _, address, _ = page.launch(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
+from featcodec.attacks.thief_words import identity_words, reached_words, training_words
 from featcodec.demo.look import Look
 from featcodec.files import printable
 from featcodec.pictures.boxes import Boxes
 
-__all__ = ["bits_table", "captions", "complaint", "counted", "headline"]
+__all__ = ["bits_table", "captions", "complaint", "counted", "headline", "thief_notes"]
 
 
 def complaint(error: Exception) -> str:
@@ -69,6 +70,7 @@ def captions(seen: Look) -> dict[str, str]:
             "Where the bits went",
             f"Light squares took most. Each is {stride} × {stride} pixels of the photograph at {size}.",
         ),
+        "thief": _thief_caption(seen),
     }
 
 
@@ -81,6 +83,27 @@ def _jpeg_caption(seen: Look) -> str:
         f"In a JPEG, {len(jpeg.data):,} bytes: {counted(found.boxes)}",
         f"Quality {jpeg.quality}, {jpeg.width} × {jpeg.height} pixels{enlarged}.",
     )
+
+
+def _thief_caption(seen: Look) -> str:
+    rebuilt = seen.rebuilt
+    if rebuilt is None:
+        return _caption(
+            "What a thief rebuilds of the .plf file", f"There is no thief to ask: {seen.no_thief}"
+        )
+    return _caption(
+        "What a thief rebuilds of the .plf file",
+        f"{rebuilt.psnr:.1f} dB PSNR; the photograph's mean colour alone has {rebuilt.blind:.1f}.",
+    )
+
+
+def thief_notes(seen: Look) -> str:
+    """How the thief learned, what it and stronger ones reach, and whom it tells apart; empty without one."""
+    if seen.rebuilt is None:
+        return ""
+    thief, quality = seen.rebuilt.thief, seen.decoded.report.stream.header.quality
+    notes = (f"{training_words(thief)}; {reached_words(thief, quality)}", identity_words(thief, quality))
+    return "".join(f"<p>{escape(note)}.</p>" for note in notes)
 
 
 def _caption(title: str, note: str) -> str:
@@ -105,4 +128,3 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = ["".join(f"<th>{cell}</th>" for cell in head)]
     lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
