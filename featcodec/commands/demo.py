@@ -27,9 +27,9 @@ def add_parser(subparsers: Subparsers) -> None:
         run,
         help="open a page to try a codec on photographs",
         description="Opens a page in the browser: drop a photograph, move quality and effort, and see the "
-        "boxes, the bytes, where the bits went, what a thief rebuilds, and a JPEG of as many bytes. The page is served to this "
-        "machine only, and nothing leaves it; photographs dropped are deleted when the command ends "
-        "(Ctrl-C). It needs the extra featcodec[demo].",
+        "boxes, the bytes, where the bits went, what a thief rebuilds, and a JPEG of as many bytes. The page "
+        "is served to this machine only, and nothing leaves it; photographs dropped are deleted when the "
+        "command ends (Ctrl-C). It needs the extra featcodec[demo].",
     )
     add_codec(command, "default: the embedded default")
     add_network(command)

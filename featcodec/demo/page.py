@@ -91,9 +91,9 @@ def build(codec: FeatureCodec, thief: ThiefFile | None = None) -> Any:
         thief.check_codec(codec.file)
     with gr.Blocks(title="featcodec", analytics_enabled=False, delete_cache=(_STALE, _STALE)) as page:
         gr.Markdown(
-            f"## What a network needs of a photograph\n`{codec.name}` codes the features of "
-            f"{codec.file.config.network}: enough to find things by, not a picture. Quality and effort move "
-            "what the file costs and what it says."
+            f"## What a network needs of a photograph\n`{codec.name}` codes what "
+            f"{codec.file.config.network} computes of it up to the cut, instead of the picture. Quality and "
+            "effort move what the file costs and what it still says."
         )
         with gr.Row():
             with gr.Column(scale=2, min_width=300):

@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_feature_codec import coder, picture, small
 
-from featcodec.bench.anchors import JPEG
+from featcodec.attacks.attacker_networks import AttackerNetwork
+from featcodec.attacks.thief_file import ThiefFile
+from featcodec.attacks.thief_record import ThiefRecord
+from featcodec.attacks.training import Recipe
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.demo.jpeg import jpeg_within
 from featcodec.demo.look import Look, look, open_photograph
-from featcodec.demo.words import bits_table, captions, complaint, headline
-from featcodec.errors import ImageError, InputError
+from featcodec.demo.words import bits_table, captions, complaint, headline, thief_notes
+from featcodec.errors import ImageError, InputError, ModelMismatchError
+from featcodec.evaluation.results import Made, Reference
 from featcodec.networks.cut_network import features_of, find_boxes
 from featcodec.pictures.loading import load_image
-from featcodec.pictures.pixels import pixels
 
 
 def file_of(pixels: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> bytes:
@@ -102,46 +104,16 @@ def test_a_codec_without_its_network_says_so() -> None:
 # ---- the JPEG of as many bytes
 
 
-@pytest.mark.parametrize("most", [700, 1500, 4000])
-def test_the_jpeg_fits_and_no_higher_quality_of_its_size_would(most: int) -> None:
-    x, geometry = load_image(picture(90, 120), size=96)
-    made = jpeg_within(x, geometry, most)
-    assert made is not None
-    assert len(made.data) <= most
-    with Image.open(io.BytesIO(made.data)) as decoded:
-        assert (decoded.format, decoded.size) == ("JPEG", (made.width, made.height))
-    if made.quality < 95:
-        whole = Image.fromarray(pixels(x[0, :, geometry.top : geometry.top + 72]))
-        scaled = whole.resize((made.width, made.height), Image.Resampling.BICUBIC)
-        assert len(JPEG.encode(np.asarray(scaled), made.quality + 1)) > most
-
-
-def test_more_bytes_make_a_jpeg_that_is_closer() -> None:
-    x, geometry = load_image(picture(90, 120), size=96)
-    errors = []
-    for most in (600, 1200, 2400, 4800):
-        made = jpeg_within(x, geometry, most)
-        assert made is not None
-        assert made.canvas.shape == x.shape
-        errors.append(float((made.canvas - x).square().mean()))
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < errors[0] / 4
-
-
-def test_few_bytes_are_spent_on_fewer_pixels() -> None:
-    x, geometry = load_image(picture(416, 416), size=416)
-    made = jpeg_within(x, geometry, 2500)
-    assert made is not None
-    assert made.width < 416
-
-
 def test_the_jpegs_boxes_are_the_whole_networks() -> None:
     shown = seen(file_of(picture()))
     assert shown.jpeg is not None
     assert shown.jpeg_found is not None
     assert shown.jpeg_found.boxes is not None
     network = coder().network
-    [expected] = find_boxes(network, features_of(network, shown.jpeg.canvas), [shown.photograph.geometry])
+    assert len(shown.jpeg.data) <= len(shown.data)
+    x, geometry = load_image(shown.jpeg.picture, size=96)
+    assert (geometry.scaled_width, geometry.scaled_height) == shown.jpeg.picture.size == (96, 72)
+    [expected] = find_boxes(network, features_of(network, x), [shown.photograph.geometry])
     assert torch.equal(shown.jpeg_found.boxes.xyxy, expected.xyxy)
 
 
@@ -151,6 +123,53 @@ def test_where_no_jpeg_is_so_small_the_page_says_so() -> None:
     assert shown.jpeg is None
     assert shown.drawn["jpeg"] is None
     assert f"There is none of {len(shown.data):,} bytes" in captions(shown)["jpeg"]
+
+
+# ---- the thief
+
+
+def thief(codec: FeatureCodec) -> ThiefFile:
+    """One of a codec's files that has learned nothing."""
+    torch.manual_seed(0)
+    widths, stride, points = codec.file.config.widths, codec.file.config.latent_stride, (1.0, 8.0)
+    shape = {"channels": widths.latents, "stride": stride, "width": 8}
+    record = ThiefRecord(
+        codec=codec.name, fingerprint=codec.fingerprint.hex(), encoder=codec.file.encoder_digest, effort=0,
+        kind="unet", **shape, points=points, attacker="unet-8", recipe=Recipe(), photographs=7, curve=(),
+        rebuilt=(), identified=(), reference=Reference(), made=Made("", "", "", {}, "", {}),
+    )  # fmt: skip
+    return ThiefFile.of(record, AttackerNetwork("unet", **shape, points=points).eval())
+
+
+def test_the_thief_rebuilds_from_the_file_alone_and_is_measured() -> None:
+    data, robber = file_of(picture()), thief(coder())
+    shown = look(coder(), open_photograph(coder(), data, "photo.png"), quality=6, thief=robber)
+    assert shown.rebuilt is not None
+    rebuilt = robber.rebuild(coder(), shown.data)
+    assert shown.rebuilt.drawn.size == (120, 90)
+    x, _ = load_image(data, size=96)
+    truth = x[0, :, 12:84]  # 96 x 72 of 96 x 96
+    error = (torch.from_numpy(rebuilt).permute(2, 0, 1) / 255 - truth).square().mean()
+    assert shown.rebuilt.psnr == pytest.approx(-10 * float(torch.log10(error)), abs=1e-3)
+    blind = (truth - truth.mean((1, 2), keepdim=True)).square().mean()
+    assert shown.rebuilt.blind == pytest.approx(-10 * float(torch.log10(blind)), abs=1e-3)
+    assert f"{shown.rebuilt.psnr:.1f} dB" in captions(shown)["thief"]
+    assert "on files of 7 photographs" in thief_notes(shown)
+
+
+def test_of_a_codec_without_a_thief_the_page_says_why_in_one_line() -> None:
+    shown = seen(file_of(picture()))
+    assert shown.rebuilt is None
+    assert shown.drawn["thief"] is None
+    assert "There is no thief to ask: got a file of codec &#x27;small-0&#x27;" in captions(shown)["thief"]
+    assert "\n" not in captions(shown)["thief"]
+    assert thief_notes(shown) == ""
+
+
+def test_the_thief_of_another_codec_is_refused() -> None:
+    photograph = open_photograph(coder(), file_of(picture()), "photo.png")
+    with pytest.raises(ModelMismatchError, match="small-1"):
+        look(coder(), photograph, quality=6, thief=thief(coder(1)))
 
 
 # ---- words
