@@ -241,9 +241,9 @@ def _rebuilt(
         except ModelMismatchError as error:
             return None, str(error)
     picture, truth = thief.rebuild(codec, report.data), photograph.truth
-    error = np.moveaxis(picture, 2, 0) / 255 - truth.double().numpy()
+    difference = np.moveaxis(picture, 2, 0) / 255 - truth.double().numpy()
     drawn = Image.fromarray(picture).resize(photograph.picture.size, Image.Resampling.BICUBIC)
-    return Rebuilt(thief, drawn, psnr(np.square(error)), blind_psnr(truth)), ""
+    return Rebuilt(thief, drawn, psnr(np.square(difference)), blind_psnr(truth)), ""
 
 
 def _over(picture: Image.Image, heat: Image.Image) -> Image.Image:

@@ -62,12 +62,13 @@ footer { display: none !important; }
 
 
 def gradio() -> Any:
-    """The package, told not to call home.
+    """The package, told not to call home and to keep no history.
 
     Raises:
         MissingExtraError: it is not installed.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
+    # of the environment, since some of it is read on import, and older releases lack the argument
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False")
     try:
         import gradio
     except ModuleNotFoundError as error:
@@ -243,7 +244,6 @@ def serve(codec: FeatureCodec, *, thief: ThiefFile | None = None, port: int | No
                 ssr_mode=False,
                 mcp_server=False,
                 pwa=False,
-                run_history=False,
                 enable_monitoring=False,
             )
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
 from featcodec.attacks.thief_words import identity_words, reached_words, training_words
@@ -123,7 +124,7 @@ def bits_table(seen: Look) -> str:
     return _table(("what the bytes say", "bytes", "share", ""), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Cells as they are: whatever comes from outside is escaped by the caller."""
     lines = ["".join(f"<th>{cell}</th>" for cell in head)]
     lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
