@@ -65,21 +65,20 @@ def sheet(found: Comparison) -> Image.Image:
 
 
 def _photograph(found: Comparison) -> _Panel:
-    count = len(found.boxes)
-    boxes = draw_boxes(_fitted(found.photograph), found.boxes, photograph=found.photograph.size)
+    boxes = draw_boxes(_fitted(found.photograph, found), found.boxes, photograph=found.photograph.size)
     given = found.given
     lines = (f"through the {given.bytes:,} bytes of {given.codec} at quality {given.quality:.3g}",)
-    return _Panel(boxes, f"Photograph, with the {_counted(count)} found", lines)
-
-
-def _counted(count: int) -> str:
-    return f"{count} box" if count == 1 else f"{count} boxes"
+    count = len(found.boxes)
+    what = {0: "in which no box is found", 1: "with the box found"}.get(
+        count, f"with the {count} boxes found"
+    )
+    return _Panel(boxes, f"Photograph, {what}", lines)
 
 
 def _jpeg(found: Comparison) -> _Panel:
     jpeg, most = found.jpeg, found.given.bytes
     if jpeg is None:
-        blank = Image.new("RGB", _fitted(found.photograph).size, (235, 235, 235))
+        blank = _fitted(Image.new("RGB", (1, 1), (235, 235, 235)), found)
         return _Panel(blank, "No JPEG is that small", (f"in {most:,} bytes none fits, at any scale",))
     height, width, _ = found.given.picture.shape
     scaled = f"scaled down to {jpeg.width} x {jpeg.height}"
@@ -88,7 +87,7 @@ def _jpeg(found: Comparison) -> _Panel:
         f"{len(jpeg.data):,} bytes: {size} px, JPEG quality {jpeg.quality}",
         f"{found.jpeg_psnr:.1f} dB; no thief needed, the picture is there to see",
     )
-    return _Panel(_fitted(jpeg.picture), "The best JPEG of no more bytes", lines)
+    return _Panel(_fitted(jpeg.picture, found), "The best JPEG of no more bytes", lines)
 
 
 def _file(one: RebuiltFile, found: Comparison) -> _Panel:
@@ -96,7 +95,8 @@ def _file(one: RebuiltFile, found: Comparison) -> _Panel:
         f"{one.bytes:,} bytes, quality {one.quality:.3g}",
         f"{one.psnr:.1f} dB on this photograph; its mean colour alone {found.blind_psnr:.1f} dB",
     )
-    return _Panel(_fitted(Image.fromarray(one.picture)), f"Rebuilt by the thief of {one.codec}", lines)
+    picture = _fitted(Image.fromarray(one.picture), found)
+    return _Panel(picture, f"Rebuilt by the thief of {one.codec}", lines)
 
 
 def _notes(found: Comparison) -> list[str]:
@@ -116,11 +116,11 @@ def _notes(found: Comparison) -> list[str]:
 # ---- how it is drawn
 
 
-def _fitted(picture: Image.Image) -> Image.Image:
-    """Scaled to fill the square of a panel in one direction."""
-    scale = SIDE / max(picture.size)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return picture.resize(size, Image.Resampling.LANCZOS)
+def _fitted(picture: Image.Image, found: Comparison) -> Image.Image:
+    """Scaled as the photograph is, which fills the square of a panel in one direction."""
+    whole = found.photograph
+    width, height = (max(1, round(side * SIDE / max(whole.size))) for side in whole.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _row_height(row: Sequence[_Panel], font: _Font) -> int:

@@ -39,7 +39,7 @@ def unet_36(*, steps: int | None, seed: int) -> NetworkAttacker:
 
     For 128 latents at stride 16 it has 363,360 weights, a twelfth of those of `unet`.
     """
-    return NetworkAttacker("unet", _asked(Recipe(lr=1e-3), steps, seed), width=36)
+    return NetworkAttacker("unet", _asked(Recipe(lr=4e-3), steps, seed), width=36)
 
 
 def _asked(recipe: Recipe, steps: int | None, seed: int) -> Recipe:

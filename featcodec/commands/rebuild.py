@@ -190,8 +190,8 @@ def _as_json(
     out = {
         "file": arguments.file,
         "output": arguments.output,
-        "width": picture.width,
-        "height": picture.height,
+        "output_width": picture.width,
+        "output_height": picture.height,
         **header_as_json(header),
         "thief": {"weights": thief.weights, **to_plain(thief.record, {})},
     }
