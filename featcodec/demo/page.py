@@ -113,7 +113,8 @@ def build(codec: FeatureCodec, thief: ThiefFile | None = None) -> Any:
                     list(EFFORTS), value=DEFAULT_EFFORT, label="Effort", info=_EFFORT, elem_id="effort"
                 )
                 message = gr.HTML(_EMPTY, padding=False, elem_id="message", elem_classes="words")
-            with gr.Column(scale=5, min_width=480, visible=False) as results:
+            # the inner one is what appears: the controls keep their place beside it
+            with gr.Column(scale=5, min_width=480), gr.Column(visible=False) as results:
                 shown = _results(gr)
         gr.on(
             [page.load, file.change, quality.change, effort.change],

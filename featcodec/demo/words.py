@@ -63,8 +63,8 @@ def captions(seen: Look) -> dict[str, str]:
     stride, size = config.latent_stride, seen.photograph.geometry.size
     return {
         "plf": _caption(
-            f"In the .plf file, {len(seen.data):,} bytes: {counted(seen.plf.boxes)}",
-            "Drawn on the photograph, which is not in the file.",
+            f"Found in the .plf file: {counted(seen.plf.boxes)}",
+            f"{len(seen.data):,} bytes; drawn on the photograph, which is not in them.",
         ),
         "jpeg": _jpeg_caption(seen),
         "heat": _caption(
@@ -78,11 +78,11 @@ def captions(seen: Look) -> dict[str, str]:
 def _jpeg_caption(seen: Look) -> str:
     jpeg, found = seen.jpeg, seen.jpeg_found
     if jpeg is None or found is None:
-        return _caption("In a JPEG", f"There is none of {len(seen.data):,} bytes, at any quality and size.")
+        return _caption("Found in a JPEG", f"There is none of {len(seen.data):,} bytes, at any quality and size.")
     enlarged = ", enlarged" if jpeg.width < jpeg.picture.width else ""
     return _caption(
-        f"In a JPEG, {len(jpeg.data):,} bytes: {counted(found.boxes)}",
-        f"Quality {jpeg.quality}, {jpeg.width} × {jpeg.height} pixels{enlarged}.",
+        f"Found in a JPEG: {counted(found.boxes)}",
+        f"{len(jpeg.data):,} bytes: quality {jpeg.quality}, {jpeg.width} × {jpeg.height} pixels{enlarged}.",
     )
 
 

@@ -23,7 +23,7 @@ import featcodec
 from featcodec.commands.main import main
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-PATIENCE = 60  # seconds for the page; a busy machine is slow, not wrong
+PATIENCE = 180  # seconds for the page; a busy machine is slow, not wrong
 
 
 def missing() -> str | None:

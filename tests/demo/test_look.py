@@ -182,7 +182,7 @@ def test_the_words_have_the_figures() -> None:
     assert f'<span id="plf-bytes">{len(shown.data):,}</span> bytes' in words
     assert f"photo.png: {len(data):,} bytes" in words
     assert "120 × 90 pixels" in words
-    assert f"In the .plf file, {len(shown.data):,} bytes: " in captions(shown)["plf"]
+    assert f"<p>{len(shown.data):,} bytes; drawn on the photograph" in captions(shown)["plf"]
     assert f"<td>{shown.rate.y.total / 8:,.0f}</td>" in bits_table(shown)
     assert f"<td>file</td><td>{len(shown.data):,}</td><td>100%</td>" in bits_table(shown)
 
