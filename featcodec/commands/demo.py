@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import threading
+import signal
+import time
 import webbrowser
+from types import FrameType
 
 from featcodec.commands.options import (
     Subparsers,
@@ -14,7 +16,7 @@ from featcodec.commands.options import (
     add_thief,
     codec_of,
 )
-from featcodec.console import note, show
+from featcodec.console import Terminated, note, show
 
 __all__ = ["add_parser", "run"]
 
@@ -54,11 +56,15 @@ _port.__name__ = "port"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C or another signal ends it."""
     from featcodec.attacks.thief_file import ThiefFile
     from featcodec.demo.page import gradio, serve
 
     gradio()  # before the codec: what is missing should show at once
+    for name in ("SIGTERM", "SIGHUP"):  # the second where the terminal is closed; Windows has none
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
     thief = None if arguments.thief is None else ThiefFile.load(arguments.thief)
     codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
     with serve(codec, thief=thief, port=arguments.port) as address:
@@ -66,5 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.no_browser and not webbrowser.open(address):
             note("featcodec", "no browser found, open the address above in yours")
         note("featcodec", "Ctrl-C ends it")
-        threading.Event().wait()
-    return 0
+        while True:
+            time.sleep(1)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Let the server go, and with it the photographs that were dropped."""
+    raise Terminated(128 + number)

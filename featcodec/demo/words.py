@@ -78,7 +78,9 @@ def captions(seen: Look) -> dict[str, str]:
 def _jpeg_caption(seen: Look) -> str:
     jpeg, found = seen.jpeg, seen.jpeg_found
     if jpeg is None or found is None:
-        return _caption("Found in a JPEG", f"There is none of {len(seen.data):,} bytes, at any quality and size.")
+        return _caption(
+            "Found in a JPEG", f"There is none of {len(seen.data):,} bytes, at any quality and size."
+        )
     enlarged = ", enlarged" if jpeg.width < jpeg.picture.width else ""
     return _caption(
         f"Found in a JPEG: {counted(found.boxes)}",

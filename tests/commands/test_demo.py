@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from test_missing import without
 
 import featcodec
 from featcodec.commands.main import main
+from featcodec.demo import page
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PATIENCE = 180  # seconds for the page; a busy machine is slow, not wrong
@@ -59,6 +61,42 @@ def test_nothing_is_offered_that_shares_the_page(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     assert "--share" not in capsys.readouterr().out
+
+
+def test_the_browser_is_opened_and_a_signal_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happened: list[object] = []
+
+    @contextlib.contextmanager
+    def serve(codec: featcodec.FeatureCodec, **options: object) -> Iterator[str]:
+        happened.append((codec.name, options))
+        try:
+            yield "http://127.0.0.1:7999/"
+        finally:
+            happened.append("closed")
+
+    def opened(address: str) -> bool:
+        happened.append(address)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return False
+
+    monkeypatch.setattr(page, "serve", serve)
+    monkeypatch.setattr(page, "gradio", lambda: None)
+    monkeypatch.setattr("webbrowser.open", opened)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(["demo", "--port", "7999"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert ended.value.code == 128 + signal.SIGTERM
+    options = {"thief": None, "port": 7999}
+    assert happened == [(featcodec.zoo.DEFAULT, options), "http://127.0.0.1:7999/", "closed"]
+    out, err = capsys.readouterr()
+    assert out == "http://127.0.0.1:7999/\n"
+    assert err.splitlines()[0] == "featcodec: no browser found, open the address above in yours"
 
 
 # ---- the server
