@@ -116,7 +116,6 @@ class Look:
         jpeg: the JPEG of at most as many bytes; None if there is none so small.
         jpeg_found: what the network finds in that, drawn on it.
         rebuilt: what a thief makes of the ``.plf`` file; None if there is no thief for the codec.
-        no_thief: why not, in one line; empty if there is one.
     """
 
     photograph: Photograph
@@ -130,7 +129,6 @@ class Look:
     jpeg: SmallJpeg | None
     jpeg_found: Found | None
     rebuilt: Rebuilt | None
-    no_thief: str
 
     @property
     def drawn(self) -> dict[str, Image.Image | None]:
@@ -213,7 +211,6 @@ def look(
     bits = rate(decoded)
     plf = _found(codec, codec.decode(data), photograph, photograph.picture)
     jpeg = jpeg_within(Image.fromarray(pixels(photograph.truth)), len(data))
-    rebuilt, no_thief = _rebuilt(codec, decoded, photograph, thief)
     return Look(
         photograph=photograph,
         data=data,
@@ -225,25 +222,24 @@ def look(
         channels=draw_map(decoded, bits),
         jpeg=jpeg,
         jpeg_found=None if jpeg is None else _found_in(codec, jpeg, photograph),
-        rebuilt=rebuilt,
-        no_thief=no_thief,
+        rebuilt=_rebuilt(codec, decoded, photograph, thief),
     )
 
 
 def _rebuilt(
     codec: FeatureCodec, decoded: Decoded, photograph: Photograph, thief: ThiefFile | None
-) -> tuple[Rebuilt | None, str]:
-    """What the thief makes of a file, or why there is none."""
+) -> Rebuilt | None:
+    """What the thief makes of a file, if there is one."""
     report = decoded.report
     if thief is None:
         try:
             thief = thief_for(report.stream.header)
-        except ModelMismatchError as error:
-            return None, str(error)
+        except ModelMismatchError:
+            return None
     picture, truth = thief.rebuild(codec, report.data), photograph.truth
     difference = np.moveaxis(picture, 2, 0) / 255 - truth.double().numpy()
     drawn = Image.fromarray(picture).resize(photograph.picture.size, Image.Resampling.BICUBIC)
-    return Rebuilt(thief, drawn, psnr(np.square(difference)), blind_psnr(truth)), ""
+    return Rebuilt(thief, drawn, psnr(np.square(difference)), blind_psnr(truth))
 
 
 def _over(picture: Image.Image, heat: Image.Image) -> Image.Image:

@@ -46,7 +46,7 @@ footer { display: none !important; }
 .complaint { color: #b3261e; font-weight: 600; }
 .dark .complaint { color: #ff9a91; }
 .words p { margin: 0 0 4px 0; overflow-wrap: anywhere; }
-.caption { min-height: 3rem; }
+.caption { min-height: 4rem; }
 .caption h4 { margin: 0; }
 .caption p { font-size: 0.85rem; margin: 0; }
 #notes p { font-size: 0.85rem; }
@@ -198,8 +198,11 @@ def _answer(
             seen = look(codec, opened(path), quality=quality, effort=effort, thief=thief)
         except FeatcodecError as error:
             return [complaint(error), *nothing]
-        words, drawn = captions(seen), seen.drawn
-        panels = [shown for row in _PANELS for name in row for shown in (words[name], drawn[name])]
+        words = captions(seen)
+        pictures = {  # without a picture there is no frame either
+            name: gr.update(value=drawn, visible=drawn is not None) for name, drawn in seen.drawn.items()
+        }
+        panels = [shown for row in _PANELS for name in row for shown in (words[name], pictures[name])]
         message = headline(seen, codec.name)
         return [message, gr.update(visible=True), *panels, thief_notes(seen), bits_table(seen), seen.channels]
 

@@ -64,7 +64,7 @@ def captions(seen: Look) -> dict[str, str]:
     return {
         "plf": _caption(
             f"Found in the .plf file: {counted(seen.plf.boxes)}",
-            f"{len(seen.data):,} bytes; drawn on the photograph, which is not in them.",
+            f"{len(seen.data):,} bytes. The photograph is not in them.",
         ),
         "jpeg": _jpeg_caption(seen),
         "heat": _caption(
@@ -89,14 +89,14 @@ def _jpeg_caption(seen: Look) -> str:
 
 
 def _thief_caption(seen: Look) -> str:
-    rebuilt = seen.rebuilt
+    title, rebuilt = "What a thief rebuilds of the .plf file", seen.rebuilt
     if rebuilt is None:
+        name = seen.decoded.report.stream.header.codec
         return _caption(
-            "What a thief rebuilds of the .plf file", f"There is no thief to ask: {seen.no_thief}"
+            title, f"No thief comes with {name}. featcodec attack --embed trains one, for --thief."
         )
     return _caption(
-        "What a thief rebuilds of the .plf file",
-        f"{rebuilt.psnr:.1f} dB PSNR; the photograph's mean colour alone has {rebuilt.blind:.1f}.",
+        title, f"{rebuilt.psnr:.1f} dB PSNR; the photograph's mean colour alone has {rebuilt.blind:.1f}."
     )
 
 
