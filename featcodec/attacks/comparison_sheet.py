@@ -85,7 +85,7 @@ def _jpeg(found: Comparison) -> _Panel:
     size = f"{width} x {height}" if (jpeg.width, jpeg.height) == (width, height) else scaled
     lines = (
         f"{len(jpeg.data):,} bytes: {size} px, JPEG quality {jpeg.quality}",
-        f"{found.jpeg_psnr:.1f} dB; no thief needed, the picture is there to see",
+        f"PSNR {found.jpeg_psnr:.1f} dB; no thief needed, the picture is there to see",
     )
     return _Panel(_fitted(jpeg.picture, found), "The best JPEG of no more bytes", lines)
 
@@ -93,7 +93,7 @@ def _jpeg(found: Comparison) -> _Panel:
 def _file(one: RebuiltFile, found: Comparison) -> _Panel:
     lines = (
         f"{one.bytes:,} bytes, quality {one.quality:.3g}",
-        f"{one.psnr:.1f} dB on this photograph; its mean colour alone {found.blind_psnr:.1f} dB",
+        f"PSNR {one.psnr:.1f} dB on this photograph; its mean colour {found.blind_psnr:.1f} dB",
     )
     picture = _fitted(Image.fromarray(one.picture), found)
     return _Panel(picture, f"Rebuilt by the thief of {one.codec}", lines)
@@ -101,11 +101,13 @@ def _file(one: RebuiltFile, found: Comparison) -> _Panel:
 
 def _notes(found: Comparison) -> list[str]:
     """How the thieves learned, once where all learned alike; figures and identity of each."""
-    notes = []
-    for one in found.rebuilt:
-        how, reached = training_words(one.thief), reached_words(one.thief, one.quality)
-        notes.append(f"{one.codec}: {how[0].lower()}{how[1:]}; {reached}.")
-    notes += [f"{identity_words(one.thief, one.quality)}." for one in found.rebuilt]
+    how = {one.codec: training_words(one.thief) for one in found.rebuilt}
+    if len(set(how.values())) == 1:
+        notes = [f"{how[found.given.codec]}, each of its own codec."]
+    else:
+        notes = [f"{codec}: {words}." for codec, words in how.items()]
+    for words in (reached_words, identity_words):
+        notes += [f"{words(one.thief, one.quality)}." for one in found.rebuilt]
     notes.append(
         "PSNR at the resolution that the network sees. What a thief reaches is a lower bound: a better one "
         "may rebuild more."

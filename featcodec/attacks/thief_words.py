@@ -24,9 +24,9 @@ def reached_words(thief: ThiefFile, quality: float) -> str:
     r = thief.record
     own, best = r.own(quality), r.strongest(quality)
     if own is None:
-        return f"how much it rebuilds of files of {r.codec} was not measured"
+        return f"How much it rebuilds of files of {r.codec} was not measured"
     text = (
-        f"over {own.pictures:,} other photographs at quality {own.point:g} of {r.codec} it reaches "
+        f"Over {own.pictures:,} other photographs at quality {own.point:g} of {r.codec} it reaches a PSNR of "
         f"{own.psnr:.1f} dB"
     )
     if best is not None and best.attacker != own.attacker and best.point == own.point:

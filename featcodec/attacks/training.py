@@ -291,7 +291,9 @@ def _divided(seen: Observations, recipe: Recipe) -> tuple[list[int], list[int]]:
     return learned, held
 
 
-def _start(kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe, width: int | None) -> _Run:
+def _start(
+    kind: Kind, seen: Observations, learned: Sequence[int], recipe: Recipe, width: int | None = None
+) -> _Run:
     channels, stride = seen.shape
     with torch.random.fork_rng([]):
         torch.manual_seed(recipe.seed)

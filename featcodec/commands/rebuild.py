@@ -173,7 +173,8 @@ def _show(
         for one in found.rebuilt:
             of = f"{one.codec}, quality {one.quality:g}, {one.bytes:,} bytes"
             show(f"{of}: {one.psnr:.2f} dB; the mean colour alone: {found.blind_psnr:.2f} dB")
-    show(f"{training_words(thief)}; {reached_words(thief, header.quality)}.")
+    show(f"{training_words(thief)}.")
+    show(f"{reached_words(thief, header.quality)}.")
     show(f"{identity_words(thief, header.quality)}.")
 
 

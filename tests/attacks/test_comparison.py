@@ -140,7 +140,7 @@ def test_the_captions_say_bytes_quality_and_what_is_rebuilt(found, monkeypatch, 
     whole = " ".join(line for line, _, _ in written)
     given = found.given
     assert f"{given.bytes:,} bytes, quality 4" in whole
-    assert f"{given.psnr:.1f} dB on this photograph; its mean colour alone {found.blind_psnr:.1f} dB" in whole
+    assert f"PSNR {given.psnr:.1f} dB on this photograph; its mean colour {found.blind_psnr:.1f} dB" in whole
     assert f"Rebuilt by the thief of {codec.name}" in whole
     assert "Rebuilt by the thief of other" in whole
     assert (

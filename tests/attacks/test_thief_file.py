@@ -251,8 +251,8 @@ def test_figures_of_the_thief_and_of_stronger_ones_are_those_of_the_nearest_qual
         "photographs"
     )
     assert reached_words(thief, 7.0) == (
-        f"over 280 other photographs at quality 4 of {name} it reaches 16.0 dB, the strongest attacker tried "
-        "(unet, 4,000 steps) 17.0 dB, the mean colour alone 12.6 dB"
+        f"Over 280 other photographs at quality 4 of {name} it reaches a PSNR of 16.0 dB, the strongest "
+        "attacker tried (unet, 4,000 steps) 17.0 dB, the mean colour alone 12.6 dB"
     )
     assert "at quality 2" in reached_words(thief, 1.0)
     assert identity_words(thief, 4.0) == (
@@ -266,6 +266,6 @@ def test_what_was_not_measured_is_said_not_to_have_been(codec):
     bare = thief_for_tests(
         codec.file, rebuilt=(), identified=(identified_row(name, 4.0, 99.0, way="rebuilds"),)
     )
-    assert reached_words(bare, 4.0) == f"how much it rebuilds of files of {name} was not measured"
+    assert reached_words(bare, 4.0) == f"How much it rebuilds of files of {name} was not measured"
     assert "was not measured" in identity_words(bare, 4.0)
     assert record_for(codec.file).own(4.0).psnr == 16.04

@@ -49,8 +49,9 @@ def test_the_picture_is_that_of_the_function(capsys):
     assert (
         first == f"thief.png: 416 x 312 px, rebuilt from a file of codec {featcodec.zoo.DEFAULT} at quality 4"
     )
-    assert "reaches 16.0 dB" in about[0]
-    assert "85.8 % of pairs" in about[1]
+    assert about[0].startswith("The thief is a U-Net of ")
+    assert "reaches a PSNR of 16.0 dB" in about[1]
+    assert "85.8 % of pairs" in about[2]
 
 
 def test_a_picture_is_first_encoded_in_memory():
