@@ -26,7 +26,7 @@ __all__ = ["HOST", "build", "gradio", "serve"]
 HOST = "127.0.0.1"  # no other machine reaches the page
 _KEPT = 4  # photographs that stay in memory while sliders move
 _QUALITY_STEP = 0.25  # of the slider; finer steps show nothing new
-_STALE = 3600  # seconds after which an uploaded photograph and what was drawn of it are deleted
+_STALE = 86_400  # seconds after which an uploaded photograph and what was drawn of it are deleted
 _EFFORT = "0 rounds, 1 weighs bits against errors, " + " and ".join(
     f"{effort} searches in {passes} passes" for effort, passes in REFINEMENTS.items()
 )
@@ -147,7 +147,6 @@ def _example_paths() -> list[Path]:
 
 def _results(gr: Any) -> list[Any]:
     """The pictures and their notes, in the order of `_answer`."""
-
     shown = []
     for row in _PANELS:
         with gr.Row():
