@@ -31,6 +31,7 @@ __all__ = [
     "add_max_pixels",
     "add_network",
     "add_saying",
+    "add_thief",
     "codec_for",
     "codec_of",
     "decoder_for",
@@ -118,6 +119,16 @@ def add_network(command: argparse.ArgumentParser) -> None:
         help="for a codec that comes without its network: the network, as for featcodec layers",
     )
     command.add_argument("--weights", type=path, metavar="FILE", help="weights of that network, by name")
+
+
+def add_thief(command: argparse.ArgumentParser) -> None:
+    """Add ``--thief``."""
+    command.add_argument(
+        "--thief",
+        type=path,
+        metavar="THIEF",
+        help="a thief file, as featcodec attack --embed writes it; default: the one embedded for the codec",
+    )
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:

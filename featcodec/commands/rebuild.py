@@ -13,6 +13,7 @@ from featcodec.commands.options import (
     add_json,
     add_limits,
     add_network,
+    add_thief,
     codec_for,
     codec_of,
     decoder_for,
@@ -75,12 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "file, of what thieves rebuild of this file and of files of no more bytes of the other embedded "
         "codecs for the same network, and of the best JPEG of no more bytes",
     )
-    command.add_argument(
-        "--thief",
-        type=path,
-        metavar="THIEF",
-        help="a thief file, as featcodec attack --embed writes it; default: the one embedded for the codec",
-    )
+    add_thief(command)
     add_codec(command, "default: found by the fingerprint in the file; the default codec for a picture")
     add_network(command)
     add_limits(command)

@@ -13,7 +13,7 @@ from featcodec.inspect.rate import Rate
 from featcodec.inspect.symbols import Decoded
 from featcodec.pictures.geometry import Geometry
 
-__all__ = ["colours", "draw_map", "ticks"]
+__all__ = ["colours", "draw_heat", "draw_map", "ticks"]
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def draw_map(decoded: Decoded, rate: Rate) -> Image.Image:
         bar in bits for each latent position, and the bits of each channel of y and z, sorted.
     """
     stride = decoded.codec.file.config.latent_stride
-    plane = _on_picture(rate.positions, decoded.geometry, stride)
+    plane = _on_picture(rate.positions, decoded.geometry, stride, _map_size(decoded.geometry))
     height = max(plane.shape[0], _COLOUR_BAR)
     panels = _TOP + height + 64
     drawn = Image.new("RGB", (_WIDTH, panels + 2 * (_PANEL + 84)), _PAPER)
@@ -91,15 +91,36 @@ def draw_map(decoded: Decoded, rate: Rate) -> Image.Image:
     return drawn
 
 
-def _on_picture(positions: Floats, geometry: Geometry, stride: int) -> Floats:
-    """Values of the latents' grid, which covers the canvas, on the plane of the picture."""
+def draw_heat(decoded: Decoded, rate: Rate, size: tuple[int, int]) -> Image.Image:
+    """Draw the heat map alone, without axes.
+
+    Args:
+        decoded: the file.
+        rate: its bits.
+        size: width and height in pixels; the whole picture is stretched to them.
+
+    Returns:
+        An RGB image of that size; the lightest colour is the costliest position's.
+    """
+    stride = decoded.codec.file.config.latent_stride
+    plane = _on_picture(rate.positions, decoded.geometry, stride, size)
+    return Image.fromarray(colours(plane / max(float(rate.positions.max()), 1e-9)))
+
+
+def _map_size(geometry: Geometry) -> tuple[int, int]:
+    """Width and height of the heat map on its page."""
     scale = min(_MAP[0] / geometry.width, _MAP[1] / geometry.height)
+    wide, high = (max(_THIN, round(pixels * scale)) for pixels in (geometry.width, geometry.height))
+    return min(wide, _MAP[0]), min(high, _MAP[1])
+
+
+def _on_picture(positions: Floats, geometry: Geometry, stride: int, size: tuple[int, int]) -> Floats:
+    """Values of the latents' grid, which covers the canvas, on the plane of the picture."""
     sides = []
-    for pixels, scaled, first, count, most in (
-        (geometry.height, geometry.scaled_height, geometry.top, positions.shape[0], _MAP[1]),
-        (geometry.width, geometry.scaled_width, geometry.left, positions.shape[1], _MAP[0]),
+    for scaled, first, count, drawn in (
+        (geometry.scaled_height, geometry.top, positions.shape[0], size[1]),
+        (geometry.scaled_width, geometry.left, positions.shape[1], size[0]),
     ):
-        drawn = min(max(_THIN, round(pixels * scale)), most)
         on_canvas = first + (np.arange(drawn) + 0.5) * scaled / drawn
         sides.append((on_canvas / stride).astype(np.intp).clip(0, count - 1))
     return np.asarray(positions[sides[0]][:, sides[1]])

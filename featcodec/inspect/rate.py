@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from featcodec.codec.entropy import PRECISION, Tables, ideal_bits
 from featcodec.inspect.symbols import Decoded
 
-__all__ = ["Part", "Rate", "rate"]
+__all__ = ["Part", "Rate", "Share", "rate"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -62,6 +62,25 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What part of a file says, and what it takes.
+
+    Attributes:
+        label: what it says, in words.
+        bits: that it takes.
+        symbols: how many symbols say it; None where none do.
+        zeros: how many of those are 0; None where that means nothing.
+        included: whether the bits are counted in a share before this one, too.
+    """
+
+    label: str
+    bits: float
+    symbols: int | None = None
+    zeros: int | None = None
+    included: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """What the bits of a file were spent on.
 
@@ -92,6 +111,20 @@ class Rate:
     def overhead(self) -> float:
         """Bits of the payload beyond the ideal."""
         return self.payload - self.ideal
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """What the file's bits say; those that are not `included` in others add up to the last, the file."""
+        z, y = self.z, self.y
+        return (
+            Share("z, side information", z.total, z.bits.size, z.zeros),
+            Share("y, latents", y.total, y.bits.size, y.zeros),
+            Share("escapes of z, included", z.escape_bits, z.escapes, included=True),
+            Share("escapes of y, included", y.escape_bits, y.escapes, included=True),
+            Share("entropy coder's overhead", self.overhead),
+            Share("sections and their checksums", self.container),
+            Share("file", self.payload + self.container),
+        )
 
     @property
     def positions(self) -> Floats:

@@ -24,12 +24,13 @@ class Decoded:
     geometry: Geometry
 
 
-def decode(report: Report, codec: str | None = None) -> Decoded:
+def decode(report: Report, codec: FeatureCodec | str | None = None) -> Decoded:
     """Decode the symbols of a file.
 
     Args:
         report: the file.
-        codec: name of an embedded codec or path of a codec file; found by the fingerprint if omitted.
+        codec: it, the name of an embedded one or the path of a codec file; found by the fingerprint if
+            omitted.
 
     Returns:
         The symbols, checked.
@@ -41,7 +42,10 @@ def decode(report: Report, codec: str | None = None) -> Decoded:
         CodecFileError: likewise.
     """
     header = report.stream.header
-    decoder = zoo.decoder_for(header) if codec is None else _given(codec)
+    if codec is None:
+        decoder = zoo.decoder_for(header)
+    else:
+        decoder = codec if isinstance(codec, FeatureCodec) else _given(codec)
     geometry = Geometry(header.width, header.height, header.size, decoder.file.config.stride)
     symbols = decoder.decode_symbols(report.stream, geometry, limits=report.limits)
     return Decoded(report, decoder, symbols, geometry)

@@ -19,7 +19,7 @@ from featcodec.commands import plf
 from featcodec.inspect import heatmap
 from featcodec.inspect.rate import rate
 from featcodec.inspect.report import check
-from featcodec.inspect.symbols import decode
+from featcodec.inspect.symbols import Decoded, decode
 from featcodec.pictures.geometry import Geometry
 from featcodec.plf.bitstream import Bitstream, Limits, parse, serialize
 
@@ -151,14 +151,31 @@ def test_the_positions_hold_all_ideal_bits(height: int, width: int) -> None:
     assert heatmap.draw_map(decoder, bits).width == 1120
 
 
-def replace_codec(data: bytes) -> Any:
-    """A decoded file of the codec that has no network and no place on disk."""
-    from featcodec.inspect.symbols import Decoded
+def replace_codec(data: bytes) -> Decoded:
+    """A decoded file of the codec that has no place on disk."""
+    return decode(check("a.plf", data, Limits()), coder())
 
-    report = check("a.plf", data, Limits())
-    header = report.stream.header
-    geometry = Geometry(header.width, header.height, header.size, 32)
-    return Decoded(report, coder(), coder().decode_symbols(report.stream, geometry), geometry)
+
+def test_the_shares_add_up_to_the_file() -> None:
+    y = symbols_of(sample()).y.copy()
+    y[0, 0, 0] = 5000  # an escape, which is counted among the latents
+    data = with_symbols(sample(), y=y)
+    *parts, file = rate(replace_codec(data)).shares
+    assert (file.label, file.bits) == ("file", 8 * len(data))
+    assert sum(share.bits for share in parts if not share.included) == pytest.approx(file.bits)
+    [escapes] = [share for share in parts if share.label == "escapes of y, included"]
+    assert escapes.included
+    assert escapes.symbols == rate(replace_codec(sample())).y.escapes + 1
+
+
+def test_the_heat_map_without_its_page_shows_the_picture_and_no_border() -> None:
+    y = np.zeros_like(symbols_of(sample()).y)
+    y[:, 4, 1] = 40_000  # of 6 x 6 positions of 16 pixels; the picture lies in rows 12 to 84 of 96
+    decoded = replace_codec(with_symbols(sample(), y=y))
+    drawn = np.asarray(heatmap.draw_heat(decoded, rate(decoded), (96, 72)))
+    assert drawn.shape == (72, 96, 3)
+    bright = np.argwhere((drawn == heatmap.colours(np.array(1.0))).all(-1))
+    assert (bright.min(0).tolist(), bright.max(0).tolist()) == ([64 - 12, 16], [80 - 12 - 1, 31])
 
 
 def test_the_numbers_are_those_of_info(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from featcodec.inspect.report import NAMES, PREAMBLE, Report, as_json, load
 from featcodec.plf.bitstream import VERSION
 
 if TYPE_CHECKING:
-    from featcodec.inspect.rate import Rate
+    from featcodec.inspect.rate import Rate, Share
 
 __all__ = ["add_parser", "run"]
 
@@ -109,25 +109,18 @@ def _section_lines(report: Report) -> list[str]:
 
 def _part_lines(rate: Rate) -> list[str]:
     """Return a table of all bits of the file by what they say, in bytes."""
-    whole = rate.payload + rate.container
+    whole = rate.shares[-1].bits
 
-    def line(label: str, bits: float, symbols: int | None = None, zeros: int | None = None) -> _Row:
+    def line(share: Share) -> _Row:
+        symbols = share.symbols
         count = "" if symbols is None else f"{symbols:,}"
-        zero = "" if symbols is None or zeros is None else f"{zeros / symbols:.1%}"
-        each = f"{bits / symbols:.3f}" if symbols else ""
-        return label, count, zero, f"{bits / 8:,.1f}", f"{bits / whole:.1%}", each
+        zero = f"{share.zeros / symbols:.1%}" if symbols and share.zeros is not None else ""
+        each = f"{share.bits / symbols:.3f}" if symbols else ""
+        label = ("  " if share.included else "") + share.label
+        return label, count, zero, f"{share.bits / 8:,.1f}", f"{share.bits / whole:.1%}", each
 
-    z, y = rate.z, rate.y
-    table = [
-        ("what the bytes say", "symbols", "zeros", "bytes", "share", "bits/symbol"),
-        line("z, side information", z.total, z.bits.size, z.zeros),
-        line("y, latents", y.total, y.bits.size, y.zeros),
-        line("  escapes of z, included", z.escape_bits, z.escapes),
-        line("  escapes of y, included", y.escape_bits, y.escapes),
-        line("entropy coder's overhead", rate.overhead),
-        line("sections and their checksums", rate.container),
-        line("file", whole),
-    ]
+    table = [("what the bytes say", "symbols", "zeros", "bytes", "share", "bits/symbol")]
+    table += [line(share) for share in rate.shares]
     return [f"  {line}" for line in aligned(table, "<>>>>>", least=(28, 10, 8, 12, 9, 13), gap="")]
 
 
