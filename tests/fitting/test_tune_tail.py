@@ -1,4 +1,4 @@
-"""A tail that learns to do with what is decoded: the fit, the codec file, and what goes through which tail."""
+"""A tail that learns to do with what is decoded: the fit, the codec file, what goes through which tail."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def fitted(folder, **settings):
 
 
 @pytest.fixture(scope="module")
-def codec(folder, tmp_path_factory):
+def codec(folder):
     return fitted(folder, steps=60, lr=0.01, quality_weights=(0.1, 1.0), average=0.5)
 
 
@@ -83,7 +83,7 @@ def test_saved_and_loaded_it_is_the_same(codec, tmp_path):
     assert torch.equal(again.tail(again.decode(data)), codec.tail(codec.decode(data)))
 
 
-def test_the_fingerprint_stands_for_the_tail_too(codec, tmp_path):
+def test_the_fingerprint_stands_for_the_tail_too(codec):
     tensors = dict(codec.file.tensors)
     tensors["tail.6.bias"] = tensors["tail.6.bias"] + 1
     other = featcodec.codec.codec_file.CodecFile(codec.file.config, tensors)
