@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
@@ -35,9 +36,7 @@ def respaced(file: CodecFile, qualities: Sequence[float]) -> CodecFile:
         >>> torch.equal(fewer.inverse_gain(3 * 32), file.inverse_gain(48))
         True
     """
-    if len(qualities) != len(QUALITIES) or any(
-        a >= b for a, b in zip(qualities, qualities[1:], strict=False)
-    ):
+    if len(qualities) != len(QUALITIES) or any(a >= b for a, b in pairwise(qualities)):
         raise InputError(f"qualities: got {tuple(qualities)!r:.80}, expected {len(QUALITIES)} that rise")
     gains = torch.stack([file.inverse_gain(quality_to_step(float(q))) for q in qualities])
     return CodecFile(file.config, {**file.tensors, "inverse_gains": gains}).check()
