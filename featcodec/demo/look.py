@@ -209,13 +209,13 @@ def look(
     seconds = time.perf_counter() - began
     decoded = decode(check(f"{photograph.name}.plf", data, DEFAULT_LIMITS), codec)
     bits = rate(decoded)
-    plf = _found(codec, codec.decode(data), photograph, photograph.picture)
+    found = None if codec.network.detector is None else codec.detect(codec.decode(data))
     jpeg = jpeg_within(Image.fromarray(pixels(photograph.truth)), len(data))
     return Look(
         photograph=photograph,
         data=data,
         seconds=seconds,
-        plf=plf,
+        plf=_found(found, photograph, photograph.picture),
         decoded=decoded,
         rate=bits,
         heat=_over(photograph.picture, draw_heat(decoded, bits, photograph.picture.size)),
@@ -252,19 +252,20 @@ def _found_in(codec: FeatureCodec, jpeg: SmallJpeg, photograph: Photograph) -> F
     stride = codec.file.config.canvas.stride
     x, _ = load_image(jpeg.picture, size=max(jpeg.picture.size), stride=stride)
     ground = jpeg.picture.resize(photograph.picture.size, Image.Resampling.BICUBIC)
-    return _found(codec, features_of(codec.network, x), photograph, ground)
-
-
-def _found(codec: FeatureCodec, features: Tensor, photograph: Photograph, ground: Image.Image) -> Found:
     geometry = photograph.geometry
-    boxes = _boxes(codec, features, geometry)
+    return _found(_boxes(codec, features_of(codec.network, x), geometry), photograph, ground)
+
+
+def _found(boxes: Boxes | None, photograph: Photograph, ground: Image.Image) -> Found:
+    """Boxes, drawn."""
+    geometry = photograph.geometry
     if boxes is None:
         return Found(None, ground)
     return Found(boxes, draw_boxes(ground, boxes, photograph=(geometry.width, geometry.height)))
 
 
 def _boxes(codec: FeatureCodec, features: Tensor, geometry: Geometry) -> Boxes | None:
-    """What the network finds in features (1, C, h, w); None of a network that is no detector."""
+    """What the network finds in uncoded features (1, C, h, w); None of a network that is no detector."""
     if codec.network.detector is None:
         return None
     return find_boxes(codec.network, features, [geometry])[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from featcodec.codec.feature_codec import DEFAULT_QUALITY, FeatureCodec
 from featcodec.console import MAX_INPUT
 from featcodec.demo.look import Photograph, look, open_photograph
 from featcodec.demo.words import bits_table, captions, complaint, headline, thief_notes
-from featcodec.errors import FeatcodecError, InputError, MissingExtraError
+from featcodec.errors import FeatcodecError, InputError, MissingExtraError, one_line
 from featcodec.files import read_file
 from featcodec.plf.header import QUALITIES
 
@@ -224,9 +225,11 @@ def serve(codec: FeatureCodec, *, thief: ThiefFile | None = None, port: int | No
 
     Raises:
         MissingExtraError: Gradio is not installed.
-        InputError: the port is taken, or the codec was made without its network.
+        InputError: the port cannot be listened on, or the codec was made without its network.
         ModelMismatchError: the thief learned from another codec's files.
     """
+    if port is not None:
+        _check_free(port)
     with tempfile.TemporaryDirectory(prefix="featcodec-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         gr = gradio()
@@ -250,9 +253,19 @@ def serve(codec: FeatureCodec, *, thief: ThiefFile | None = None, port: int | No
                 enable_monitoring=False,
             )
         except OSError as error:
-            where = "ports 7860 to 7959" if port is None else f"port {port}"
-            raise InputError(f"{where}: got one that is taken, expected a free one") from error
+            raise InputError(f"the page cannot be served: {one_line(error)}") from error
         try:
             yield address
         finally:
             page.close(verbose=False)
+
+
+def _check_free(port: int) -> None:
+    """Find out before all the work whether the port can be listened on."""
+    with closing(socket.socket()) as probe:
+        if os.name == "posix":  # elsewhere it would let two listen on one port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise InputError(f"port {port}: got {error.strerror}, expected a free port") from error

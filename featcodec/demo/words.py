@@ -105,7 +105,7 @@ def thief_notes(seen: Look) -> str:
     if seen.rebuilt is None:
         return ""
     thief, quality = seen.rebuilt.thief, seen.decoded.report.stream.header.quality
-    notes = (f"{training_words(thief)}; {reached_words(thief, quality)}", identity_words(thief, quality))
+    notes = (f"{training_words(thief)}. {reached_words(thief, quality)}", identity_words(thief, quality))
     return "".join(f"<p>{escape(note)}.</p>" for note in notes)
 
 

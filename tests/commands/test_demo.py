@@ -84,19 +84,39 @@ def test_the_browser_is_opened_and_a_signal_ends_the_server(
     monkeypatch.setattr(page, "serve", serve)
     monkeypatch.setattr(page, "gradio", lambda: None)
     monkeypatch.setattr("webbrowser.open", opened)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main(["demo", "--port", "7999"])
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with handlers_kept(), pytest.raises(SystemExit) as ended:
+        main(["demo", "--port", "7999"])
     assert ended.value.code == 128 + signal.SIGTERM
     options = {"thief": None, "port": 7999}
     assert happened == [(featcodec.zoo.DEFAULT, options), "http://127.0.0.1:7999/", "closed"]
     out, err = capsys.readouterr()
     assert out == "http://127.0.0.1:7999/\n"
     assert err.splitlines()[0] == "featcodec: no browser found, open the address above in yours"
+
+
+def test_a_port_that_is_taken_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(page, "gradio", lambda: None)  # which is not needed to find that out
+    with contextlib.closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = int(other.getsockname()[1])
+        with handlers_kept():
+            assert main(["demo", "--no-browser", "--port", str(port)]) == 1
+    err = capsys.readouterr().err
+    assert err == f"featcodec: port {port}: got Address already in use, expected a free port\n"
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """The process's answers to signals are afterwards what they were."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 # ---- the server
@@ -254,15 +274,3 @@ def test_the_page_asks_no_other_machine_for_anything(address: str, browser: Any)
     asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     assert len(asked) > 10
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-
-
-@browsing
-def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
-    with contextlib.closing(socket.socket()) as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = int(other.getsockname()[1])
-        server = start(tmp_path, port)
-        _, errors = server.communicate(timeout=PATIENCE)
-    assert server.returncode == 1
-    assert errors == f"featcodec: port {port}: got one that is taken, expected a free one\n"
