@@ -237,7 +237,7 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
         make_folder(str(folder), parents=True)
     file = _fit(subject, samples, folder, given["minutes"], where, secret)
     # with the weights as the file holds them, so that it encodes as whoever loads it will
-    return zoo.remember(file, None if file.has_network else network)
+    return zoo.remember(file, None if zoo.is_whole(file) else network)
 
 
 def _check_arguments(given: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
 from featcodec.fitting.tasks import FeatureTask, Task
 from featcodec.networks.cut_network import CutNetwork
+from featcodec.networks.torch_state import flushing
 from featcodec.pictures.pixels import unit_floats
 from featcodec.plf.header import QUALITIES
 from featcodec.training.hyperprior import Coded
@@ -122,7 +123,7 @@ def fit_codec(
                 saved(run)
         return time.monotonic()
 
-    with _own_random_numbers(run):
+    with _own_random_numbers(run), flushing():
         last = time.monotonic() if run.taken else save()
         batches = islice(fitting.source(run.taken), run.options.steps - run.step)
         for batch in stop.until_signal(batches, agree=fitting.processes.agree) if stop else batches:
@@ -169,7 +170,7 @@ def _paced(fitting: Fitting, run: Run) -> float:
     trial = copy.deepcopy(run)
     trial.options = replace(run.options, warm_up=1.0)
     began = 0.0
-    with _own_random_numbers(trial):
+    with _own_random_numbers(trial), flushing():
         for n, batch in enumerate(islice(fitting.source(0), UNTIMED + TIMED)):
             if n == UNTIMED:
                 began = time.monotonic()

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-__all__ = ["inference", "training"]
+__all__ = ["flushing", "inference", "training"]
 
 _lock = threading.Lock()
 # the default dtype holds for all threads: the first that needs float32 sets it, the last restores the other
@@ -37,6 +37,28 @@ def training() -> Iterator[None]:
     """As `inference`, with gradients."""
     with _plain(), torch.enable_grad():
         yield
+
+
+@contextmanager
+def flushing() -> Iterator[None]:
+    """Numbers below the normal range of float32 count as 0 in this thread, on processors that can do so.
+
+    A network that has learned for a while has gradients down there, and arithmetic with them is many times
+    slower: without this, a step of a private fit took two and a half times as long after 1,200 steps as at its
+    start.
+    It has to begin after other libraries are set up; onnxruntime resets it with each session.
+
+    Example:
+        >>> with flushing():
+        ...     float(torch.tensor(1e-30) * 1e-10) < 1e-39
+        True
+    """
+    before = float(torch.tensor(1e-30) * 1e-10) == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @contextmanager

@@ -262,7 +262,7 @@ def fingerprint(text: str, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     types["int32"] = "torch.int32"
     digest = hashlib.sha256(text.encode("ascii"))
     for name in sorted(arrays, key=str.encode):
-        if name.startswith(("g_s.", "h_s.", "inverse_gains", "tables_")):
+        if name.startswith(("g_s.", "h_s.", "inverse_gains", "tables_", "tail.")):
             array = arrays[name]
             digest.update(f"{name}|{types[array.dtype.name]}|{array.shape}|".encode("ascii"))
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())

@@ -480,8 +480,8 @@ class TestCheckpoint:
     def test_a_checkpoint_of_another_version_of_the_fitting_code_is_refused(self, tmp_path, monkeypatch):
         path = tmp_path / "checkpoint.pt"
         Run(model(), Options(steps=3)).save(path)
-        monkeypatch.setattr("featcodec.fitting.run.FITTING_VERSION", 2)
-        with pytest.raises(FitError, match="of a fit with version = 1, got 2"):
+        monkeypatch.setattr("featcodec.fitting.run.FITTING_VERSION", 99)
+        with pytest.raises(FitError, match=r"of a fit with version = \d+, got 99"):
             Run(model(), Options(steps=3)).resume(path)
 
     @pytest.mark.parametrize(
