@@ -44,9 +44,8 @@ def flushing() -> Iterator[None]:
     """Numbers below the normal range of float32 count as 0 in this thread, on processors that can do so.
 
     A network that has learned for a while has gradients down there, and arithmetic with them is many times
-    slower: without this, a step of a private fit took two and a half times as long after 1,200 steps as at its
-    start.
-    It has to begin after other libraries are set up; onnxruntime resets it with each session.
+    slower: without this, a step of a private fit took two and a half times as long after 1,200 steps as at
+    its start. It has to begin after other libraries are set up; onnxruntime resets it with each session.
 
     Example:
         >>> with flushing():
