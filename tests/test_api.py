@@ -300,6 +300,7 @@ class TestSurface:
             "encode",
             "fit",
             "load",
+            "rebuild",
             "split",
             "zoo",
         ]
