@@ -140,7 +140,7 @@ def test_a_file_that_contradicts_itself_is_refused_by_name(thief, tmp_path, chan
 )
 def test_tensors_that_do_not_fit_are_refused_when_written_and_when_read(thief, tmp_path, tensors, match):
     channels = thief.record.channels
-    sized = {n: v.expand(channels).contiguous() if v.shape == (64,) else v for n, v in tensors.items()}
+    sized = {n: v[0].expand(channels).contiguous() if v.shape == (64,) else v for n, v in tensors.items()}
     bad = ThiefFile(thief.record, {**thief.tensors, **sized})
     with pytest.raises(CodecFileError, match=match):
         bad.save(tmp_path / "thief.safetensors")

@@ -120,7 +120,7 @@ def test_latents_alone_can_not_be_refined(default: FeatureCodec) -> None:
 
 
 def error_of(codec: FeatureCodec, data: bytes, f: Tensor) -> float:
-    got = compared_maps(codec.network, codec.decode(data).as_subclass(torch.Tensor))
+    got = compared_maps(codec.behind, codec.decode(data).as_subclass(torch.Tensor))
     wanted = compared_maps(codec.network, f)
     return float(torch.cat([relative_error(a, b) for a, b in zip(got, wanted, strict=True)]).mean())
 

@@ -262,9 +262,9 @@ class TestFunction:
             ({"start": [3]}, InputError, r"start: got \[3\], expected a codec or a list of them"),
             ({"start": "yolox-nana"}, InputError, "codec: got 'yolox-nana', expected a path or one of"),
             (
-                {"start": "yolox-nano-private"},
+                {"start": "yolox-nano-open"},
                 InputError,
-                "start: got codec 'yolox-nano-private' of 64 channels at stride 8",
+                "start: got codec 'yolox-nano-open' of 64 channels at stride 8",
             ),
         ],
     )
