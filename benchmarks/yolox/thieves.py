@@ -15,12 +15,12 @@ from pathlib import Path
 
 import featcodec
 from featcodec.commands.main import main as command
-from featcodec.zoo import thieves
+from featcodec.zoo.thieves import path as thief_path
 
 
 def asked(codec: str, args: argparse.Namespace) -> list[str]:
     """The command line that makes the thief of one codec."""
-    out = thieves.path(codec).relative_to(Path(featcodec.__file__).parents[1])
+    out = thief_path(codec).relative_to(Path(featcodec.__file__).parents[1])
     data, weights = args.shared / "data", args.shared / "weights"
     line = ["attack", codec, "--train", data / "coco/train", "--eval", data / "coco/val"]
     line += ["--quality", args.quality, "--attackers", args.attackers, "--steps", args.steps]
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     args = parser.parse_args()
     for codec in args.codecs:
-        thieves.path(codec).parent.mkdir(exist_ok=True)
+        thief_path(codec).parent.mkdir(exist_ok=True)
         if command(asked(codec, args)):
             raise SystemExit(1)
 
