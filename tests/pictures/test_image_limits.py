@@ -56,7 +56,7 @@ def test_scans_of_a_jpeg_are_counted_before_they_are_decoded(between: bytes, tmp
                 ImageError, match=r"got a JPEG of more than 64 scans, expected at most so many$"
             ):
                 read(image)
-    assert time.process_time() - start < 3  # decoded, one of them takes that long and more
+    assert time.process_time() - start < 10  # decoded, each of the eight takes 3 s and more
 
 
 def test_thumbnails_and_data_do_not_count_as_scans() -> None:

@@ -468,7 +468,7 @@ class TestLimits:
         stream = Bitstream(HEADER, bytes(2**24))
         start = time.perf_counter()
         assert parse(serialize(stream), limits=UNLIMITED) == stream
-        assert time.perf_counter() - start < 2
+        assert time.perf_counter() - start < 20
 
     def test_the_default_limits_read_a_whole_default_file(self):
         assert Limits() == DEFAULT_LIMITS
