@@ -28,7 +28,7 @@ from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.errors import CodecFileError, FeatcodecError, ModelMismatchError, one_line
 from featcodec.files import printable, read_file, write_atomic
 from featcodec.networks.pickle_records import Unusable, short
-from featcodec.networks.safetensors_header import read_header, read_tensors
+from featcodec.networks.safetensors_header import read_description, read_tensors
 from featcodec.networks.torch_state import inference
 from featcodec.pictures.pixels import Pixels, pixels
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Limits, parse
@@ -116,11 +116,7 @@ class ThiefFile:
         """
         data = read_file(path, LARGEST_FILE)
         try:
-            metadata = read_header(data, dtypes=_DTYPES)
-            if metadata.keys() != {METADATA_KEY}:
-                got = ", ".join(sorted(metadata)) or "none"
-                raise Unusable(f"metadata: got {short(got)}, expected {METADATA_KEY} alone")
-            record = ThiefRecord.from_json(metadata[METADATA_KEY])
+            record = ThiefRecord.from_json(read_description(data, METADATA_KEY, dtypes=_DTYPES))
             return ThiefFile(record, read_tensors(data)).check()
         except CodecFileError as error:
             error.path = printable(path)

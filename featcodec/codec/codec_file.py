@@ -42,7 +42,7 @@ from featcodec.networks.families import cut_network, family_named
 from featcodec.networks.identity import network_digest, update_digest
 from featcodec.networks.modules import plain_module
 from featcodec.networks.pickle_records import Unusable, short
-from featcodec.networks.safetensors_header import read_header, read_tensors
+from featcodec.networks.safetensors_header import read_description, read_tensors
 from featcodec.networks.torch_state import inference
 from featcodec.networks.tuned_tail import with_tail
 from featcodec.plf.header import QUALITIES, STEPS_PER_QUALITY
@@ -209,11 +209,7 @@ class CodecFile:
         """
         data = read_file(path, LARGEST_FILE)
         try:
-            metadata = read_header(data, dtypes=_DTYPES)
-            if metadata.keys() != {METADATA_KEY}:
-                got = ", ".join(sorted(metadata)) or "none"
-                raise Unusable(f"metadata: got {short(got)}, expected {METADATA_KEY} alone")
-            config = CodecConfig.from_json(metadata[METADATA_KEY])
+            config = CodecConfig.from_json(read_description(data, METADATA_KEY, dtypes=_DTYPES))
             return CodecFile(config, read_tensors(data)).check()
         except CodecFileError as error:
             error.path = printable(path)

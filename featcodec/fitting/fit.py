@@ -360,7 +360,7 @@ def _fit(
     about: Any = {"feature_weight": s.feature_weight, "output_weight": s.output_weight}
     task = find_task(subject.cut, subject.task, f[:PROBED], **about)
     tuned = _tunable(subject, task, f[:1]) if s.tune_tail else None
-    model, warm_up = _started(subject, task, sample, first, folder, where, resumed)
+    model, warm_up = _started(subject, task, sample, first, f, folder, resumed)
     if tuned:
         task = find_task(subject.cut, subject.task, f[:PROBED], **about, tuned=tuned)
     source = batches(samples, s.batch, workers=s.workers, rank=processes.rank, world=processes.world)
@@ -390,10 +390,10 @@ def _fit(
 
 
 def _started(
-    subject: _Subject, task: Task, sample: Source, first: list[Batch], folder: Path | None,
-    where: torch.device, resumed: bool,
+    subject: _Subject, task: Task, sample: Source, first: list[Batch], f: Tensor, folder: Path | None,
+    resumed: bool,
 ) -> tuple[CodecModel, Task]:  # fmt: skip
-    """The model as the fit starts with it, and the task of the first steps.
+    """The model as the fit starts with it, and the task of the first steps; `f` are features of `first`.
 
     A model whose weights a checkpoint brings is left as it is made.
     """
@@ -401,7 +401,7 @@ def _started(
     from featcodec.fitting.tasks import FeatureTask
     from featcodec.training.hyperprior import CodecModel
 
-    s, f = subject.settings, _features(subject, first, where)
+    s, where = subject.settings, f.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = CodecModel(subject.widths(int(f.shape[1]))).to(where)

@@ -22,7 +22,7 @@ from torch import Tensor
 from featcodec.networks.pickle_records import BIG, Unusable, short
 from featcodec.plf.strict_json import JsonProblem, decode_json
 
-__all__ = ["MAX_HEADER", "MAX_TENSORS", "read_header", "read_tensors"]
+__all__ = ["MAX_HEADER", "MAX_TENSORS", "read_description", "read_header", "read_tensors"]
 
 MAX_HEADER = 2**20  # bytes; YOLOv5x needs 80 kB
 MAX_TENSORS = 10_000
@@ -77,6 +77,24 @@ def read_header(data: bytes, *, dtypes: Collection[str] = frozenset(_BYTES)) -> 
     places = [_place(name, entry, dtypes) for name, entry in found.items()]
     _check_filled(places, len(data) - 8 - length)
     return metadata
+
+
+def read_description(data: bytes, key: str, *, dtypes: Collection[str]) -> str:
+    """The one text of metadata of a file of our own, whose header `read_header` finds to be sound.
+
+    Args:
+        data: the whole file.
+        key: that the text stands under, alone.
+        dtypes: as of `read_header`.
+
+    Raises:
+        Unusable: as `read_header`, or metadata of another file.
+    """
+    metadata = read_header(data, dtypes=dtypes)
+    if metadata.keys() != {key}:
+        got = ", ".join(sorted(metadata)) or "none"
+        raise Unusable(f"metadata: got {short(got)}, expected {key} alone")
+    return metadata[key]
 
 
 def read_tensors(data: bytes) -> dict[str, Tensor]:

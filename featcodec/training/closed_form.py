@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from featcodec.codec.transforms import silent
 from featcodec.training.hyperprior import CodecModel
 
-__all__ = ["Basis", "Statistics", "basis", "set_transforms", "statistics", "step_width"]
+__all__ = ["Basis", "Statistics", "basis", "roots_of", "set_transforms", "statistics", "step_width"]
 
 WIDEST = 256  # channels; of features with more, their principal ones in the metric
 SHRINKAGE = 2.0  # pictures that the prior of the covariance counts for
@@ -58,9 +58,7 @@ class Statistics:
     @cached_property
     def roots(self) -> tuple[Tensor, Tensor]:
         """M^1/2 and M^-1/2, (4 C', 4 C'), float64."""
-        scale, direction = torch.linalg.eigh(self.metric)
-        scale = scale.clamp(min=LEAST * float(scale.max())).sqrt()
-        return direction * scale @ direction.T, direction / scale @ direction.T
+        return roots_of(self.metric, LEAST)
 
     def root(self) -> Tensor:
         """(4 C', 4 C) R with |R e|^2 / pixels the cost of an error e of a block of all channels."""
@@ -84,6 +82,13 @@ class Basis:
     analysis: Tensor
     synthesis: Tensor
     variances: Tensor
+
+
+def roots_of(matrix: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """A^1/2 and A^-1/2 of a positive matrix (n, n), no eigenvalue below `least` times the largest."""
+    scale, direction = torch.linalg.eigh(matrix)
+    scale = scale.clamp(min=least * float(scale.max())).sqrt()
+    return direction * scale @ direction.T, direction / scale @ direction.T
 
 
 def statistics(features: Tensor, sketches: Tensor, *, pixels: int, feature_weight: float) -> Statistics:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from featcodec.training.closed_form import Statistics
+from featcodec.training.closed_form import Statistics, roots_of
 
 __all__ = ["DETAIL", "erase"]
 
@@ -44,9 +44,7 @@ def erase(found: Statistics, features: Tensor, pictures: Tensor, count: int) -> 
     Returns:
         Statistics of what stays, and the (4 C', 4 C') matrix that blocks about their mean are multiplied by.
     """
-    scale, direction = torch.linalg.eigh(found.covariance)
-    scale = scale.clamp(min=LEAST * float(scale.max())).sqrt()
-    root, inverse = direction * scale @ direction.T, direction / scale @ direction.T
+    root, inverse = roots_of(found.covariance, LEAST)
     cross = inverse @ _cross(found, features, pictures)
     worth, axes = torch.linalg.eigh(root @ found.metric @ root)
     worth = (worth.clamp(min=0) + LEAST_WORTH * worth.max()).sqrt()
