@@ -62,6 +62,7 @@ def fit(
     size: int = Settings.size,
     batch: int = Settings.batch,
     quality_weights: tuple[float, float] = Settings.quality_weights,
+    quality_bend: float = Settings.quality_bend,
     seed: int = Settings.seed,
     name: str = Settings.name,
     description: str = Settings.description,
@@ -124,6 +125,7 @@ def fit(
         size: longest side in pixels that pictures are scaled down to, in fitting and in use.
         batch: pictures a step (of each process).
         quality_weights: weight of the task at quality 1 and at quality 8, against bits per pixel.
+        quality_bend: how the others lie between: geometrically with 1; above, the low ones closer together.
         seed: of everything that is random.
         name: of the codec: 1 to 63 characters of a-z, 0-9, ``.``, ``_``, ``-``; goes into every ``.plf``.
         description: one line for people.
@@ -424,10 +426,10 @@ def _started(
             )
             warm_up = metric_task(found, subject.latent_stride // 2)
         if subject.starts and not resumed:
-            set_weights(model, subject.starts, f, found, s.quality_weights)
+            set_weights(model, subject.starts, f, (found, s.weights) if found else None)
         elif found is not None and not resumed:
             pictures = torch.cat([unit_floats(images.to(where)) for images, _ in seen]) if s.erase else None
-            set_closed_form(model, found, f, s.quality_weights, pictures=pictures, erased=s.erase)
+            set_closed_form(model, found, f, s.weights, pictures=pictures, erased=s.erase)
     return model, warm_up
 
 

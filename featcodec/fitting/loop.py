@@ -17,7 +17,6 @@ from featcodec.errors import FitError
 from featcodec.evaluation.closeness import decibels
 from featcodec.fitting.data import Batch, Source
 from featcodec.fitting.hidden_vectors import HiddenBatch
-from featcodec.fitting.losses import balance, quality_weight
 from featcodec.fitting.processes import ALONE, Processes
 from featcodec.fitting.run import Run
 from featcodec.fitting.tasks import FeatureTask, Task
@@ -271,16 +270,20 @@ def _codec_step(
 ) -> Figures:  # fmt: skip
     o = run.options
     pixels = picture[0, 0].numel() * 4
-    loss = (coded.bits_y + coded.bits_z) / pixels + quality_weight(quality, o.quality_weights) * d
+    loss = (coded.bits_y + coded.bits_z) / pixels + o.weights.at(quality) * d
+    # the adversaries' terms stand beside it as they are: a file of many bits has more to hide, not less
+    loss = loss * o.weights.balance(quality, o.balance)
     hidden, bound, psnr = _hidden(run, coded.y_hat, picture)
-    explained = run.ridge.explained(coded.y_hat, picture) if run.ridge else torch.zeros_like(d)
-    loss = loss + o.privacy * (bound - hidden).clamp(min=0) + o.linear_privacy * explained
+    nothing = torch.zeros_like(d)
+    explained, colour = run.ridge.explained(coded.y_hat, picture) if run.ridge else (nothing, nothing)
+    loss = loss + o.privacy * (bound - hidden).clamp(min=0)
+    loss = loss + o.linear_privacy * (explained - colour).clamp(min=0)
     inferred = torch.zeros_like(d)
     if run.thief and portraits:
         found = run.thief.inferred(coded.y_hat[-len(portraits.kinds) :], portraits, run.taken)
         inferred = torch.cat((inferred[: -len(found)], found))
         loss = loss + o.hide_weight * inferred
-    loss = (loss * balance(quality, o.quality_weights, o.balance)).mean()
+    loss = loss.mean()
     run.optimizer.set_rate(learning_rate((run.step + 1) / o.steps, o.lr))
     run.optimizer.zero_grad()
     loss.backward()

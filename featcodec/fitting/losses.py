@@ -11,7 +11,6 @@ place of the distortion as in Azizian and Bajić 2024 (arXiv:2402.18864), eq. 7.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -19,34 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from featcodec.networks.compared import relative_error
-from featcodec.plf.header import QUALITIES
 
 __all__ = [
-    "QUALITY_WEIGHTS",
-    "balance",
     "detection_divergence",
     "distortion",
-    "quality_weight",
 ]
-
-# lambda at quality 1 and at quality 8; geometric in between
-QUALITY_WEIGHTS = (0.3, 30.0)
-
-
-def quality_weight(quality: Tensor, weights: tuple[float, float] = QUALITY_WEIGHTS) -> Tensor:
-    """lambda at qualities (B,) in [1, 8]."""
-    low, high = weights
-    return low * (high / low) ** ((quality - 1) / (len(QUALITIES) - 1))
-
-
-def balance(quality: Tensor, weights: tuple[float, float], power: float) -> Tensor:
-    """What the losses of qualities (B,) are multiplied by: lambda^-power, 1 in the middle of the qualities.
-
-    Without it the sum over qualities is ruled by the largest lambda, and the low qualities hardly train.
-    """
-    middle = math.sqrt(weights[0] * weights[1])
-    return (quality_weight(quality, weights) / middle) ** -power
-
 
 def distortion(got: Sequence[Tensor], wanted: Sequence[Tensor], feature_weight: float) -> Tensor:
     """D_task (B,) of maps that a network computes from decoded features, against those from uncoded ones.

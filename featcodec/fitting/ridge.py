@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from featcodec.training.invnet import mean_colours
 from featcodec.training.regression import ridge_weights
 
 __all__ = ["Ridge"]
@@ -42,15 +43,17 @@ class Ridge:
         self.square = torch.zeros((), device=where)
         self.weight = torch.zeros((), device=where)  # of all steps together, which bias is divided by
 
-    def explained(self, y_hat: Tensor, picture: Tensor) -> Tensor:
+    def explained(self, y_hat: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Takes in a step, and says what share of each picture's variance is explained.
+
+        Nothing is left to hide where it is no more than what the picture's mean colour explains.
 
         Args:
             y_hat: (B, M, h, w) decoded latents, through which the gradient goes.
             picture: (B, 3, H, W) at half its resolution.
 
         Returns:
-            (B,) from 0 to 1.
+            (B,) from 0 to 1, and (B,) of the picture's mean colour.
         """
         x, t = self._regressors(y_hat.float()), self._targets(picture)  # (B, P, R), (B, P, T)
         with torch.no_grad():
@@ -58,8 +61,10 @@ class Ridge:
             mean = self.outer[-1] / self.weight  # the last regressor is 1
             variance = (self.square - self.weight * mean.square().sum()) / self.weight
             attacker = ridge_weights(self.inner, self.outer, RIDGE)
-        error = (x @ attacker - t).square().sum(2).mean(1)
-        return (1 - error / variance.clamp(min=1e-8)).clamp(min=0)
+        flat = mean_colours(picture) - picture
+        errors = (x @ attacker - t).square().sum(2).mean(1), self._targets(flat).square().sum(2).mean(1)
+        own, colour = ((1 - error / variance.clamp(min=1e-8)).clamp(min=0) for error in errors)
+        return own, colour
 
     def _regressors(self, y_hat: Tensor) -> Tensor:
         around = F.unfold(y_hat, 3, padding=1).transpose(1, 2)

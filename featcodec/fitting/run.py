@@ -24,7 +24,7 @@ from featcodec.training.states import load_state, save_state
 
 __all__ = ["FITTING_VERSION", "Run"]
 
-FITTING_VERSION = 2  # raise it when a fit that goes on would not end where it would have without a break
+FITTING_VERSION = 3  # raise it when a fit that goes on would not end where it would have without a break
 
 
 class Run:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from featcodec.codec.config import check_texts
 from featcodec.errors import FitError, InputError, MissingExtraError
 from featcodec.files import printable, read_file
-from featcodec.fitting.losses import QUALITY_WEIGHTS
 from featcodec.training.invnet import reconstruction_loss, squared_loss
+from featcodec.training.quality_weights import QualityWeights
 
 __all__ = [
     "IMAGENET",
@@ -52,7 +52,8 @@ class Options:
     steps: int = 2000
     lr: float = 3e-4
     optimizer: Literal["muon", "adamw"] = "muon" if hasattr(torch.optim, "Muon") else "adamw"
-    quality_weights: tuple[float, float] = QUALITY_WEIGHTS
+    quality_weights: tuple[float, float] = (0.3, 30.0)
+    quality_bend: float = 1.6
     balance: float = 0.5
     average: float = 0.998
     feature_weight: float = 0.1
@@ -90,6 +91,13 @@ class Options:
             raise FitError(
                 f"quality_weights: got {self.quality_weights!r}, expected two rising numbers above 0"
             )
+        if not 0 < self.quality_bend < float("inf"):
+            raise FitError(f"quality_bend: got {self.quality_bend!r}, expected a number above 0")
+
+    @property
+    def weights(self) -> QualityWeights:
+        """Of the task at the qualities."""
+        return QualityWeights(*self.quality_weights, self.quality_bend)
 
     def rebuilt(self, got: Tensor, picture: Tensor) -> Tensor:
         """The adversaries' loss (B,) of pictures (B, 3, H, W) that were rebuilt."""

@@ -13,7 +13,6 @@ from torch import Tensor
 from featcodec.codec.codec_file import CodecFile
 from featcodec.console import Progress
 from featcodec.errors import FeatcodecError, FitError
-from featcodec.fitting.losses import QUALITY_WEIGHTS, quality_weight
 from featcodec.fitting.tasks import Task, TaskMetric
 from featcodec.networks.compared import jacobian_sketch
 from featcodec.plf.header import QUALITIES
@@ -22,6 +21,7 @@ from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import fit_prior, start_entropy_model
 from featcodec.training.erasure import erase
 from featcodec.training.hyperprior import CodecModel
+from featcodec.training.quality_weights import QualityWeights
 from featcodec.training.states import load_state, save_state
 from featcodec.training.widening import widen
 
@@ -112,7 +112,7 @@ def set_closed_form(
     model: CodecModel,
     found: Statistics,
     features: Tensor,
-    weights: tuple[float, float],
+    weights: QualityWeights,
     *,
     pictures: Tensor | None = None,
     erased: int = 0,
@@ -123,7 +123,7 @@ def set_closed_form(
         model: fresh.
         found: statistics of the features.
         features: (B, C, h, w) of training pictures.
-        weights: of the task at quality 1 and 8.
+        weights: of the task at the qualities.
         pictures: (B, 3, H, W) in [0, 1], for an erasure.
         erased: directions that are taken out: see `featcodec.training.erasure`.
     """
@@ -136,15 +136,14 @@ def set_closed_form(
         y = model.g_a(features[:LATENTS])
     start_entropy_model(model, y)
     quality = torch.tensor(QUALITIES)
-    start_decoder(model, found, features, quality_weight(quality, weights).sqrt())
+    start_decoder(model, found, features, weights.at(quality).sqrt())
 
 
 def set_weights(
     model: CodecModel,
     files: Sequence[CodecFile],
     features: Tensor,
-    found: Statistics | None = None,
-    weights: tuple[float, float] = QUALITY_WEIGHTS,
+    wider: tuple[Statistics, QualityWeights] | None = None,
 ) -> None:
     """Sets the weights to those of a finished codec, or to the mean of several.
 
@@ -158,8 +157,8 @@ def set_weights(
         model: of the files' widths; it may have more latents.
         files: the codecs; one at least.
         features: (B, C, h, w) of training pictures.
-        found: statistics of the features, for more latents: see `featcodec.training.widening`.
-        weights: of the task at quality 1 and 8, likewise.
+        wider: for more latents, statistics of the features and the task's weights at the qualities: see
+            `featcodec.training.widening`.
     """
     count = files[0].config.widths.latents
     with torch.no_grad():
@@ -178,8 +177,8 @@ def set_weights(
             getattr(model, name).load_state_dict(every)
         gains = _mean([-file.tensors["inverse_gains"].log2() for file in files])
         model.log_gain.copy_(_into(model.log_gain, gains))
-    if found is not None and count < model.widths.latents:
-        widen(model, count, found, features, weights)
+    if wider and count < model.widths.latents:
+        widen(model, count, wider[0], features, wider[1])
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])
     fit_prior(model, y)

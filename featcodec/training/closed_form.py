@@ -14,7 +14,6 @@ transforms for weighted squared error"; task metrics from sketches of Jacobians,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,8 +23,9 @@ from torch import Tensor, nn
 
 from featcodec.codec.transforms import silent
 from featcodec.training.hyperprior import CodecModel
+from featcodec.training.quality_weights import QualityWeights
 
-__all__ = ["Basis", "Statistics", "basis", "roots_of", "set_transforms", "statistics", "step_width"]
+__all__ = ["Basis", "Statistics", "basis", "roots_of", "set_transforms", "statistics"]
 
 WIDEST = 256  # channels; of features with more, their principal ones in the metric
 SHRINKAGE = 2.0  # pictures that the prior of the covariance counts for
@@ -193,23 +193,9 @@ def basis(found: Statistics, count: int, keep: Tensor | None = None) -> Basis:
     return Basis(_of_blocks(analysis, found.reduce), synthesis, best.variances)
 
 
-def step_width(weight: float) -> float:
-    """The step of uniform quantization at which bits per pixel + `weight` x D is least, at high rates.
-
-    D is step^2 / 12 a latent, over the pixels, and each halving of the step takes a bit.
-
-    Example:
-        >>> step, weight = step_width(10.0), 10.0
-        >>> cost = [weight * s * s / 12 - math.log2(s) for s in (0.99 * step, step, 1.01 * step)]
-        >>> cost[1] < cost[0] and cost[1] < cost[2]
-        True
-    """
-    return math.sqrt(6 / (math.log(2) * weight))
-
-
 @torch.no_grad()
 def set_transforms(
-    model: CodecModel, found: Statistics, weights: tuple[float, float], keep: Tensor | None = None
+    model: CodecModel, found: Statistics, weights: QualityWeights, keep: Tensor | None = None
 ) -> None:
     """Sets g_a, g_s and the gains to the closed form; the convolutional paths add nothing yet.
 
@@ -219,7 +205,7 @@ def set_transforms(
     Args:
         model: fresh, with its channel statistics set.
         found: of the features.
-        weights: of the task at quality 1 and 8.
+        weights: of the task at the qualities.
         keep: (4 C', 4 C') that blocks are multiplied by first: what `featcodec.training.erasure` leaves of
             them, and `found` is of.
     """
@@ -237,8 +223,7 @@ def set_transforms(
     )
     synthesis = (best.synthesis * unit / deviation[:, None])[:, :, None, None]
     _set(model.g_s.linear, synthesis, (shift / model.g_s.deviation).repeat_interleave(4))
-    low, high = (math.log2(1 / step_width(weight)) for weight in weights)
-    model.log_gain.copy_(torch.linspace(low, high, len(model.log_gain))[:, None] + unit.log2())
+    model.log_gain.copy_(weights.gains().to(unit)[:, None] + unit.log2())
 
 
 def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:

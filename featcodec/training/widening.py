@@ -22,9 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from featcodec.training.closed_form import LEAST_UNIT, Statistics, step_width
+from featcodec.training.closed_form import LEAST_UNIT, Statistics
 from featcodec.training.entropy_start import LOUD, ROWS_A_NEPER
 from featcodec.training.hyperprior import SCALE_MIN, CodecModel
+from featcodec.training.quality_weights import QualityWeights
 from featcodec.training.regression import ridge_weights
 
 __all__ = ["widen"]
@@ -36,7 +37,7 @@ SCALED = 48  # pictures from which scales are taken
 
 @torch.no_grad()
 def widen(
-    model: CodecModel, count: int, found: Statistics, features: Tensor, weights: tuple[float, float]
+    model: CodecModel, count: int, found: Statistics, features: Tensor, weights: QualityWeights
 ) -> None:
     """Sets the latents behind the first `count` to what those leave over, and all that concerns them.
 
@@ -45,7 +46,7 @@ def widen(
         count: latents that are set.
         found: statistics of the features.
         features: (B, C, h, w) of training pictures.
-        weights: of the task at quality 1 and 8.
+        weights: of the task at the qualities.
     """
     solved, worth, direction = _regress(model, count, found, features)
     more = min(model.widths.latents - count, int((worth > LEAST_UNIT * worth[-1]).sum()))
@@ -63,9 +64,7 @@ def widen(
     back = found.inverse_root().to(best) @ (best * unit)  # (4 C, K)
     deviation = model.g_s.deviation.repeat_interleave(4)
     model.g_s.linear.weight[:, new] = (back.float() / deviation[:, None])[:, :, None, None]
-    low, high = (math.log2(1 / step_width(weight)) for weight in weights)
-    steps = torch.linspace(low, high, len(model.log_gain), device=unit.device)
-    model.log_gain[:, new] = (steps[:, None] + unit.log2()).float()
+    model.log_gain[:, new] = (weights.gains().to(unit)[:, None] + unit.log2()).float()
     _set_scales(model, new, features[:SCALED])
 
 
