@@ -24,14 +24,13 @@ from torch import Tensor, nn
 
 from featcodec.codec.config import CodecConfig, check_config
 from featcodec.codec.entropy import Tables
+from featcodec.codec.hyper_synthesis import HyperSynthesis, IntegerUnits
 from featcodec.codec.network_words import mismatch, missing, wanted
 from featcodec.codec.transforms import (
     AnalysisTransform,
     HyperAnalysis,
-    IntegerHyperSynthesis,
     SynthesisTransform,
     Widths,
-    exact_carriers,
 )
 from featcodec.errors import CodecFileError, FeatcodecError, InputError, one_line
 from featcodec.files import printable, read_file, write_atomic
@@ -117,23 +116,18 @@ class CodecFile:
         """Whether the transforms have a linear path."""
         return self.config.format > 1
 
-    @cached_property
+    @property
     def h_s_weights(self) -> list[Tensor]:
-        """Whole numbers, each layer's in a type that carries its sums exactly."""
-        return self._carried[0]
+        """Of the integer hyper-synthesis: whole numbers, float64."""
+        return [self.tensors[f"h_s.weight.{i}"].double() for i in range(3)]
 
-    @cached_property
+    @property
     def h_s_biases(self) -> list[Tensor]:
-        return self._carried[1]
+        return [self.tensors[f"h_s.bias.{i}"].double() for i in range(3)]
 
     @cached_property
-    def _carried(self) -> tuple[list[Tensor], list[Tensor]]:
-        weights, biases = ([self.tensors[f"h_s.{kind}.{i}"] for i in range(3)] for kind in ("weight", "bias"))
-        carriers = exact_carriers(weights, biases)
-        return (
-            [w.to(c) for w, c in zip(weights, carriers, strict=True)],
-            [b.to(c) for b, c in zip(biases, carriers, strict=True)],
-        )
+    def h_s(self) -> HyperSynthesis:
+        return HyperSynthesis(self.h_s_weights, self.h_s_biases)
 
     @cached_property
     def tables_z(self) -> Tables:
@@ -181,10 +175,10 @@ class CodecFile:
                 raise ValueError("network: got tensors of it, expected none, as its owner brings the network")
             _ = self.g_a, self.g_s, self.h_a
             rows = len(self.tables_z.sizes), len(self.tables_y.sizes)
-            expected = self.config.widths.side, IntegerHyperSynthesis.SCALES
+            expected = self.config.widths.side, IntegerUnits.SCALES
             if rows != expected:
                 raise ValueError(f"got {rows} tables of z and y, expected {expected}")
-            _ = self.h_s_weights, self.h_s_biases
+            _ = self.h_s
         except (KeyError, IndexError, RuntimeError, TypeError, ValueError, FeatcodecError) as error:
             raise CodecFileError(f"codec {self.config.name!r}: {one_line(error)}") from error
         return self

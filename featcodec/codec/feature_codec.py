@@ -21,9 +21,10 @@ from featcodec.codec.codec_file import CodecFile, behind_of
 from featcodec.codec.decode_memory import check_boxes_memory, check_decode_memory
 from featcodec.codec.effort import DEFAULT_EFFORT, REFINEMENTS, check_effort
 from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
+from featcodec.codec.hyper_synthesis import IntegerUnits
 from featcodec.codec.network_words import missing
 from featcodec.codec.search import PRICE, Task, quantize, refine, symbol_bits
-from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis, side_shape
+from featcodec.codec.transforms import side_shape
 from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
 from featcodec.networks.compared import compared_maps
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
@@ -40,7 +41,7 @@ ENCODER_VERSION = 1  # raise it when the encoder gives other bytes for the same 
 
 DEFAULT_QUALITY = 4.0
 LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
-LIMIT_SIDE = IntegerHyperSynthesis.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
+LIMIT_SIDE = IntegerUnits.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
 Ints = NDArray[np.int32]
 
 
@@ -319,7 +320,7 @@ class FeatureCodec:
             raise InputError("encode: the network gave features that are not finite or far out of range")
         z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
         z_symbols = z.numpy().astype(np.int32)
-        index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
+        index, mean = self.file.h_s(z_symbols, y.shape[-2], y.shape[-1])
         residual = y_g.numpy().astype(np.float64) - mean
         if effort == 0:
             y_symbols = np.rint(residual).astype(np.int32)
@@ -345,15 +346,6 @@ class FeatureCodec:
             lambda coded: compared_maps(self.behind, self.file.g_s(coded * inverse_gain)),
             [m.detach() for m in wanted],
         )
-
-    def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
-        """Side information to table rows and means: exact, so that encoder and decoder agree."""
-        z_hat = torch.from_numpy(z.astype(np.float64))[None]
-        with inference():
-            params = integer_hyper_synthesis(
-                z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width
-            )
-        return params.index[0].numpy().astype(np.int32), params.mean[0].double().numpy()
 
     def payload(self, s: Symbols) -> bytes:
         """Symbols to the entropy-coded payload."""
@@ -469,7 +461,7 @@ class FeatureCodec:
         z = decoder.decode(_channel_rows(z_shape), self._tables_z).reshape(z_shape)
         if int(np.abs(z.astype(np.int64)).max()) > LIMIT_SIDE:
             raise MalformedError(f"payload: side information out of range, expected at most {LIMIT_SIDE}")
-        index, mean = self._predict(z, *shape)
+        index, mean = self.file.h_s(z, *shape)
         y = decoder.decode(_flat(index), self._tables_y).reshape(index.shape)
         decoder.finish()
         s = Symbols(z, y, index, mean)
