@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and its plots from the committed runs of featcodec-bench.
+"""Writes docs/benchmarks.md and its plots from the committed runs of featcodec-bench, and docs/speed.md.
 
     python benchmarks/make_docs.py
 
@@ -7,9 +7,12 @@ A test compares the text with what is committed; the plots' bytes may differ bet
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import aims
+import speed_page
 
 from featcodec.bench.plots import draw, panels
 from featcodec.bench.rows import facts
@@ -41,6 +44,12 @@ def results(folder: Path) -> list[tuple[str, Result]]:
     return [(p.stem, from_json(read_file(p, MOST).decode("utf-8", "replace"), str(p))) for p in paths]
 
 
+def speed() -> dict[str, Any]:
+    """The committed run of speed.py."""
+    found: dict[str, Any] = json.loads((ROOT / "benchmarks/results/speed.json").read_text("utf-8"))
+    return found
+
+
 def document(runs: list[tuple[str, Result]]) -> str:
     """The text of docs/benchmarks.md."""
     return "\n\n".join([INTRO, *([_section(*run) for run in runs] or [EMPTY])]) + "\n"
@@ -68,6 +77,7 @@ def main() -> None:
         for panel in panels(result):
             write_atomic(ROOT / "docs" / _plot(name, panel.name), draw(result, [panel], "png"))
     write_atomic(ROOT / "docs/benchmarks.md", document(runs).encode())
+    write_atomic(ROOT / "docs/speed.md", speed_page.to_markdown(speed()).encode())
 
 
 if __name__ == "__main__":

@@ -1,83 +1,51 @@
-"""Where the time and the memory of the default codec go: one 416 px picture, encoded and decoded, by stages.
+"""Where the time and the memory of the default codec go, on one core and on two, beside other coders.
 
     python benchmarks/speed.py --out benchmarks/results/speed.json
+    python benchmarks/make_docs.py     # writes docs/speed.md
 
-Stages are timed in turn, round after round, in one process with two threads; the medians are reported, with
-what the codec adds as a ratio to head + tail of the same rounds. `plf info` is timed as a whole process, and
-the memory of encoding a 12-megapixel JPEG as the peak of a process beyond that of `import torch` alone (which
-is read from /proc, so on Linux).
+Each number of threads has a process of its own, since the libraries beneath read it when they start; what is
+timed in it, and how, is in `speed_stages.py`. `plf info` is timed as a whole process, and the memory of
+encoding a 12-megapixel JPEG as the peak of a process beyond that of `import torch` alone (read from /proc, so on
+Linux).
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import dataclasses
 import json
-import multiprocessing
-import platform
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from skimage.data import astronaut
+from speed_stages import measure
 
 import featcodec
-from featcodec.pictures.loading import load_image
-from featcodec.plf.bitstream import parse
+from featcodec.evaluation.provenance import made
 
-STAGES = (
-    "image",
-    "head",
-    "g_a",
-    "hyper",
-    "entropy encode",
-    "container",
-    "entropy decode",
-    "g_s",
-    "tail",
-    "boxes",
-)
-ADDED = ("g_a", "hyper", "entropy encode", "container", "entropy decode", "g_s")
+THREADS = (1, 2)
 
 
-@torch.no_grad()
-def one_round(codec: featcodec.FeatureCodec, jpeg: bytes, step: int) -> dict[str, float]:
-    """Milliseconds of each stage; `hyper` holds both the encoder's h_a and h_s and the decoder's h_s."""
-    times: dict[str, float] = {}
-
-    def timed(name: str, work: Callable[[], object]) -> object:
-        began = time.perf_counter()
-        result = work()
-        times[name] = (time.perf_counter() - began) * 1e3
-        return result
-
-    file, network = codec.file, codec.network
-    x, geometry = timed("image", lambda: load_image(jpeg))
-    f = timed("head", lambda: network.head(x)[0])
-    y = timed("g_a", lambda: file.g_a(f)[0])
-    s = timed("hyper", lambda: codec.symbols(y, step))
-    timed("entropy encode", lambda: codec.payload(s))
-    data = codec.encode(jpeg, quality=1 + step / 32)
-    stream = timed("container", lambda: parse(data))
-    # what decoding adds beyond the hyper-synthesis that it contains
-    began = time.perf_counter()
-    decoded = codec.decode_symbols(stream, geometry)
-    whole = (time.perf_counter() - began) * 1e3
-    timed("h_s", lambda: codec._predict(decoded.z, *decoded.y.shape[1:]))
-    times["entropy decode"] = max(whole - times["h_s"], 0.0)
-    times["hyper"] += times.pop("h_s")
-    y_hat = codec.decode_latents(data)[0]
-    f_hat = timed("g_s", lambda: file.g_s(y_hat))
-    raw = timed("tail", lambda: network.tail((f_hat,)))
-    timed("boxes", lambda: codec.detector.rows(raw))
-    return times
+def of_threads(threads: int, seconds: float, quality: float) -> dict[str, object]:
+    """The figures of a process with so many threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    command = [sys.executable, __file__, "--threads", str(threads), "--seconds", str(seconds)]
+    out = subprocess.run(
+        [*command, "--quality", str(quality)],
+        env={**os.environ, **dict.fromkeys(names, str(threads))},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found: dict[str, object] = {"threads": threads, **json.loads(out.stdout)}
+    return found
 
 
 def whole_process(command: list[str], runs: int) -> float:
@@ -109,24 +77,15 @@ def big_jpeg(folder: Path) -> Path:
     return path
 
 
-def measure(rounds: int, quality: float) -> dict[str, object]:
-    """All figures."""
-    codec = featcodec.load()
-    buffer = io.BytesIO()
-    Image.fromarray(astronaut()).resize((416, 416)).save(buffer, "JPEG", quality=90)
-    step = round((quality - 1) * 32)
-    times = [one_round(codec, buffer.getvalue(), step) for _ in range(rounds + 3)][3:]
-    medians = {s: statistics.median(t[s] for t in times) for s in STAGES}
-    ratios = [sum(t[s] for s in ADDED) / (t["head"] + t["tail"]) for t in times]
+def whole_processes(quality: float) -> dict[str, float]:
+    """What is measured of processes from their start to their end."""
     with tempfile.TemporaryDirectory() as folder:
         plf = Path(folder) / "a.plf"
-        plf.write_bytes(codec.encode(buffer.getvalue(), quality=quality))
+        plf.write_bytes(featcodec.encode(astronaut(), quality=quality))
         big = big_jpeg(Path(folder))
         info = whole_process([sys.executable, "-m", "featcodec.commands.plf", "info", str(plf)], 10)
         memory = peak_memory("encode", big) - peak_memory("import", big)
     return {
-        "stages_ms": {k: round(v, 2) for k, v in medians.items()},
-        "codec_over_head_and_tail": round(statistics.median(ratios), 3),
         "plf_info_ms": round(info, 1),
         "encode_12mp_jpeg_mb_above_import_torch": round(memory, 1),
     }
@@ -134,16 +93,21 @@ def measure(rounds: int, quality: float) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=6, help="for each case and number of threads")
     parser.add_argument("--quality", type=float, default=4)
+    parser.add_argument("--threads", type=int, help="print the figures of this process, which has so many")
     parser.add_argument("--out", type=Path, help="json file to write")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    machine = f"{platform.machine()}, {multiprocessing.cpu_count()} cores, {args.threads} threads"
-    made = {"command": " ".join(["python", *sys.argv]), "torch": torch.__version__, "numpy": np.__version__}
-    result = {"made": made | {"python": platform.python_version(), "machine": machine}}
-    result |= {"results": measure(args.rounds, args.quality)}
+    if args.threads:
+        torch.set_num_threads(args.threads)
+        print(json.dumps(measure(args.seconds, args.quality)))
+        return
+    result = {
+        "made": dataclasses.asdict(made(["python", *sys.argv], seeds={})),
+        "quality": args.quality,
+        "threads": [of_threads(n, args.seconds, args.quality) for n in THREADS],
+        **whole_processes(args.quality),
+    }
     text = json.dumps(result, indent=1)
     print(text)
     if args.out:

@@ -298,7 +298,8 @@ class FeatureCodec:
         """Number, features (1, C, h, w) and latents (M, h, w) of canvases (1, 3, H, W), shape by shape."""
         for where in _same_shape(xs):
             with inference():
-                f = self.network.head(torch.cat([xs[i] for i in where]))[0]
+                x = xs[where[0]] if len(where) == 1 else torch.cat([xs[i] for i in where])
+                f = self.network.head(x)[0]
                 y = self.file.g_a(f)
             yield from zip(where, f.split(1), y, strict=True)
 
@@ -316,12 +317,13 @@ class FeatureCodec:
         """
         inverse_gain = self.file.inverse_gain(step)[:, None, None]
         y_g = y / inverse_gain
-        if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
+        least, most = (float(v) for v in y_g.aminmax())
+        if not -LIMIT_LATENT < least <= most < LIMIT_LATENT:  # nor is a NaN
             raise InputError("encode: the network gave features that are not finite or far out of range")
         z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
         z_symbols = z.numpy().astype(np.int32)
         index, mean = self.file.h_s(z_symbols, y.shape[-2], y.shape[-1])
-        residual = y_g.numpy().astype(np.float64) - mean
+        residual = np.subtract(y_g.contiguous().numpy(), mean, dtype=np.float64)
         if effort == 0:
             y_symbols = np.rint(residual).astype(np.int32)
         elif effort not in REFINEMENTS:

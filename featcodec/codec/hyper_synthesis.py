@@ -169,7 +169,8 @@ class HyperSynthesis:
             Rows of the scale table (M, height, width), 0 to 63, and means of that shape in units of the
             latents (multiples of 1/16).
         """
-        k, x = IntegerUnits, z
+        k = IntegerUnits
+        x: Ints | Floats = z
         for layer in self._layers[:2]:
             x = _doubled(x, layer.carrier(_magnitude(x)))
         matrix = self._layers[2].carrier(_magnitude(x))
@@ -179,7 +180,7 @@ class HyperSynthesis:
         # the index moves a whole row for 1/16: finer steps would be lost in the table anyway. Whole numbers
         # that are not negative are rounded down by what makes integers of them
         rows = np.minimum(np.maximum(index, 0, out=index), k.SCALES - 1, out=index).astype(np.int32)
-        return rows, np.multiply(np.floor(mean, out=mean), 1 / k.UNIT_ACTIVATION, dtype=np.float64)
+        return rows, np.floor(mean, out=mean).astype(np.float64) / k.UNIT_ACTIVATION
 
 
 def _layer(weight: Any, bias: Any, inputs: tuple[int, int], divisor: int, doubles: bool) -> _Layer:
@@ -199,7 +200,8 @@ def _phases(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     o, i, _, _ = weight.shape
     fold = np.array([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # (phase, row of x, row of weight)
-    return np.einsum("prk,qcl,oikl->pqorci", fold, fold, weight).reshape(4 * o, 4 * i)
+    phases: NDArray[np.float64] = np.einsum("prk,qcl,oikl->pqorci", fold, fold, weight)
+    return phases.reshape(4 * o, 4 * i)
 
 
 def _doubled(x: Ints | Floats, matrix: Floats) -> Floats:

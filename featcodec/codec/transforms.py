@@ -71,8 +71,8 @@ class ResidualBlock(nn.Module):
         self.b = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self.b(F.silu(self.a(F.silu(x))))
-        return y
+        y: Tensor = self.b(F.silu(self.a(F.silu(x)), inplace=True))
+        return y.add_(x)  # in place: to ask for fresh memory costs more than the sum
 
 
 def silent(layer: _Layer) -> _Layer:
@@ -118,12 +118,12 @@ class AnalysisTransform(nn.Module):
 
     def normalised(self, f: Tensor) -> Tensor:
         """Features (B, C, H, W) by the fitting set's means and deviations."""
-        return (f - self.mean.view(-1, 1, 1)) / self.deviation.view(-1, 1, 1)
+        return (f - self.mean.view(-1, 1, 1)).div_(self.deviation.view(-1, 1, 1))
 
     def forward(self, f: Tensor) -> Tensor:
         x = self.normalised(f)
         y: Tensor = self.net(x)
-        return y + self.linear(x) if hasattr(self, "linear") else y
+        return y.add_(self.linear(x)) if hasattr(self, "linear") else y
 
 
 class SynthesisTransform(nn.Module):
@@ -155,12 +155,11 @@ class SynthesisTransform(nn.Module):
             self.linear = silent(nn.Conv2d(latents, 4 * features, 1))
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        x = self.net(y_hat)
-        x = F.pixel_shuffle(
-            x + self.linear(y_hat) if hasattr(self, "linear") else x, 2
-        )  # and no more: a block at full resolution costs as much as the rest
-        f_hat: Tensor = x * self.deviation.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
-        return f_hat
+        x: Tensor = self.net(y_hat)
+        if hasattr(self, "linear"):
+            x.add_(self.linear(y_hat))
+        f_hat = F.pixel_shuffle(x, 2)  # and no more: a block at full resolution costs as much as the rest
+        return f_hat.mul_(self.deviation.view(-1, 1, 1)).add_(self.mean.view(-1, 1, 1))
 
 
 class HyperAnalysis(nn.Module):

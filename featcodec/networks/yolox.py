@@ -273,7 +273,7 @@ class YOLOX(nn.Module):
 
     def prepare(self, x: Tensor) -> Tensor:
         """RGB in [0, 1], as all networks here take it, to BGR in 0 to 255, as this family was trained."""
-        return x.flip(1) * 255
+        return x.flip(1).mul_(255)  # of its own copy
 
     def stages(self, x: Tensor, first: int, stop: int) -> list[Tensor]:
         """The outputs of backbone stages first .. stop - 1, from what the first reads (0: `prepare`'s)."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Box", "Boxes", "box_iou", "nms", "suppress"]
+__all__ = ["BLOCK", "Box", "Boxes", "box_iou", "nms", "suppress"]
+
+BLOCK = 256  # boxes that are compared with one another at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,12 @@ class Boxes(Sequence[Box]):
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of (N, 4) and (M, 4) corner boxes: (N, M) in [0, 1]."""
-    lo = torch.maximum(a[:, None, :2], b[None, :, :2])
-    hi = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = (hi - lo).clamp(min=0).prod(-1)
-    area_a = (a[:, 2:] - a[:, :2]).prod(-1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(-1)
-    return inter / (area_a[:, None] + area_b[None] - inter).clamp(min=1e-9)
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.t().unsqueeze(2), b.t().contiguous()
+    wide = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)
+    inter: Tensor = wide.mul_((torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0))
+    area = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
+    union: Tensor = area.sub_(inter).clamp_(min=1e-9)
+    return inter / union
 
 
 def nms(boxes: Tensor, scores: Tensor, iou: float, *, most: int | None = None) -> Tensor:
@@ -67,15 +70,19 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, *, most: int | None = None) -
     """
     order = scores.argsort(descending=True, stable=True)
     rows = boxes[order].cpu()
-    alive = torch.ones(len(rows), dtype=torch.bool).numpy()
     kept: list[int] = []
-    i = 0
-    # a row of overlaps for each box kept, not the whole matrix: far fewer are kept than come in
-    while i < len(rows) and (most is None or len(kept) < most):
-        kept.append(i)
-        alive &= (box_iou(rows[i : i + 1], rows)[0] <= iou).numpy()
-        alive[: i + 1] = False
-        i = int(alive.argmax()) if alive.any() else len(rows)
+    # a block at a time, against what is kept already and then by itself: far fewer are kept than come in
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        left = (box_iou(rows[kept], block) <= iou).all(0).nonzero().flatten()
+        apart = (box_iou(block[left], block[left]) <= iou).numpy()
+        alive = np.ones(len(left), np.bool_)
+        for i, number in enumerate((left + start).tolist()):
+            if len(kept) == most:
+                break
+            if alive[i]:
+                kept.append(number)
+                alive &= apart[i]
     return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
 
 

@@ -18,7 +18,7 @@ from featcodec.networks.cut_network import CrossingTensor
 from featcodec.networks.families import NetworkWish, cut_network, describe
 from featcodec.networks.yolov5 import ANCHORS, STRIDES, Scale, YOLOv5
 from featcodec.networks.yolov5_family import YOLOv5Cut, crossing_layers
-from featcodec.pictures.boxes import Boxes, box_iou, nms, suppress
+from featcodec.pictures.boxes import BLOCK, Boxes, box_iou, nms, suppress
 
 # ---- the family
 
@@ -232,6 +232,19 @@ def test_suppression_keeps_what_the_book_keeps(
     boxes, scores = [b for b, _, _ in found], [s for _, s, _ in found]
     kept = nms(torch.tensor(boxes).view(-1, 4), torch.tensor(scores), iou).tolist()
     assert kept == greedy(boxes, scores, [0] * len(found), iou)
+
+
+@pytest.mark.parametrize("most", [None, 300, 7])
+@pytest.mark.parametrize("iou", [0.1, 0.45])
+def test_more_boxes_than_are_compared_at_once_are_suppressed_by_the_book(
+    iou: float, most: int | None
+) -> None:
+    g = torch.Generator().manual_seed(0)
+    corner, side = (torch.randint(0, n, (2 * BLOCK + 100, 2), generator=g) / 4 for n in (800, 160))
+    boxes = torch.cat((corner, corner + side), 1)
+    scores = torch.randperm(len(boxes), generator=g) / 1024
+    kept = greedy(boxes.tolist(), scores.tolist(), [0] * len(boxes), iou)
+    assert nms(boxes, scores, iou, most=most).tolist() == kept[:most]
 
 
 def rows_of(found: list[tuple[list[float], float, int]], classes: int = 3) -> Tensor:
