@@ -11,6 +11,7 @@ from typing import Any
 from featcodec.codec.transforms import Widths
 from featcodec.networks.families import family_named
 from featcodec.networks.identity import ModuleConfig, NetworkConfig, check_text
+from featcodec.networks.packing import Packing
 from featcodec.pictures.canvas import Canvas
 from featcodec.plf.strict_json import JsonProblem, decode_json
 
@@ -51,6 +52,11 @@ class CodecConfig:
         return self.latent_stride // 2
 
     @property
+    def packing(self) -> Packing | None:
+        """How what crosses lies on one grid; None where one tensor crosses as it is."""
+        return self.network.packing if isinstance(self.network, ModuleConfig) else None
+
+    @property
     def canvas(self) -> Canvas:
         """How pictures come to the network."""
         return Canvas(self.size, self.stride)
@@ -69,7 +75,10 @@ class CodecConfig:
 
     def to_json(self) -> str:
         """Canonical: the same configuration gives the same text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        raw = asdict(self)
+        if raw["network"].get("packing", self) is None:
+            del raw["network"]["packing"]  # as files have it that were made before there was one
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"))
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -96,6 +105,13 @@ def check_config(config: CodecConfig) -> None:
     if not re.fullmatch(r"[0-9a-f]{64}", network.digest):
         raise ValueError(f"digest: got {network.digest!r:.80}, expected 64 hexadecimal digits")
     family_named(network.family).check(network)
+    packing = config.packing
+    if packing:
+        got = (packing.channels, 2 * packing.stride, packing.side if packing.fixed else config.stride)
+        if got != (config.widths.features, config.latent_stride, config.stride):
+            raise ValueError(
+                f"packing: got channels, stride of latents and of canvas {got}, expected its own"
+            )
 
 
 def check_texts(name: object, *, classes: Sequence[object] = (), **texts: object) -> None:

@@ -497,6 +497,18 @@ class FeatureCodec:
             raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
         return self._for(features).tail((features.as_subclass(torch.Tensor),))
 
+    def unpack(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Features (B, C, h, w) to the tensors that cross the cut, in the shapes that the network gives them.
+
+        Several tensors, or tokens, are coded as one tensor (`featcodec.networks.packing`); where one crosses
+        as it is, it is the only one.
+
+        Raises:
+            SplitError: a shape that `decode` does not give.
+        """
+        plain, packing = features.as_subclass(torch.Tensor), self.file.config.packing
+        return packing.unpack(plain) if packing else (plain,)
+
     def _for(self, features: Tensor) -> CutNetwork:
         """What features go through: the network as it is for those that say of themselves that no codec has
         touched them."""

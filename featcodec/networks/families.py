@@ -184,5 +184,6 @@ def cut_network(
     own = frozen_copy(network, device=device)
     cut = family.cut(own, config, Canvas(size, stride or LEAST_STRIDE))
     if stride is None:
-        cut = cut.with_canvas(Canvas(size, max(LEAST_STRIDE, 2 * cut.crossing[0].stride)))
+        latent = 2 * cut.crossing[0].stride
+        cut = cut.with_canvas(Canvas(size, -(-max(cut.canvas.stride, latent) // latent) * latent))
     return cut

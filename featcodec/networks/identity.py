@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from featcodec.errors import InputError
+from featcodec.networks.packing import Packing
 
 __all__ = ["ModuleConfig", "NetworkConfig", "check_text", "network_digest", "update_digest"]
 
@@ -58,6 +59,7 @@ class ModuleConfig:
         at: the layer after which it is cut, as `featcodec.split` takes it.
         digest: SHA-256 over its weights as float16, hexadecimal.
         mean, deviation: of red, green and blue, that pictures in [0, 1] are normalised by.
+        packing: how what crosses lies on one grid; None where one tensor (B, C, h, w) crosses as it is.
     """
 
     family: str
@@ -66,6 +68,7 @@ class ModuleConfig:
     digest: str
     mean: Channels = (0.0, 0.0, 0.0)
     deviation: Channels = (1.0, 1.0, 1.0)
+    packing: Packing | None = None
 
     @property
     def classes(self) -> tuple[str, ...] | None:
