@@ -497,17 +497,23 @@ class FeatureCodec:
             raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
         return self._for(features).tail((features.as_subclass(torch.Tensor),))
 
-    def unpack(self, features: Tensor) -> tuple[Tensor, ...]:
+    def unpack(self, features: Tensor) -> dict[str, Tensor]:
         """Features (B, C, h, w) to the tensors that cross the cut, in the shapes that the network gives them.
 
-        Several tensors, or tokens, are coded as one tensor (`featcodec.networks.packing`); where one crosses
-        as it is, it is the only one.
+        Several tensors, or tokens, are coded as one (`featcodec.networks.packing`); where one crosses as it
+        is, it is the only one.
+
+        Returns:
+            Each by the name of the layer that computes it, in the order of the cut.
 
         Raises:
             SplitError: a shape that `decode` does not give.
         """
         plain, packing = features.as_subclass(torch.Tensor), self.file.config.packing
-        return packing.unpack(plain) if packing else (plain,)
+        if packing is None:
+            return {str(self.file.config.network.at): plain}
+        names = [about.name for about in packing.tensors]
+        return dict(zip(names, packing.unpack(plain), strict=True))
 
     def _for(self, features: Tensor) -> CutNetwork:
         """What features go through: the network as it is for those that say of themselves that no codec has

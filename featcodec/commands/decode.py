@@ -25,7 +25,7 @@ from featcodec.console import (
     write_output,
 )
 from featcodec.errors import InputError
-from featcodec.files import npy, printable
+from featcodec.files import npy, npz, printable
 from featcodec.inspect.report import header_as_json
 from featcodec.plf.bitstream import Bitstream, parse
 
@@ -42,7 +42,8 @@ def add_parser(subparsers: Subparsers) -> None:
         required=True,
         type=path,
         metavar="OUT",
-        help="NumPy file (.npy) for float32 (1, C, h, w); - is standard output",
+        help="NumPy file (.npy) for float32 (1, C, h, w), or archive (.npz) of each tensor that crosses the "
+        "cut, by its name, in the shape that the network gives it; - is standard output",
     )
     command.add_argument(
         "--latents", action="store_true", help="the decoded latents instead of the features made from them"
@@ -67,7 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
             decoded, _ = codec.decode_latents(data, limits=limits)
         else:
             decoded = codec.decode(data, limits=limits)
-    write_output(arguments.output, npy(decoded.numpy()))
+        tensors = {} if arguments.latents else codec.unpack(decoded)
+    if tensors and arguments.output.endswith(".npz"):
+        content = npz({name: tensor.numpy() for name, tensor in tensors.items()})
+    else:
+        content = npy(decoded.numpy())
+    write_output(arguments.output, content)
     what, shape = "latents" if arguments.latents else "features", tuple(decoded.shape)
     if arguments.json:
         show_json([_as_json(arguments, stream, what, shape)])

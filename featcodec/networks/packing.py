@@ -155,6 +155,15 @@ class Packing:
         return Packing(side, best.stride, fixed or not exact or best._padded() > 0, tensors)
 
     @staticmethod
+    def takes(shapes: Sequence[Sequence[int]], side: int) -> bool:
+        """Whether tensors of these shapes can lie on one grid; see `of`."""
+        try:
+            Packing.of([""] * len(shapes), shapes, side)
+        except SplitError:
+            return False
+        return True
+
+    @staticmethod
     def from_json(raw: Any) -> Packing:
         """As `dataclasses.asdict` and JSON have it; raises KeyError or TypeError where it is not."""
         return Packing(**{**raw, "tensors": tuple(PackedTensor(**about) for about in raw["tensors"])})
@@ -265,7 +274,8 @@ class Packing:
         return 1 - own / laid
 
     def _burden(self) -> float:
-        return abs(math.log2(self.channels / GOOD)) - 8 * math.log2(1 - self._padded())
+        odd = 0 if self.stride & (self.stride - 1) == 0 else 4  # adversaries and attackers double their sides
+        return odd + abs(math.log2(self.channels / GOOD)) - 8 * math.log2(1 - self._padded())
 
     def _lay(self, about: PackedTensor, x: Tensor, rows: int, columns: int) -> Tensor:
         fold, dealt = self._fold(about), self._dealt(about)
