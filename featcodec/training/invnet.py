@@ -101,7 +101,8 @@ def check_stride(stride: int) -> None:
     """Raises InputError where no network of ours rebuilds pictures from latents of that many pixels."""
     if stride < 2 or stride & (stride - 1):
         raise InputError(
-            f"latents of {stride} x {stride} pixels: nothing rebuilds pictures from them, expected a power of two"
+            f"latents of {stride} x {stride} pixels: nothing rebuilds pictures from them, "
+            "expected a power of two"
         )
 
 
