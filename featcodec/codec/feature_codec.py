@@ -24,7 +24,7 @@ from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
 from featcodec.codec.network_words import missing
 from featcodec.codec.search import PRICE, Task, quantize, refine, symbol_bits
 from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis, side_shape
-from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
+from featcodec.errors import InputError, MalformedError, ModelMismatchError, SplitError, SymbolHashError
 from featcodec.networks.compared import compared_maps
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
 from featcodec.networks.torch_state import inference, training
@@ -496,6 +496,25 @@ class FeatureCodec:
         if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
             raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
         return self._for(features).tail((features.as_subclass(torch.Tensor),))
+
+    def pack(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The tensors that cross the cut, of a head that the caller has run, to what `encode_features` takes.
+
+        Args:
+            tensors: in the order of the cut, as `featcodec.split(…).head` gives them.
+
+        Returns:
+            (B, C, h, w).
+
+        Raises:
+            SplitError: as many others, or of other shapes than the canvas leads to.
+        """
+        packing = self.file.config.packing
+        if packing:
+            return packing.pack(tensors)
+        if len(tensors) != 1:
+            raise SplitError(f"pack: got {len(tensors)} tensors, expected 1")
+        return tensors[0]
 
     def unpack(self, features: Tensor) -> dict[str, Tensor]:
         """Features (B, C, h, w) to the tensors that cross the cut, in the shapes that the network gives them.

@@ -207,6 +207,15 @@ def test_a_codec_of_it_decodes_each_tensor_to_its_place(fitted):
     assert error < 0.4
 
 
+def test_features_of_a_head_that_the_caller_has_run_are_encoded(fitted):
+    _, codec, _ = fitted
+    x, geometry = codec.file.config.canvas.load(astronaut())
+    crossing = codec.network.cut.head(x)  # the networks here normalise nothing
+    assert codec.encode_features(codec.pack(crossing), geometry) == codec.encode(astronaut())
+    with pytest.raises(SplitError, match="expected"):
+        codec.pack([*crossing, crossing[0]])
+
+
 def test_a_picture_that_is_no_square_comes_back_too(fitted):
     _, codec, _ = fitted
     tall = np.ascontiguousarray(astronaut()[:, :200])
