@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from featcodec.errors import InputError, SplitError
 from featcodec.networks.cut_network import CrossingTensor
-from featcodec.networks.identity import ModuleConfig, check_text, network_digest
+from featcodec.networks.identity import MODULE, ModuleConfig, check_text, network_digest
 from featcodec.networks.onnx_files import Convolution
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.split import Cut, example_picture, split
@@ -77,7 +77,7 @@ class ModuleFamily:
         ((CrossingTensor(name='1', channels=8, stride=4),), (2, 4, 16, 24))
     """
 
-    name = "module"
+    name = MODULE
     members: tuple[str, ...] = ()
     embeds = False
     default_cut = None
@@ -104,9 +104,6 @@ class ModuleFamily:
     def describe(self, network: nn.Module, wish: Any) -> ModuleConfig:
         digest = network_digest(network)
         return ModuleConfig(self.name, wish.model, str(wish.at), digest, wish.mean, wish.deviation)
-
-    def from_json(self, raw: dict[str, Any]) -> ModuleConfig:
-        return ModuleConfig(**{**raw, "mean": tuple(raw["mean"]), "deviation": tuple(raw["deviation"])})
 
     def check(self, config: ModuleConfig) -> None:
         check_text("model", config.model)

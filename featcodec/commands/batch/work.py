@@ -225,7 +225,7 @@ def _done(job: Job, status: str, data: bytes, read: int, began: float, why: str)
 
 def _recipe(codec: FeatureCodec, request: Request) -> str:
     """All that the bytes of a file depend on beside the picture, as a hash."""
-    from featcodec.codec.feature_codec import DEFAULT_QUALITY
+    from featcodec.codec.symbol_codec import DEFAULT_QUALITY
 
     step: int | None = None
     if request.target_bytes is None:
