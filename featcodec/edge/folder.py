@@ -80,7 +80,9 @@ class EdgeFolder:
         settings = _settings(Path(folder, SETTINGS))
         graph, model = (_read(Path(folder, name), settings) for name in (GRAPH, MODEL))
         with reading(Path(folder, SETTINGS), expected=_WHAT):
-            config = CodecConfig.from_json(json.dumps(settings["codec"], sort_keys=True, separators=(",", ":")))
+            config = CodecConfig.from_json(
+                json.dumps(settings["codec"], sort_keys=True, separators=(",", ":"))
+            )
             with consistent(config.name):
                 check_config(config)
         with reading(Path(folder, MODEL), expected=_WHAT), consistent(config.name):
