@@ -63,7 +63,7 @@ def test_the_newest_changes_are_those_of_this_version():
 
 def test_all_is_what_users_can_want_and_dev_adds_what_the_tests_need(project):
     extras = project["project"]["optional-dependencies"]
-    assert extras["all"] == ["featcodec[fit,bench,demo]"]
+    assert extras["all"] == ["featcodec[fit,bench,demo,edge]"]
     assert set(extras["all"]) < set(extras["dev"])
     assert any(name.startswith("pytest") for name in extras["dev"])
 

@@ -20,10 +20,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "export",
         run,
         help="a codec's encoder for a device, which needs no torch there",
-        description="Writes what encoding needs of a codec to a folder: the network's head, g_a and h_a as an "
-        "ONNX graph, which is compared with torch first, and the integers that encoders and decoders share. "
-        "featcodec encode --edge FOLDER, or featcodec.edge.Encoder, encodes with it on a device that has "
-        "featcodec[edge]. The files decode as any other.",
+        description="Writes what encoding needs of a codec to a folder: the network's head, g_a and h_a as "
+        "an ONNX graph, which is compared with torch first, and the integers that encoders and decoders "
+        "share. featcodec encode --edge FOLDER, or featcodec.edge.Encoder, encodes with it on a device that "
+        "has featcodec[edge]. The files decode as any other.",
     )
     command.add_argument("codec", metavar="CODEC", help="name of an embedded codec or path of a codec file")
     command.add_argument(

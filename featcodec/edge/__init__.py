@@ -3,7 +3,7 @@
     edge folder: encoder.onnx (head, g_a, h_a) + entropy_model.safetensors + edge.json
     photograph ─canvas─▶ x ─encoder.onnx─▶ y / gains, z ─symbols─▶ .plf, as any other
 
-`Encoder` needs the extra ``edge``; `featcodec.edge.export`, which makes the folder, torch and the extra ``onnx``.
+`Encoder` needs the extra ``edge``; `featcodec.edge.export`, which makes the folder, ``onnx`` and ``edge``.
 """
 
 from featcodec.edge.encoder import Encoder

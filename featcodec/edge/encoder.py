@@ -33,7 +33,7 @@ class Encoder(SymbolCodec):
         threads: of onnxruntime; more than one only pays for large networks.
 
     Raises:
-        InputError: the folder or one of its files is missing or unreadable, or `threads` is no number above 0.
+        InputError: a file of the folder is missing or unreadable, or `threads` is no number above 0.
         CodecFileError: the folder is damaged, or its network is none that onnxruntime takes.
         MissingExtraError: onnxruntime is not installed.
 

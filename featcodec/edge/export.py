@@ -1,11 +1,11 @@
-"""A codec's encoder out of torch: head, g_a and h_a as one ONNX graph, proved against torch before it is kept."""
+"""A codec's encoder out of torch: head, g_a and h_a as one ONNX graph, proved before it is kept."""
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.edge.encoder import Encoder
-from featcodec.edge.folder import EdgeFolder
+from featcodec.edge.folder import GRAPH, EdgeFolder
 from featcodec.errors import CodecFileError, InputError, MissingExtraError, one_line
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.torch_state import inference
@@ -43,16 +43,16 @@ class _EncoderGraph(nn.Module):
 def export(codec: FeatureCodec, folder: str | os.PathLike[str]) -> None:
     """Writes the edge folder of a codec: what a device needs to encode.
 
-    The graph is run in onnxruntime on canvases of several shapes, and compared with torch, before the folder is
-    written.
+    The graph is run in onnxruntime on canvases of several shapes, and compared with torch, before the folder
+    is written.
 
     Args:
         codec: with its network.
         folder: where to; made if it is missing, files of an earlier export are replaced.
 
     Raises:
-        InputError: the codec is without its network; its encoder cannot be exported, or not so that it runs at
-            other sizes (says why); or the folder cannot be written.
+        InputError: the codec is without its network; its encoder cannot be exported, or not so that it runs
+            at other sizes (says why); or the folder cannot be written.
         MissingExtraError: onnx or onnxruntime is not installed.
 
     Example:
@@ -65,8 +65,9 @@ def export(codec: FeatureCodec, folder: str | os.PathLike[str]) -> None:
         ['edge.json', 'encoder.onnx', 'entropy_model.safetensors']
     """
     network = _EncoderGraph(codec.network, codec.file.g_a, codec.file.h_a).eval()
-    made = EdgeFolder(codec.config, codec.fingerprint, codec.model, _graph(codec, network))
     with tempfile.TemporaryDirectory() as trial:
+        graph = _graph(codec, network, Path(trial, GRAPH))
+        made = EdgeFolder(codec.config, codec.fingerprint, codec.model, graph)
         made.save(trial)
         _prove(codec, network, trial)
     made.save(folder)
@@ -79,21 +80,20 @@ def _example(codec: FeatureCodec, geometry: Geometry) -> tuple[Tensor, Tensor]:
     return x, codec.file.inverse_gain(96)[None, :, None, None]
 
 
-def _graph(codec: FeatureCodec, network: nn.Module) -> bytes:
+def _graph(codec: FeatureCodec, network: nn.Module, path: Path) -> bytes:
     """The encoder as an ONNX file."""
     try:
         import onnx  # noqa: F401 (torch's exporter asks for it, but says so less well)
     except ImportError as error:
         raise MissingExtraError.of("onnx", "onnx") from error
     size = codec.config.size
-    buffer = io.BytesIO()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of traced branches: `_prove` tells whether they matter
             torch.onnx.export(
                 network,
                 _example(codec, codec.config.canvas.geometry(size, size)),
-                buffer,
+                path,
                 dynamo=False,  # which runs the network's own code with hooks, as cutting it does
                 opset_version=OPSET,
                 input_names=["x", "inverse_gain"],
@@ -102,7 +102,7 @@ def _graph(codec: FeatureCodec, network: nn.Module) -> bytes:
             )
     except Exception as error:  # whatever somebody else's network does when it is traced
         raise _cannot(codec, one_line(error)) from error
-    return buffer.getvalue()
+    return path.read_bytes()
 
 
 def _prove(codec: FeatureCodec, network: nn.Module, folder: str) -> None:

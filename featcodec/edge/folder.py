@@ -52,7 +52,7 @@ class EdgeFolder:
         return _sha256(self.graph)[:16]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the folder, which may be there; the settings last, so that no half of one is taken for whole.
+        """Writes the folder, which may be there; its settings last, so that no half is taken for whole.
 
         Raises:
             InputError: the operating system refused.
@@ -97,9 +97,10 @@ class EdgeFolder:
 
 def _settings(path: Path) -> dict[str, Any]:
     """The content of the settings file, its fields there and of their types."""
+    data = read_file(path, _LARGEST[SETTINGS])
     with reading(path, expected=_WHAT):
         try:
-            found = decode_json(read_file(path, _LARGEST[SETTINGS]))
+            found = decode_json(data)
         except JsonProblem as problem:
             raise ValueError(str(problem)) from problem
         if not isinstance(found, dict) or found.keys() != _KEYS:
@@ -121,8 +122,8 @@ def _read(path: Path, settings: dict[str, Any]) -> bytes:
     got, expected = _sha256(data), settings["sha256"].get(path.name)
     if got != expected:
         raise CodecFileError(
-            f"got SHA-256 {got[:16]}…, expected {printable(str(expected))[:16]}… as {SETTINGS} says: damaged, "
-            "or of another folder",
+            f"got SHA-256 {got[:16]}…, expected {printable(str(expected))[:16]}… as {SETTINGS} says: "
+            "damaged, or of another folder",
             path=printable(path),
         )
     return data

@@ -170,7 +170,7 @@ def decoder_for(header: Header) -> FeatureCodec:
 
 
 def symbol_codec(codec: str | os.PathLike[str]) -> SymbolCodec:
-    """What of a codec decodes to symbols and latents, by name or path; it needs no torch. Errors as `decoder`.
+    """What of a codec decodes to symbols and latents, without torch; by name or path, errors as `decoder`.
 
     Example:
         >>> import featcodec
