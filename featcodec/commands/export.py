@@ -35,12 +35,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export one codec."""
-    check_folder(arguments.output)
     with needing_torch():
         from featcodec.edge.export import export
     from featcodec.edge.folder import FILES
 
     codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
+    check_folder(arguments.output)
     export(codec, arguments.output)
     sizes = {name: Path(arguments.output, name).stat().st_size for name in FILES}
     if arguments.json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,8 @@ def _settings(path: Path) -> dict[str, Any]:
         sums, fingerprint = found["sha256"], found["fingerprint"]
         if not isinstance(sums, dict) or not isinstance(found["codec"], dict):
             raise TypeError("expected objects under codec and sha256")
-        if type(fingerprint) is not str or len(fingerprint) != 32:
+        if type(fingerprint) is not str or not re.fullmatch(r"[0-9a-f]{32}", fingerprint):
             raise ValueError(f"fingerprint {fingerprint!r:.80}, expected 32 hexadecimal digits")
-        bytes.fromhex(fingerprint)
         return found
 
 

@@ -104,19 +104,21 @@ def _place(codec: object) -> Path:
 
 def _read(codec: object) -> CodecFile:
     """A codec's file, by name or path; errors as `load`."""
+    if isinstance(codec, str) and codec in names():
+        return _embedded_file(codec)
+    return _load(_place(codec))
+
+
+def _load(file: Path) -> CodecFile:
     with needing_torch():
         from featcodec.codec.codec_file import CodecFile
 
-    if isinstance(codec, str) and codec in names():
-        return _embedded_file(codec)
-    return CodecFile.load(_place(codec))
+    return CodecFile.load(file)
 
 
 @cache
 def _embedded_file(name: str) -> CodecFile:
-    from featcodec.codec.codec_file import CodecFile
-
-    return CodecFile.load(path(name))
+    return _load(path(name))
 
 
 @cache
