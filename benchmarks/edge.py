@@ -4,9 +4,9 @@
         --out benchmarks/results/edge.json
 
 Exports the codec, then encodes one JPEG (the astronaut of scikit-image, 512 x 512) in processes of their own,
-by the edge folder where torch cannot be imported, and by torch: median processor time and peak resident memory
-of the whole process, imports included (read from /proc, so on Linux). Then pictures are encoded by both in this
-process at qualities 1, 4 and 8, and the symbols compared.
+by the edge folder where torch cannot be imported, and by torch: median processor time and peak memory
+of the whole process, imports included (read from /proc, so on Linux). Then pictures are encoded by both here
+at qualities 1, 4 and 8, and the symbols compared.
 """
 
 from __future__ import annotations

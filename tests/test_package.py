@@ -83,7 +83,7 @@ def test_every_exported_name_is_documented_and_nothing_else():
     documented = set(
         re.findall(r"\bfeatcodec\.(\w+)\b(?!\()", re.sub(r"`help\(.*?\)`|\[.*?\]\(.*?\)", "", API))
     )
-    assert documented - {"__all__"} == set(featcodec.__all__)
+    assert documented - {"__all__", "edge"} == set(featcodec.__all__)  # edge: a module of its own
 
 
 def test_the_tree_of_errors_is_that_of_the_classes():
