@@ -33,6 +33,7 @@ from featcodec.errors import (
     SymbolHashError,
     TruncatedError,
     UnsupportedError,
+    needing_torch,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def __getattr__(name: str) -> object:
     if name == "zoo":
         return importlib.import_module("featcodec.zoo")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        with needing_torch():
+            return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'featcodec' has no attribute {name!r}")
 
 

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "featcodec"
 # from top to bottom; a name imports names that stand below it, and its own package
 ORDER = [
     "__init__", "__main__", "commands", "demo", "bench", "inspect", "api", "attacks", "fitting", "training",
-    "evaluation", "zoo", "codec", "networks", "pictures", "plf", "console", "clocks", "files", "unreadable",
-    "errors",
+    "evaluation", "zoo", "edge", "codec", "networks", "pictures", "plf", "console", "clocks", "files",
+    "unreadable", "errors",
 ]  # fmt: skip
 
 

@@ -19,6 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from featcodec.codec.hyper_synthesis import IntegerUnits, worst_partial_sums
+from featcodec.codec.widths import SIDE_STRIDE, Widths, side_shape
+
 __all__ = [
     "SIDE_STRIDE",
     "AnalysisTransform",
@@ -36,31 +39,6 @@ __all__ = [
 ]
 
 _Layer = TypeVar("_Layer", bound=nn.Module)
-
-
-SIDE_STRIDE = 4  # latents that a position of z stands for, in both directions
-
-
-def side_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of z for latents of so many.
-
-    Example:
-        >>> side_shape(26, 24)
-        (7, 6)
-    """
-    return -(-height // SIDE_STRIDE), -(-width // SIDE_STRIDE)
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """Channel counts: of the features C, the latents M, the side information N, and inside the networks."""
-
-    features: int
-    latents: int = 64
-    side: int = 32
-    analysis: int = 64
-    synthesis: int = 80
-    hyper: int = 64
 
 
 class ResidualBlock(nn.Module):
@@ -200,7 +178,7 @@ def _round(x: Tensor) -> Tensor:
     return x + ((x + 0.5).floor() - x).detach()
 
 
-class IntegerHyperSynthesis(nn.Module):
+class IntegerHyperSynthesis(IntegerUnits, nn.Module):
     """h_s in integer arithmetic: side information symbols to table indexes and means, the same everywhere.
 
     Three layers (3x3, 3x3, 1x1), with nearest-neighbour upsampling by two before the first and the second.
@@ -221,20 +199,9 @@ class IntegerHyperSynthesis(nn.Module):
         latents: channels M of y.
     """
 
-    UNIT_WEIGHT = 256  # weights are multiples of 1/256
-    UNIT_ACTIVATION = 16  # activations and means are multiples of 1/16
-    UNITS_INPUT = (1, UNIT_ACTIVATION, UNIT_ACTIVATION)  # of what enters each layer
-    LIMIT_ACTIVATION = 4095  # 12 bits
-    LIMIT_WEIGHT = 32767  # stored as int16
-    LIMIT_SYMBOL = 1 << 15  # of z; larger values cannot be coded
-    SCALES = 64  # rows of the scale table
     # floating-point types that may carry a layer's integers, the best first; float32 belongs here only
     # where the caller's settings (TF32, bfloat16) cannot narrow its products
     CARRIERS = (torch.float64,)
-    # of the three layers: least and largest input, and what a sum is divided by; z enters in whole units:
-    # its shift leaves activations in 1/16, so only 4 bits go
-    INPUTS = ((-LIMIT_SYMBOL, LIMIT_SYMBOL), (0, LIMIT_ACTIVATION), (0, LIMIT_ACTIVATION))
-    DIVISORS = (UNIT_WEIGHT // UNIT_ACTIVATION, UNIT_WEIGHT, UNIT_WEIGHT)
 
     def __init__(self, side: int, width: int, latents: int):
         super().__init__()
@@ -329,28 +296,6 @@ def exact_below(carrier: torch.dtype) -> int:
         (True, True)
     """
     return int(2 / torch.finfo(carrier).eps)
-
-
-def worst_partial_sums(weights: list[Tensor], biases: list[Tensor]) -> list[int]:
-    """The largest magnitude that a partial sum of each layer can reach, whatever is decoded.
-
-    A layer adds products, bias and rounding constant in an order that nobody knows, so that a partial sum
-    is the sum of any of these terms: at most all that can be positive, each with the input that makes it
-    largest, at least all that can be negative. There are inputs and orders that reach this.
-
-    Args:
-        weights, biases: as stored, or as whole numbers of any type. 64-bit integers hold what follows:
-            16-bit weights of 65,536 channels stay below 2^50.
-    """
-    k = IntegerHyperSynthesis
-    out = []
-    for weight, bias, (low, high), divisor in zip(weights, biases, k.INPUTS, k.DIVISORS, strict=True):
-        w, b = weight.long().flatten(1), bias.long()
-        up, down = w.clamp(min=0).sum(1), w.clamp(max=0).sum(1)
-        most = up * high + down * low + b.clamp(min=0) + divisor // 2
-        least = up * low + down * high + b.clamp(max=0)
-        out.append(int(torch.maximum(most, -least).max()))
-    return out
 
 
 def exact_carriers(weights: list[Tensor], biases: list[Tensor]) -> list[torch.dtype]:

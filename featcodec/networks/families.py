@@ -88,10 +88,6 @@ class Family(Protocol):
         """Which network it is, for a codec file; raises InputError where it cannot be as wished."""
         ...
 
-    def from_json(self, raw: dict[str, Any]) -> NetworkConfig | ModuleConfig:
-        """The same, as a codec file has it; raises KeyError or TypeError."""
-        ...
-
     def check(self, config: Any) -> None:
         """Types and ranges of what a codec file says; raises ValueError or SplitError."""
         ...

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from featcodec.errors import InputError
 from featcodec.networks.cut_network import CrossingTensor
-from featcodec.networks.identity import ModuleConfig, check_text, network_digest
+from featcodec.networks.identity import MODULE, ModuleConfig, check_text, network_digest
 from featcodec.networks.onnx_files import Convolution
+from featcodec.networks.packed import pack, unpack
 from featcodec.networks.packing import Packing
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.split import Cut, example_picture, split
@@ -57,7 +58,7 @@ class ModuleCut:
         """Pictures (B, 3, H, W) in [0, 1] to what crosses, as one tensor (B, C, h, w)."""
         mean, deviation = (x.new_tensor(v).view(3, 1, 1) for v in (self.config.mean, self.config.deviation))
         crossing = self.cut.head((x - mean) / deviation)
-        return (self.config.packing.pack(crossing),) if self.config.packing else crossing
+        return (pack(self.config.packing, crossing),) if self.config.packing else crossing
 
     def tail(self, features: tuple[Tensor, ...]) -> object:
         """What crosses, as one tensor, to what the network returns."""
@@ -65,7 +66,7 @@ class ModuleCut:
         stride = self.crossing[0].stride
         like = torch.empty(batch, 3, rows * stride, columns * stride, device="meta")
         packing = self.config.packing
-        return self.cut.tail(packing.unpack(features[0]) if packing else features, like=like)
+        return self.cut.tail(unpack(packing, features[0]) if packing else features, like=like)
 
     def with_canvas(self, canvas: Canvas) -> ModuleCut:
         """The same network for pictures on another canvas."""
@@ -83,7 +84,7 @@ class ModuleFamily:
         ((CrossingTensor(name='1', channels=8, stride=4),), (2, 4, 16, 24))
     """
 
-    name = "module"
+    name = MODULE
     members: tuple[str, ...] = ()
     embeds = False
     default_cut = None
@@ -111,11 +112,6 @@ class ModuleFamily:
         digest = network_digest(network)
         return ModuleConfig(self.name, wish.model, str(wish.at), digest, wish.mean, wish.deviation)
 
-    def from_json(self, raw: dict[str, Any]) -> ModuleConfig:
-        packing = Packing.from_json(raw["packing"]) if "packing" in raw else None
-        colours = {name: tuple(raw[name]) for name in ("mean", "deviation")}
-        return ModuleConfig(**{**raw, **colours, "packing": packing})
-
     def check(self, config: ModuleConfig) -> None:
         check_text("model", config.model)
         check_text("at", config.at)
@@ -124,10 +120,6 @@ class ModuleFamily:
                 raise ValueError(f"{name}: got {values!r:.80}, expected three numbers")
         if min(config.deviation) <= 0:
             raise ValueError(f"deviation: got {config.deviation!r}, expected numbers above 0")
-        if config.packing:
-            config.packing.check()
-            for about in config.packing.tensors:
-                check_text("packing", about.name)
 
     def restore(self, config: ModuleConfig, tensors: Mapping[str, Tensor]) -> nn.Module:
         raise Unusable(f"got {len(tensors)} tensors of {config.model}, expected none: its owner brings it")

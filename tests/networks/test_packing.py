@@ -18,6 +18,7 @@ from featcodec.codec.feature_codec import FeatureCodec
 from featcodec.commands.main import main
 from featcodec.errors import CodecFileError, InputError, SplitError
 from featcodec.networks.families import NetworkWish, cut_network, describe
+from featcodec.networks.packed import pack, unpack
 from featcodec.networks.packing import Packing
 from featcodec.networks.split import split
 from featcodec.training.invnet import InvNet
@@ -45,9 +46,9 @@ def test_what_was_packed_is_unpacked(name):
     packing, tensors = of(name)
     side, fixed, _ = SHAPES[name]
     assert packing.fixed is fixed
-    packed = packing.pack(tensors)
+    packed = pack(packing, tensors)
     assert packed.shape == (2, packing.channels, side // packing.stride, side // packing.stride)
-    for got, expected in zip(packing.unpack(packed), tensors, strict=True):
+    for got, expected in zip(unpack(packing, packed), tensors, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
@@ -55,17 +56,17 @@ def test_what_was_packed_is_unpacked(name):
 def test_other_canvases_have_other_grids(name):
     packing, tensors = of(name)
     wide = [t.repeat(1, 1, 2, 1) if name == "last" else t.repeat(1, 1, 1, 2) for t in tensors]
-    packed = packing.pack(wide)
+    packed = pack(packing, wide)
     assert packed.shape[3] == 2 * packed.shape[2]
-    for got, expected in zip(packing.unpack(packed), wide, strict=True):
+    for got, expected in zip(unpack(packing, packed), wide, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
 def test_each_number_of_a_coarse_tensor_belongs_to_one_latent():
     packing, tensors = of("pyramid")
-    before = packing.pack(tensors)
+    before = pack(packing, tensors)
     tensors[4][0, 5, 2, 3] += 1
-    changed = (packing.pack(tensors) - before)[0].abs().sum(0)
+    changed = (pack(packing, tensors) - before)[0].abs().sum(0)
     assert int((changed > 0).sum()) == 4  # the places of a 2 x 2 block
     rows, columns = torch.nonzero(changed, as_tuple=True)
     assert len(set((rows // 2).tolist())) == len(set((columns // 2).tolist())) == 1
@@ -102,11 +103,11 @@ def test_a_tensor_of_another_kind_is_refused():
 def test_other_shapes_than_those_of_the_canvas_are_refused():
     packing, tensors = of("odd")
     with pytest.raises(SplitError, match="got 1 tensors, expected 2"):
-        packing.pack(tensors[:1])
+        pack(packing, tensors[:1])
     with pytest.raises(SplitError, match="t0: got"):
-        packing.pack([tensors[0][..., 1:], tensors[1]])
+        pack(packing, [tensors[0][..., 1:], tensors[1]])
     with pytest.raises(SplitError, match="expected"):
-        packing.unpack(torch.zeros(1, packing.channels, 10, 10))
+        unpack(packing, torch.zeros(1, packing.channels, 10, 10))
 
 
 # ---- networks
