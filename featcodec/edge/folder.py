@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class EdgeFolder:
         model = save({name: self.model.arrays[name] for name in SHARED})
         settings = {
             "format": FORMAT,
-            "codec": asdict(self.config),
+            "codec": json.loads(self.config.to_json()),
             "fingerprint": self.fingerprint.hex(),
             "sha256": {GRAPH: _sha256(self.graph), MODEL: _sha256(model)},
         }

@@ -94,7 +94,7 @@ def described(raw: dict[str, Any]) -> NetworkConfig | ModuleConfig:
         KeyError, TypeError: fields are missing, or others are there.
     """
     if raw["family"] == MODULE:
-        packing = Packing.from_json(raw["packing"]) if raw.get("packing") is not None else None
+        packing = Packing.from_json(raw["packing"]) if "packing" in raw else None
         colours = {name: tuple(raw[name]) for name in ("mean", "deviation")}
         return ModuleConfig(**{**raw, **colours, "packing": packing})
     return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
