@@ -47,7 +47,7 @@ from featcodec.networks.torch_state import inference
 from featcodec.networks.tuned_tail import with_tail
 from featcodec.plf.header import QUALITIES, STEPS_PER_QUALITY
 
-__all__ = ["CodecConfig", "CodecFile", "behind_of", "network_of"]
+__all__ = ["LARGEST_FILE", "CodecConfig", "CodecFile", "behind_of", "network_of"]
 
 LARGEST_FILE = 1 << 30
 METADATA_KEY = "featcodec"

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from torch import nn
 
-from featcodec.codec.codec_file import CodecFile, network_of
+from featcodec.codec.codec_file import LARGEST_FILE, CodecFile, network_of
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.errors import InputError, ModelMismatchError
-from featcodec.files import is_file
+from featcodec.errors import CodecFileError, InputError, ModelMismatchError
+from featcodec.files import is_file, printable
+from featcodec.hub import download, is_address
 from featcodec.networks.embedded import is_embedded
 from featcodec.plf.header import Header
 
@@ -62,14 +63,18 @@ def load(
     """A codec by name or path.
 
     Args:
-        codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
+        codec: name of an embedded codec, path of a codec file (anything with a suffix or a separator), or
+            ``hf://owner/name``, ``hf://owner/name@revision``, with ``/FILE`` behind it where the file is not
+            ``codec.safetensors``: one on the Hugging Face Hub, which `huggingface_hub` downloads and caches.
         network: for a codec whose network is neither in its file nor embedded: the network it was fitted to,
             which stays as it is; the codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file
             of its weights.
 
     Raises:
-        InputError: no such codec, the message lists the names there are; or what is given is no network.
+        InputError: no such codec, the message lists the names there are; what is given is no network; or the
+            hub cannot be reached.
         CodecFileError: not a codec file, or the network is missing or another one.
+        MissingExtraError: huggingface_hub is not installed, for a codec on the hub.
 
     Example:
         >>> import featcodec
@@ -87,9 +92,21 @@ def _read(codec: object) -> CodecFile:
         raise InputError(f"codec: got {type(codec).__name__}, expected a path or one of {', '.join(names())}")
     if isinstance(codec, str) and codec in names():
         return _embedded_file(codec)
+    if isinstance(codec, str) and is_address(codec):
+        return _downloaded(codec)
     if isinstance(codec, str) and not Path(codec).suffix and not is_file(codec):
         raise InputError(f"codec: got {codec!r:.80}, expected a path or one of {', '.join(names())}")
     return CodecFile.load(Path(codec))
+
+
+def _downloaded(address: str) -> CodecFile:
+    """A codec's file on the hub; errors as `load`."""
+    path = download(address, max_bytes=LARGEST_FILE)
+    try:
+        return CodecFile.load(path)
+    except (InputError, CodecFileError) as error:
+        error.path = printable(address)  # not the place in the cache
+        raise
 
 
 @cache
