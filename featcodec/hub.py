@@ -144,7 +144,9 @@ def _one_line(address: str) -> Iterator[None]:
     except InputError as error:
         error.path = printable(address)
         raise
-    except Exception as error:  # somebody else's code ran inside, and what it raises changes with its releases
+    except (
+        Exception
+    ) as error:  # somebody else's code ran inside, and what it raises changes with its releases
         reason = _refusal(error) or _out_of_reach(error) or one_line(error)
         raise InputError(printable(reason), path=printable(address)) from error
 

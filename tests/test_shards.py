@@ -13,7 +13,7 @@ import featcodec
 from featcodec.errors import ChecksumError, CodecFileError, InputError, LimitError, ModelMismatchError
 
 wds = pytest.importorskip("webdataset")
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # it leaves shards to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # it does not close shards
 
 
 @pytest.fixture(scope="module")

@@ -77,8 +77,8 @@ def _figures(file: CodecFile, path: str) -> str:
     if entry is None:
         names = ", ".join(e.name for e in result.entries if e.kind == "codec") or "no codec"
         raise InputError(
-            f"got figures of {printable(names)}, expected some of codec {file.config.name!r} with fingerprint "
-            f"{known[0]}",
+            f"got figures of {printable(names)}, expected some of codec {file.config.name!r} with "
+            f"fingerprint {known[0]}",
             path=printable(path),
         )
     metric, detail = markdown(result.metric), markdown(result.detail)

@@ -1,7 +1,7 @@
 """A small hub on this machine: the parts of the Hugging Face Hub's interface that huggingface_hub uses here.
 
-Repositories of models in memory, with commits, tags and branches. Files whose names end in ``.safetensors`` go
-the way of large ones, as on the hub: by Git LFS' batch interface upwards, and through a redirect downwards.
+Repositories of models in memory, with commits, tags and branches. Files whose names end in ``.safetensors``
+go the way of large ones, as on the hub: by Git LFS' batch interface upwards, through a redirect downwards.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import secrets
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +31,7 @@ class Repository:
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         """Adds files to a branch."""
         whole = {**self.commits.get(self.refs.get(branch, ""), {}), **files}
-        name = hashlib.sha1(repr((sorted(whole), len(self.commits))).encode()).hexdigest()
+        name = secrets.token_hex(20)
         self.commits[name] = whole
         self.refs[branch] = name
         return name
@@ -46,6 +47,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.large: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.down = False  # answers nothing
 
     @property
     def url(self) -> str:
@@ -78,6 +80,9 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_GET
 
     def _answer(self):
+        if self.server.down:
+            self.close_connection = True
+            return None
         path = unquote(urlsplit(self.path).path)
         self.server.asked.append(f"{self.command} {path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
