@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "featcodec"
 ORDER = [
     "__init__", "__main__", "commands", "demo", "bench", "inspect", "api", "shards", "attacks", "fitting",
     "training", "evaluation", "zoo", "codec", "networks", "pictures", "plf", "console", "clocks", "hub",
-    "files", "unreadable", "errors",
+    "files", "unreadable", "user_code", "errors",
 ]  # fmt: skip
 
 
