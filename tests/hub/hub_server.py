@@ -11,10 +11,14 @@ import hashlib
 import json
 import re
 import secrets
+import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 TOKEN = "hf_of_the_tests"
 
@@ -65,6 +69,28 @@ class Hub(ThreadingHTTPServer):
     def __exit__(self, *_):
         self.shutdown()
         self.server_close()
+
+
+@contextmanager
+def serving(home):
+    """A hub, which HF_ENDPOINT names, and a home of its own for huggingface_hub.
+
+    That package is imported anew inside, as it reads its environment once.
+    """
+    environment = {"HF_HOME": str(home), "HF_TOKEN": TOKEN}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    with Hub() as hub, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment, "HF_ENDPOINT": hub.url}.items():
+            patch.setenv(name, value)
+        for name in _modules():
+            patch.delitem(sys.modules, name)
+        yield hub
+        for name in _modules():
+            del sys.modules[name]
+
+
+def _modules():
+    return [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]
 
 
 class Handler(BaseHTTPRequestHandler):

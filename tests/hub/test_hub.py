@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub, Repository
+from hub_server import TOKEN, Repository, serving
 from PIL import Image
 from skimage.data import astronaut
 
@@ -33,17 +33,8 @@ RESULT = ROOT / "benchmarks/results/bench-yolox-nano.json"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """The hub; huggingface_hub is imported anew, as it reads its environment once."""
-    environment = {"HF_HOME": str(tmp_path_factory.mktemp("home")), "HF_HUB_DISABLE_XET": "1"}
-    environment |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    with Hub() as hub, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment, "HF_ENDPOINT": hub.url}.items():
-            patch.setenv(name, value)
-        for name in [n for n in sys.modules if n.partition(".")[0] == "huggingface_hub"]:
-            patch.delitem(sys.modules, name)
+    with serving(tmp_path_factory.mktemp("home")) as hub:
         yield hub
-        for name in [n for n in sys.modules if n.partition(".")[0] == "huggingface_hub"]:
-            del sys.modules[name]
 
 
 @pytest.fixture
