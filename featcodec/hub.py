@@ -89,8 +89,12 @@ def download(address: str, *, max_bytes: int) -> str:
         except Exception as error:
             if _refusal(error) is not None:
                 raise
-            # the hub is out of reach: what lies in the cache, without trying six times more
-            return str(hub.hf_hub_download(**where, local_files_only=True))
+            try:  # the hub is out of reach: what lies in the cache, without trying six times more
+                return str(hub.hf_hub_download(**where, local_files_only=True))
+            except hub.errors.LocalEntryNotFoundError:
+                if isinstance(error, hub.errors.HfHubHTTPError):  # it was in reach, and objects
+                    raise error from None
+                raise
         if size is None or size > max_bytes:
             got = "a file of unknown size" if size is None else f"{size:,} bytes"
             raise InputError(f"got {got}, expected at most {max_bytes:,} bytes")

@@ -88,24 +88,20 @@ def model_card(file: CodecFile, repository: str, *, license: str | None = None, 
         (['---', 'library_name: featcodec', 'license: apache-2.0'], True)
     """
     config, network = file.config, file.config.network
-    embedded = is_embedded(network.digest)
-    brings = not (file.has_network or embedded)
-    given = ", network=network" if brings else ""
-    load = f'codec = featcodec.load("hf://{repository}"{given})'
-    if brings:
-        load += "  # the network as it was when the codec was fitted"
-    boxes = "boxes = codec.detect(features)  # in pixels of the photograph"
+    load, weights = f'codec = featcodec.load("hf://{repository}")', "in featcodec"
+    if file.has_network:
+        weights = "in the file"
+    elif not is_embedded(network.digest):
+        weights = "its owner brings them"
+        load = f'codec = featcodec.load("hf://{repository}", network=network)  # as it was fitted to'
+    detects = "boxes = codec.detect(features)  # in pixels of the photograph"
     return _CARD.format(
         license=f"license: {license}\n" if license else "",
         name=config.name,
         description=markdown(config.description),
         network=markdown(network.kind),
         at=printable(str(network.at)).replace("`", "'"),
-        weights="in the file"
-        if file.has_network
-        else "in featcodec"
-        if embedded
-        else "its owner brings them",
+        weights=weights,
         tail="tuned to what is decoded; its weights are in the file" if file.tail else "as it was",
         size=config.size,
         features=config.widths.features,
@@ -113,22 +109,20 @@ def model_card(file: CodecFile, repository: str, *, license: str | None = None, 
         stride=config.latent_stride,
         fingerprint=file.fingerprint.hex(),
         load=load,
-        result="outputs = codec.tail(features)" if network.classes is None else boxes,
+        result="outputs = codec.tail(features)" if network.classes is None else detects,
         figures=figures or _UNMEASURED,
         terms=_terms(file, license),
     )
 
 
 def _terms(file: CodecFile, license: str | None) -> str:
-    own = (
-        f"The codec is under {markdown(license)}." if license else "Its owner has not said under which terms."
-    )
-    if file.has_network or file.tail:
-        holds = (
-            "the network's weights" if file.has_network else "weights made of the network's (its tuned tail)"
-        )
-        return f"{own} The file holds {holds}: the terms of the network hold for them, too."
-    return f"{own} The file holds none of the network's weights; for those the network's terms hold."
+    own = "Its owner has not said under which terms."
+    if license:
+        own = f"The codec is under {markdown(license)}."
+    if not (file.has_network or file.tail):
+        return f"{own} The file holds none of the network's weights; for those the network's terms hold."
+    holds = "the network's weights" if file.has_network else "weights made of the network's (its tuned tail)"
+    return f"{own} The file holds {holds}: the terms of the network hold for them, too."
 
 
 def markdown(text: str) -> str:

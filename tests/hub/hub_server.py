@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 TOKEN = "hf_of_the_tests"
+EXPIRED = "hf_expired"
 
 
 @dataclass
@@ -114,6 +115,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             body = self._chunks()
+        if self.headers.get("Authorization") == f"Bearer {EXPIRED}":
+            return self._send(401, error="Invalid credentials in Authorization header")
         for pattern, answer in ROUTES:
             if found := re.fullmatch(pattern, f"{self.command} {path}"):
                 if pattern.startswith(("POST", "PUT")) and "/large/" not in path and not self._known():

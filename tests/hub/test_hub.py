@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Repository, serving
+from hub_server import EXPIRED, TOKEN, Repository, serving
 from PIL import Image
 from skimage.data import astronaut
 
@@ -163,6 +163,12 @@ class TestLoad:
             featcodec.load("hf://ann/private")
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         assert featcodec.load("hf://ann/private").name == "yolox-nano-open"
+
+    def test_a_hub_that_objects_is_not_said_to_be_out_of_reach(self, hub, data, monkeypatch):
+        repository(hub, {"codec.safetensors": data[0]}, "ann/open")
+        monkeypatch.setenv("HF_TOKEN", EXPIRED)
+        with pytest.raises(InputError, match=r"^hf://ann/open: HfHubHTTPError: .*401"):
+            featcodec.load("hf://ann/open")
 
 
 class Trap:
