@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from featcodec.networks.split import split
     from featcodec.pictures.boxes import Box, Boxes
     from featcodec.plf.bitstream import Limits
+    from featcodec.shards import webdataset_decoder
     from featcodec.zoo import load
 
 __version__ = "0.1.0"
@@ -60,6 +61,7 @@ _HOMES = {
     "load": "featcodec.zoo",
     "rebuild": "featcodec.api",
     "split": "featcodec.networks.split",
+    "webdataset_decoder": "featcodec.shards",
 }
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "load",
     "rebuild",
     "split",
+    "webdataset_decoder",
     "zoo",
 ]
 

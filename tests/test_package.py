@@ -63,7 +63,7 @@ def test_the_newest_changes_are_those_of_this_version():
 
 def test_all_is_what_users_can_want_and_dev_adds_what_the_tests_need(project):
     extras = project["project"]["optional-dependencies"]
-    assert extras["all"] == ["featcodec[fit,bench,demo,edge]"]
+    assert extras["all"] == ["featcodec[fit,bench,demo,edge,tools]"]
     assert set(extras["all"]) < set(extras["dev"])
     assert any(name.startswith("pytest") for name in extras["dev"])
 
@@ -100,7 +100,7 @@ def test_the_tree_of_errors_is_that_of_the_classes():
 def test_the_methods_of_a_codec_that_are_promised_are_there():
     (listed,) = re.findall(r"^A `FeatureCodec` has (.*?)\. The errors are$", API, re.M | re.S)
     names = re.findall(r"`(\w+)`", listed)
-    assert len(names) == 11
+    assert len(names) == 12
     assert all(hasattr(featcodec.FeatureCodec, name) for name in names)
 
 

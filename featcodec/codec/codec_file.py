@@ -48,7 +48,7 @@ from featcodec.networks.safetensors_header import read_tensors
 from featcodec.networks.torch_state import inference
 from featcodec.networks.tuned_tail import with_tail
 
-__all__ = ["CodecConfig", "CodecFile", "behind_of", "network_of"]
+__all__ = ["LARGEST_FILE", "CodecConfig", "CodecFile", "behind_of", "network_of"]
 
 
 @dataclass(frozen=True)

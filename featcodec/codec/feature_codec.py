@@ -7,6 +7,7 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +21,13 @@ from torch import Tensor
 from featcodec.codec.codec_file import CodecFile, behind_of
 from featcodec.codec.decode_memory import check_boxes_memory
 from featcodec.codec.effort import DEFAULT_EFFORT, REFINEMENTS, check_effort
+from featcodec.codec.model_card import model_card
 from featcodec.codec.network_words import missing
 from featcodec.codec.search import Task, refine
 from featcodec.codec.symbol_codec import Prediction, SymbolCodec, Symbols, largest_within, step_of
 from featcodec.codec.transforms import integer_hyper_synthesis
 from featcodec.errors import InputError, SplitError
+from featcodec.hub import CARD, CODEC_FILE, upload
 from featcodec.networks.compared import compared_maps
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
 from featcodec.networks.packed import pack, unpack
@@ -148,6 +151,34 @@ class FeatureCodec(SymbolCodec):
     def save(self, path: str) -> None:
         """Writes the codec file (safetensors); whole or not at all."""
         self.file.save(path)
+
+    def push_to_hub(
+        self, repository: str, *, private: bool | None = None, license: str | None = None, figures: str = ""
+    ) -> str:
+        """Puts the codec file on the Hugging Face Hub, with a card; `featcodec.load` takes it from there.
+
+        A repository that is not there is made. A card that is there already is kept.
+
+        Args:
+            repository: ``owner/name``.
+            private: whether a new repository is; None for what its owner has set for new ones.
+            license: of the codec, as the hub spells it, such as ``"apache-2.0"``.
+            figures: Markdown on rates and accuracy, for the card; ``featcodec push --result`` makes it of
+                what the bench measured.
+
+        Returns:
+            The page of the commit.
+
+        Raises:
+            InputError: the hub cannot be reached, or refuses, as it does without a token; or `license` is
+                none.
+            MissingExtraError: huggingface_hub is not installed.
+        """
+        if license is not None and not re.fullmatch(r"[a-z0-9.-]{1,64}", license):
+            raise InputError(f"license: got {license!r:.80}, expected a name such as apache-2.0")
+        card = model_card(self.file, repository, license=license, figures=figures)
+        files = {CODEC_FILE: self.file.to_bytes(), CARD: card.encode()}
+        return upload(repository, files, private=private, message=f"Codec {self.name}")
 
     # ---- encoding
 

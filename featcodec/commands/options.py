@@ -109,7 +109,9 @@ def add_saying(command: argparse.ArgumentParser) -> None:
 def add_codec(command: argparse.ArgumentParser, default: str) -> None:
     """Add ``--codec``."""
     command.add_argument(
-        "--codec", metavar="CODEC", help=f"name of an embedded codec or path of a codec file; {default}"
+        "--codec",
+        metavar="CODEC",
+        help=f"name of an embedded codec, path of a codec file, or hf://owner/name on the hub; {default}",
     )
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featcodec.codec.codec_reading import LARGEST_FILE
 from featcodec.codec.symbol_codec import SymbolCodec
-from featcodec.errors import InputError, ModelMismatchError, needing_torch
-from featcodec.files import is_file
+from featcodec.errors import CodecFileError, InputError, ModelMismatchError, needing_torch
+from featcodec.files import is_file, printable
+from featcodec.hub import download, is_address
 from featcodec.networks.embedded import is_embedded
 from featcodec.plf.header import Header
 
@@ -72,14 +76,18 @@ def load(
     """A codec by name or path.
 
     Args:
-        codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
+        codec: name of an embedded codec, path of a codec file (anything with a suffix or a separator), or
+            ``hf://owner/name``, ``hf://owner/name@revision``, with ``/FILE`` behind it where the file is not
+            ``codec.safetensors``: one on the Hugging Face Hub, which `huggingface_hub` downloads and caches.
         network: for a codec whose network is neither in its file nor embedded: the network it was fitted to,
             which stays as it is; the codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file
             of its weights.
 
     Raises:
-        InputError: no such codec, the message lists the names there are; or what is given is no network.
+        InputError: no such codec, the message lists the names there are; what is given is no network; or the
+            hub cannot be reached.
         CodecFileError: not a codec file, or the network is missing or another one.
+        MissingExtraError: huggingface_hub is not installed, for a codec on the hub.
 
     Example:
         >>> import featcodec
@@ -97,6 +105,8 @@ def _place(codec: object) -> Path:
         raise InputError(f"codec: got {type(codec).__name__}, expected a path or one of {', '.join(names())}")
     if isinstance(codec, str) and codec in names():
         return path(codec)
+    if isinstance(codec, str) and is_address(codec):
+        return Path(download(codec, max_bytes=LARGEST_FILE))
     if isinstance(codec, str) and not Path(codec).suffix and not is_file(codec):
         raise InputError(f"codec: got {codec!r:.80}, expected a path or one of {', '.join(names())}")
     return Path(codec)
@@ -106,7 +116,8 @@ def _read(codec: object) -> CodecFile:
     """A codec's file, by name or path; errors as `load`."""
     if isinstance(codec, str) and codec in names():
         return _embedded_file(codec)
-    return _load(_place(codec))
+    with _at_its_address(codec):
+        return _load(_place(codec))
 
 
 def _load(file: Path) -> CodecFile:
@@ -114,6 +125,17 @@ def _load(file: Path) -> CodecFile:
         from featcodec.codec.codec_file import CodecFile
 
     return CodecFile.load(file)
+
+
+@contextmanager
+def _at_its_address(codec: object) -> Iterator[None]:
+    """Errors of a file that was downloaded name its address, not its place in the cache."""
+    try:
+        yield
+    except (InputError, CodecFileError) as error:
+        if isinstance(codec, str) and is_address(codec):
+            error.path = printable(codec)
+        raise
 
 
 @cache
@@ -181,7 +203,8 @@ def symbol_codec(codec: str | os.PathLike[str]) -> SymbolCodec:
     """
     if isinstance(codec, str) and codec in names():
         return _embedded_symbols(codec)
-    return SymbolCodec.load(_place(codec))
+    with _at_its_address(codec):
+        return SymbolCodec.load(_place(codec))
 
 
 def symbol_codec_for(header: Header) -> SymbolCodec:
