@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         run,
         help="put a codec on the Hugging Face Hub",
         description="Puts a codec file and a card that is made of it into a repository of the Hugging Face "
-        "Hub, whose token is that of hf auth login or HF_TOKEN. --codec hf://owner/name then uses it, "
+        "Hub, whose token is that of hf auth login or HF_TOKEN. hf://owner/name is then its name "
         "wherever a codec is named. It needs the extra featcodec[hub]; see docs/tools.md.",
     )
     command.add_argument("codec", metavar="CODEC", help="name of an embedded codec or path of a codec file")
