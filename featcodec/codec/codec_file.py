@@ -33,7 +33,6 @@ from featcodec.codec.transforms import (
     AnalysisTransform,
     HyperAnalysis,
     SynthesisTransform,
-    exact_carriers,
 )
 from featcodec.errors import CodecFileError, InputError
 from featcodec.files import read_file, write_atomic
@@ -119,23 +118,14 @@ class CodecFile:
         """Whether the transforms have a linear path."""
         return self.config.format > 1
 
-    @cached_property
+    @property
     def h_s_weights(self) -> list[Tensor]:
-        """Whole numbers, each layer's in a type that carries its sums exactly."""
-        return self._carried[0]
+        """Of the integer hyper-synthesis: whole numbers, float64."""
+        return [self.tensors[f"h_s.weight.{i}"].double() for i in range(3)]
 
-    @cached_property
+    @property
     def h_s_biases(self) -> list[Tensor]:
-        return self._carried[1]
-
-    @cached_property
-    def _carried(self) -> tuple[list[Tensor], list[Tensor]]:
-        weights, biases = ([self.tensors[f"h_s.{kind}.{i}"] for i in range(3)] for kind in ("weight", "bias"))
-        carriers = exact_carriers(weights, biases)
-        return (
-            [w.to(c) for w, c in zip(weights, carriers, strict=True)],
-            [b.to(c) for b, c in zip(biases, carriers, strict=True)],
-        )
+        return [self.tensors[f"h_s.bias.{i}"].double() for i in range(3)]
 
     @property
     def tables_z(self) -> Tables:
@@ -173,7 +163,6 @@ class CodecFile:
                 raise ValueError("network: got tensors of it, expected none, as its owner brings the network")
             _ = self.g_a, self.g_s, self.h_a
             self.model.check(self.config.widths)
-            _ = self.h_s_weights, self.h_s_biases
         return self
 
     def to_bytes(self) -> bytes:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from featcodec.codec.config import CodecConfig
 from featcodec.codec.entropy import Tables
-from featcodec.codec.hyper_synthesis import EXACT_BELOW, IntegerUnits, hyper_synthesis, worst_partial_sums
+from featcodec.codec.hyper_synthesis import HyperSynthesis, IntegerUnits
 from featcodec.codec.widths import Widths
 from featcodec.networks.identity import update_digest
 from featcodec.networks.pickle_records import short
@@ -133,18 +133,10 @@ class EntropyModel:
         return Tables(*(self.arrays[f"{name}.{part}"] for part in ("frequencies", "sizes", "lows")))
 
     @cached_property
-    def _network(self) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    def h_s(self) -> HyperSynthesis:
+        """Side information to table rows and means."""
         weights, biases = ([self.arrays[f"h_s.{kind}.{i}"] for i in range(3)] for kind in ("weight", "bias"))
-        for i, worst in enumerate(worst_partial_sums(weights, biases)):
-            if worst >= EXACT_BELOW:
-                raise ValueError(
-                    f"integer hyper-synthesis, layer {i}: sums reach {worst}, expected below 2^53"
-                )
-        return [w.astype(np.float64) for w in weights], [b.astype(np.float64) for b in biases]
-
-    def predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
-        """Side information to table rows and means; see `featcodec.codec.hyper_synthesis.hyper_synthesis`."""
-        return hyper_synthesis(z, *self._network, height, width)
+        return HyperSynthesis(weights, biases)
 
     def inverse_gain(self, step: int) -> NDArray[np.float32]:
         """(M,) float32 factors from coded units back to latents, at a quality step of 0 to 224."""
@@ -160,5 +152,5 @@ class EntropyModel:
         expected = widths.side, IntegerUnits.SCALES
         if rows != expected:
             raise ValueError(f"got {rows} tables of z and y, expected {expected}")
-        _ = self._network
+        _ = self.h_s
         return self

@@ -24,8 +24,7 @@ from featcodec.codec.effort import DEFAULT_EFFORT, REFINEMENTS, check_effort
 from featcodec.codec.model_card import model_card
 from featcodec.codec.network_words import missing
 from featcodec.codec.search import Task, refine
-from featcodec.codec.symbol_codec import Prediction, SymbolCodec, Symbols, largest_within, step_of
-from featcodec.codec.transforms import integer_hyper_synthesis
+from featcodec.codec.symbol_codec import SymbolCodec, Symbols, largest_within, step_of
 from featcodec.errors import InputError, SplitError
 from featcodec.hub import CARD, CODEC_FILE, upload
 from featcodec.networks.compared import compared_maps
@@ -310,7 +309,7 @@ class FeatureCodec(SymbolCodec):
         y_g = y / inverse_gain
         self.check_latents(y_g.numpy())
         z = self.side_symbols(self.file.h_a(y_g[None])[0].numpy())
-        index, mean = self._predict(z, y.shape[-2], y.shape[-1])
+        index, mean = self.model.h_s(z, y.shape[-2], y.shape[-1])
         residual = y_g.numpy().astype(np.float64) - mean
         if effort not in REFINEMENTS:
             y_symbols = self.latent_symbols(residual, index, effort)
@@ -330,15 +329,6 @@ class FeatureCodec(SymbolCodec):
             lambda coded: compared_maps(self.behind, self.file.g_s(coded * inverse_gain)),
             [m.detach() for m in wanted],
         )
-
-    def _predict(self, z: Ints, height: int, width: int) -> Prediction:
-        """As `SymbolCodec._predict`, the same integers, by torch."""
-        z_hat = torch.from_numpy(z.astype(np.float64))[None]
-        with inference():
-            params = integer_hyper_synthesis(
-                z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width
-            )
-        return params.index[0].numpy().astype(np.int32), params.mean[0].double().numpy()
 
     def _file(
         self, latents: _Latents, step: int, *, effort: int, metadata: Mapping[str, object] | None

@@ -29,13 +29,12 @@ from featcodec.pictures.geometry import Geometry
 from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, serialize
 from featcodec.plf.header import HIGHEST_STEP, Header, quality_to_step
 
-__all__ = ["DEFAULT_QUALITY", "Prediction", "SymbolCodec", "Symbols", "largest_within", "step_of"]
+__all__ = ["DEFAULT_QUALITY", "SymbolCodec", "Symbols", "largest_within", "step_of"]
 
 DEFAULT_QUALITY = 4.0
 LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
 LIMIT_SIDE = IntegerUnits.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
 Ints = NDArray[np.int32]
-Prediction = tuple[Ints, NDArray[np.float64]]  # (M, h, w) rows of the scale table, and means
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +134,6 @@ class SymbolCodec:
         """Bits of each symbol in each table of y; see `featcodec.codec.quantize.symbol_bits`."""
         return symbol_bits(self.model.tables_y)
 
-    def _predict(self, z: Ints, height: int, width: int) -> Prediction:
-        """Side information to table rows and means: exact, so that encoder and decoder agree."""
-        return self.model.predict(z, height, width)
-
     def payload(self, s: Symbols) -> bytes:
         """Symbols to the entropy-coded payload."""
         z_rows = _channel_rows(s.z.shape)
@@ -192,7 +187,7 @@ class SymbolCodec:
         z = decoder.decode(_channel_rows(z_shape), self.model.tables_z).reshape(z_shape)
         if int(np.abs(z.astype(np.int64)).max()) > LIMIT_SIDE:
             raise MalformedError(f"payload: side information out of range, expected at most {LIMIT_SIDE}")
-        index, mean = self._predict(z, *shape)
+        index, mean = self.model.h_s(z, *shape)
         y = decoder.decode(_flat(index), self.model.tables_y).reshape(index.shape)
         decoder.finish()
         s = Symbols(z, y, index, mean)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from featcodec.codec.hyper_synthesis import IntegerUnits, worst_partial_sums
+from featcodec.codec.hyper_synthesis import IntegerUnits
 from featcodec.codec.widths import SIDE_STRIDE, Widths, side_shape
 
 __all__ = [
@@ -30,12 +30,9 @@ __all__ = [
     "Prediction",
     "SynthesisTransform",
     "Widths",
-    "exact_below",
-    "exact_carriers",
     "integer_hyper_synthesis",
     "side_shape",
     "silent",
-    "worst_partial_sums",
 ]
 
 _Layer = TypeVar("_Layer", bound=nn.Module)
@@ -187,21 +184,14 @@ class IntegerHyperSynthesis(IntegerUnits, nn.Module):
 
         a = clamp(floor((W x + b + 128) / 256), 0, 4095)
 
-    The integers are carried in float64, in which every partial sum below 2^53 is exact, and multiplied by
-    unfold and matrix product, so that neither the order of summation nor the device can change a bit:
-    `exact_carriers` refuses weights with which a sum could come that far.
-    Fitting uses the same function on the same rounded weights with straight-through gradients: what is
-    trained is what is stored.
+    This is the network with gradients, for fitting, on the same rounded weights (straight-through): what is
+    trained is what is stored. Encoder and decoder run `featcodec.codec.hyper_synthesis`.
 
     Args:
         side: channels N of z.
         width: channels of the two hidden layers.
         latents: channels M of y.
     """
-
-    # floating-point types that may carry a layer's integers, the best first; float32 belongs here only
-    # where the caller's settings (TF32, bfloat16) cannot narrow its products
-    CARRIERS = (torch.float64,)
 
     def __init__(self, side: int, width: int, latents: int):
         super().__init__()
@@ -242,18 +232,18 @@ class IntegerHyperSynthesis(IntegerUnits, nn.Module):
 def integer_hyper_synthesis(
     z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int
 ) -> Prediction:
-    """The integer network on whole-number tensors; exact if `exact_carriers` chose their types.
+    """The integer network on whole-number tensors, with gradients; exact where no sum rounds.
 
     Args:
         z_hat: (B, N, h_z, w_z) symbols of magnitude `LIMIT_SYMBOL` at most.
         weights, biases: three of each, whole numbers as `IntegerHyperSynthesis.integers` gives them; their
-            type carries the layer.
+            type carries the layer. Products are in float64 exact (`hyper_synthesis.worst_partial_sums`).
         height, width: of the latents; at most 4 h_z and 4 w_z.
 
     Returns:
         indexes 0 .. 63 and means in units of the latents (multiples of 1/16).
     """
-    k = IntegerHyperSynthesis
+    k = IntegerUnits
     x = _hidden(z_hat, weights, biases, height, width).flatten(2).to(weights[2].dtype)
     sums = weights[2].flatten(1) @ x + biases[2][:, None]
     out = _round(sums / k.DIVISORS[2]).unflatten(2, (height, width))  # (B, 2M, h, w) in 1/16
@@ -264,7 +254,7 @@ def integer_hyper_synthesis(
 
 def _hidden(z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int) -> Tensor:
     """The first two layers: symbols to activations (B, K, h, w), whole numbers."""
-    k = IntegerHyperSynthesis
+    k = IntegerUnits
     x = _round(_doubled(z_hat, weights[0], biases[0]) / k.DIVISORS[0]).clamp(0, k.LIMIT_ACTIVATION)
     x = _round(_doubled(x, weights[1], biases[1]) / k.DIVISORS[1]).clamp(0, k.LIMIT_ACTIVATION)
     return x[..., :height, :width]
@@ -286,32 +276,3 @@ def _doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     parts = [sums[:, p, q, :, p : p + h, q : q + w] for p in (0, 1) for q in (0, 1)]
     doubled = F.pixel_shuffle(torch.stack(parts, 2).flatten(1, 2), 2)
     return doubled + bias[:, None, None]
-
-
-def exact_below(carrier: torch.dtype) -> int:
-    """The whole number below which a floating-point type holds every whole number: 2^53 for float64.
-
-    Example:
-        >>> exact_below(torch.float64) == 1 << 53, exact_below(torch.float32) == 1 << 24
-        (True, True)
-    """
-    return int(2 / torch.finfo(carrier).eps)
-
-
-def exact_carriers(weights: list[Tensor], biases: list[Tensor]) -> list[torch.dtype]:
-    """The type that carries each layer: the first of `CARRIERS` in which none of its sums can round.
-
-    Raises:
-        ValueError: the sums of a layer could round in all of them.
-    """
-    carriers = IntegerHyperSynthesis.CARRIERS
-    out = []
-    for i, worst in enumerate(worst_partial_sums(weights, biases)):
-        exact = [c for c in carriers if worst < exact_below(c)]
-        if not exact:
-            most = max(map(exact_below, carriers)).bit_length() - 1
-            raise ValueError(
-                f"integer hyper-synthesis, layer {i}: sums reach {worst}, expected below 2^{most}"
-            )
-        out.append(exact[0])
-    return out

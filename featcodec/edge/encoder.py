@@ -122,7 +122,7 @@ class Encoder(SymbolCodec):
         y_g, z = self._run(x, inverse_gain, geometry)
         self.check_latents(y_g)
         z_symbols = self.side_symbols(z)
-        index, mean = self._predict(z_symbols, *y_g.shape[1:])
+        index, mean = self.model.h_s(z_symbols, *y_g.shape[1:])
         residual = y_g.astype(np.float64) - mean
         return Symbols(z_symbols, self.latent_symbols(residual, index, effort), index, mean)
 

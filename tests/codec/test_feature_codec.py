@@ -24,7 +24,7 @@ from featcodec.codec import feature_codec as codec
 from featcodec.codec.codec_file import CodecConfig, CodecFile, network_of
 from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.codec.transforms import IntegerHyperSynthesis, Widths
+from featcodec.codec.transforms import Widths
 from featcodec.errors import (
     BitstreamError,
     CodecFileError,
@@ -630,7 +630,7 @@ def test_codec_files_that_contradict_themselves_are_refused_when_they_are_read(
 def test_a_hyper_synthesis_whose_sums_could_round_is_refused_when_it_is_read_and_when_it_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Weights of 16 bits cannot reach 2^53, so that single precision is the carrier here."""
+    """Weights of 16 bits cannot reach 2^53, so that 2^24 is the limit here."""
     path, one = tmp_path / "codec.safetensors", torch.ones(1).short()
     tame = {
         f"h_s__weight__{i}": one.repeat(shape)
@@ -638,7 +638,7 @@ def test_a_hyper_synthesis_whose_sums_could_round_is_refused_when_it_is_read_and
     }
     hostile = {**tame, "h_s__weight__1": (one * -(1 << 15)).repeat(8, 8, 3, 3)}
     with_tensor(**hostile).save(path)
-    monkeypatch.setattr(IntegerHyperSynthesis, "CARRIERS", (torch.float32,))
+    monkeypatch.setattr("featcodec.codec.hyper_synthesis.exact_below", lambda _: 1 << 24)
     with_tensor(**tame).check()
     for refused in (lambda: CodecFile.load(path), lambda: with_tensor(**hostile).save(path)):
         with pytest.raises(CodecFileError, match=r"layer 1: sums reach \d+, expected below 2\^24"):
