@@ -5,8 +5,8 @@
 
 Each number of threads has a process of its own, since the libraries beneath read it when they start; what is
 timed in it, and how, is in `speed_stages.py`. `plf info` is timed as a whole process, and the memory of
-encoding a 12-megapixel JPEG as the peak of a process beyond that of `import torch` alone (read from /proc, so on
-Linux).
+encoding a 12-megapixel JPEG as the peak of a process beyond that of `import torch` alone (read from /proc,
+so on Linux).
 """
 
 from __future__ import annotations

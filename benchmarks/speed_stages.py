@@ -129,7 +129,7 @@ def stage_jobs(codec: FeatureCodec, images: list[NDArray[np.uint8]], step: int) 
         "hash, container": lambda: [(s.hash, serialize(t)) for s, t in zip(symbols, streams, strict=True)],
         "encode": lambda: codec.encode_batch(images, quality=quality),
         "entropy decode": entropy_decode,
-        "h_s": lambda: [file.h_s(s.z, *at) for s in symbols],
+        "h_s": lambda: [codec.model.h_s(s.z, *at) for s in symbols],
         "h_s in float32, not exact": float_hyper_synthesis(file, [s.z for s in symbols]),
         "g_s": lambda: file.g_s(y_hat),
         "decode": lambda: codec.decode_batch(files),

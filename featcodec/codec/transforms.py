@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from featcodec.codec.hyper_synthesis import IntegerUnits
+from featcodec.codec.widths import SIDE_STRIDE, Widths, side_shape
 
 __all__ = [
     "SIDE_STRIDE",
@@ -35,31 +36,6 @@ __all__ = [
 ]
 
 _Layer = TypeVar("_Layer", bound=nn.Module)
-
-
-SIDE_STRIDE = 4  # latents that a position of z stands for, in both directions
-
-
-def side_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of z for latents of so many.
-
-    Example:
-        >>> side_shape(26, 24)
-        (7, 6)
-    """
-    return -(-height // SIDE_STRIDE), -(-width // SIDE_STRIDE)
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """Channel counts: of the features C, the latents M, the side information N, and inside the networks."""
-
-    features: int
-    latents: int = 64
-    side: int = 32
-    analysis: int = 64
-    synthesis: int = 80
-    hyper: int = 64
 
 
 class ResidualBlock(nn.Module):
@@ -198,7 +174,7 @@ def _round(x: Tensor) -> Tensor:
     return x + ((x + 0.5).floor() - x).detach()
 
 
-class IntegerHyperSynthesis(nn.Module, IntegerUnits):
+class IntegerHyperSynthesis(IntegerUnits, nn.Module):
     """h_s in integer arithmetic: side information symbols to table indexes and means, the same everywhere.
 
     Three layers (3x3, 3x3, 1x1), with nearest-neighbour upsampling by two before the first and the second.

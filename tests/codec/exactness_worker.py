@@ -136,7 +136,7 @@ def predict(network: Callable[..., Prediction]) -> dict[str, str]:
         for (label, z), (_, to) in zip(
             side_information(weights[0].shape[1]).items(), SHAPES * 2, strict=True
         ):
-            alone = [file.h_s(one, *to) for one in z]
+            alone = [file.model.h_s(one, *to) for one in z]
             with inference():
                 said = network(torch.from_numpy(z.astype(np.float64)), weights, biases, *to)
             together = said.index.numpy().astype(np.int32), said.mean.double().numpy()

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_transforms import EXTREME, LATENTS, ORDINARY, SIDE, Network, network, reference, symbols
 
+import featcodec
 from featcodec.codec import hyper_synthesis
+from featcodec.codec.entropy_model import EntropyModel
 from featcodec.codec.hyper_synthesis import HyperSynthesis, exact_below, largest_input, worst_partial_sums
+from featcodec.codec.symbol_codec import SymbolCodec
 
 networks = pytest.mark.parametrize("n", [ORDINARY, EXTREME], ids=["ordinary", "extreme"])
 
@@ -188,3 +191,18 @@ def test_the_largest_input_is_the_last_with_which_the_worst_sums_stay_below_the_
         terms = [max(w * x for x in inputs) for w in weights] + [max(bias, 0), 8]
         down = [min(w * x for x in inputs) for w in weights] + [min(bias, 0)]
         assert (max(sum(terms), -sum(down)) < limit) == below
+
+
+@pytest.mark.parametrize("name", featcodec.zoo.names())
+def test_what_of_an_embedded_codec_needs_no_torch_is_the_same(name: str) -> None:
+    light, whole = SymbolCodec.load(featcodec.zoo.path(name)), featcodec.zoo.decoder(name)
+    assert (light.name, light.fingerprint, light.config) == (name, whole.fingerprint, whole.file.config)
+    for step in (0, 1, 31, 96, 223, 224):
+        assert np.array_equal(light.model.inverse_gain(step), whole.file.inverse_gain(step).numpy())
+
+
+def test_sums_that_could_round_are_refused_when_a_codec_is_read() -> None:
+    arrays = dict(featcodec.zoo.symbol_codec("yolox-nano-open").model.arrays)
+    wide = np.broadcast_to(np.int16(-32768), (1, 1 << 20, 3, 3))
+    with pytest.raises(ValueError, match=r"layer 0: sums reach \d+, expected below 2\^53"):
+        EntropyModel({**arrays, "h_s.weight.0": wide}).h_s  # noqa: B018
