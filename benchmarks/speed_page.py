@@ -29,25 +29,27 @@ Where the time of the default codec goes, on one core and on two, side by side i
 
     {command}
 
-{machine}; torch {torch}, NumPy {numpy}, constriction {constriction}; commit {commit}, {date}. Stages are
-timed in turn, round after round; medians, milliseconds a picture; quality {quality:g}. "encode" starts at
-decoded
-pixels and ends with the bytes of a `.plf` file; "decode" starts there and ends with features. A whole is
-not the
-sum of its stages: a stage that is repeated alone finds its data in the cache, and memory that it has just
-given back. Small maps do not use a second core well, and entropy coding and hash do not use it at all."""
+{machine}; torch {torch}, NumPy {numpy}, constriction {constriction}; commit {commit}, {date}.
+Stages are timed in turn, round after round; medians, milliseconds a picture; quality {quality:g}. "encode"
+starts at decoded pixels and ends with the bytes of a `.plf` file; "decode" starts there and ends with
+features. A whole is not the sum of its stages: a stage that is repeated alone finds its data in the cache.
+Small maps do not use a second core well, and entropy coding and hash do not use it at all."""
 EXACT = """\
-**Exact, in float32.** The integer hyper-synthesis runs as matrix products in NumPy. When a codec is
-loaded, it is
-proved that no partial sum of any input reaches 2^53; and for each layer the largest input is worked out with
-which every partial sum stays below 2^24. A picture whose inputs lie below it, as all ordinary ones do, is
-carried in float32, any other in float64; the integers are the same (`featcodec/codec/hyper_synthesis.py`,
+**Exact, in float32.** The integer hyper-synthesis runs as matrix products in NumPy. When a codec is loaded,
+it is proved that no partial sum of any input reaches 2^53; and for each layer the largest input is worked
+out with which every partial sum stays below 2^24. A layer whose inputs in a picture lie within it is carried
+in float32, else in float64; the integers are the same (`featcodec/codec/hyper_synthesis.py`,
 `tests/codec/test_hyper_synthesis.py`)."""
+MISSED = """\
+**What stands in the way.** Encoding runs `g_a` behind the head, decoding `g_s` before the tail. With the
+widths of this codec they are about 240 and 440 million multiplications of floats at 416 px: only narrower
+ones come to the first two aims. Symbols are decoded one after the other, and before that sorted into the
+order of their tables; the table of stages has what that takes."""
 CODERS = """\
 ## Entropy coders
 
-Million symbols a second, of one picture's latents. CompressAI's coder takes lists, which are made before
-it is timed, and its frequencies have 16 bits where these have 24."""
+Million symbols a second, of one picture's latents. CompressAI's coder takes lists, which are made before it
+is timed, and its frequencies have 16 bits where these have 24."""
 PICTURES = """\
 ## Pictures
 
@@ -58,13 +60,6 @@ PROCESSES = """\
 
 `plf info` takes {plf_info_ms:g} ms from start to end. Encoding a 12-megapixel JPEG takes
 {encode_12mp_jpeg_mb_above_import_torch:g} MB more, at its peak, than `import torch` alone."""
-MISSED = """\
-**Why what is missed is missed.** Encoding runs `g_a` behind the head, and decoding `g_s` before the tail:
-about 240
-and 440 million multiplications at 416 px, at four fifths of what a core can do in float32, so that with these
-widths the ratios come no lower than about 1.8 and 0.6; a codec with a narrower `g_a` and `g_s` would. Of the
-entropy decoder's time more than half is constriction's, 7 to 19 ns a symbol, most of it a division that
-waits for the symbol before; a quarter is the sort that brings symbols into the order of their tables."""
 
 
 @dataclass(frozen=True, slots=True)
