@@ -68,6 +68,7 @@ def parts(ran, monkeypatch):  # noqa: ARG001
     code = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)]
     Path("parts.py").write_text(ast.unparse(ast.Module(code, [])))
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "parts", raising=False)  # other tests have a module of that name
     yield
     sys.modules.pop("parts", None)
 

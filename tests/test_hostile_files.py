@@ -17,7 +17,7 @@ from test_weights import refused, saved, with_pickle
 from torch import nn
 
 import featcodec
-from featcodec.codec import feature_codec as codec_module
+from featcodec.codec import symbol_codec
 from featcodec.codec.codec_file import CodecFile, network_of
 from featcodec.codec.decode_memory import decode_bytes
 from featcodec.codec.feature_codec import FeatureCodec
@@ -131,7 +131,7 @@ class TestMemory:
         c, data = coder(), sample()
         needed = decode_bytes(WIDTHS, SIZE // 16, SIZE // 16)
         assert c.decode(data, limits=Limits(max_memory=needed)).shape[1] == 64
-        monkeypatch.setattr(codec_module, "SymbolDecoder", None)
+        monkeypatch.setattr(symbol_codec, "SymbolDecoder", None)
         with pytest.raises(
             LimitError, match=rf"would take {needed:,} bytes of memory, expected at most {needed - 1:,}"
         ):

@@ -134,8 +134,8 @@ def load_canvas(
 
     Example:
         >>> canvas, _ = load_canvas(np.zeros((480, 640), np.uint8))
-        >>> canvas.shape, canvas[0, 0].tolist()
-        ((320, 416, 3), [0, 0, 0])
+        >>> canvas.shape, canvas[0, 0].tolist(), canvas[160, 0].tolist()  # 4 rows of grey above
+        ((320, 416, 3), [114, 114, 114], [0, 0, 0])
     """
     check_positive(size=size, stride=stride, max_pixels=max_pixels)
     reading = _read(image, operator.index(size), max_pixels, channels)

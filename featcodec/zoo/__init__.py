@@ -116,8 +116,9 @@ def _read(codec: object) -> CodecFile:
     """A codec's file, by name or path; errors as `load`."""
     if isinstance(codec, str) and codec in names():
         return _embedded_file(codec)
+    place = _place(codec)
     with _at_its_address(codec):
-        return _load(_place(codec))
+        return _load(place)
 
 
 def _load(file: Path) -> CodecFile:
@@ -203,8 +204,9 @@ def symbol_codec(codec: str | os.PathLike[str]) -> SymbolCodec:
     """
     if isinstance(codec, str) and codec in names():
         return _embedded_symbols(codec)
+    place = _place(codec)
     with _at_its_address(codec):
-        return SymbolCodec.load(_place(codec))
+        return SymbolCodec.load(place)
 
 
 def symbol_codec_for(header: Header) -> SymbolCodec:

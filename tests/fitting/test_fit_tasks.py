@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from featcodec.errors import FitError, SplitError
+from featcodec.errors import FitError
 from featcodec.fitting.tasks import FeatureTask, OwnTask, find_task, output_error, tensors_of
 from featcodec.networks.families import NetworkWish, cut_network, describe
 
@@ -138,7 +138,10 @@ def test_tensors_are_found_in_whatever_a_network_returns():
     assert list(found) == [".x[0]", ".x[1][0]", ".y.boxes", ".y.scores"]
 
 
-def test_a_cut_at_a_stride_that_no_codec_has_is_refused():
+def test_a_cut_at_a_stride_that_is_no_power_of_two_is_laid_on_a_grid():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 3), nn.ReLU()).eval()
-    with pytest.raises(SplitError, match="expected sides divided by 2, 4, 8, 16 or 32"):
-        cut_at(network, "0", size=96)
+    cut = cut_at(network, "0", size=96)
+    x = torch.rand(1, 3, 96, 96)
+    (grid,) = cut.head(x)
+    assert cut.config.packing
+    torch.testing.assert_close(cut.tail((grid,)), network(x))
