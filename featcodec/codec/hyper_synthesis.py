@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["HyperSynthesis", "IntegerUnits", "exact_below", "largest_input", "worst_partial_sums"]
 
@@ -169,6 +171,10 @@ class HyperSynthesis:
             Rows of the scale table (M, height, width), 0 to 63, and means of that shape in units of the
             latents (multiples of 1/16).
         """
+        with _one_thread().limit(limits=1):
+            return self._predict(z, height, width)
+
+    def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
         k = IntegerUnits
         x: Ints | Floats = z
         for layer in self._layers[:2]:
@@ -219,6 +225,12 @@ def _doubled(x: Ints | Floats, matrix: Floats) -> Floats:
         for q in (0, 1):
             doubled[:, :, p, :, q] = sums[p, q, :, p : p + h, q : q + w]
     return doubled.reshape(o, 2 * h, 2 * w)
+
+
+@cache
+def _one_thread() -> ThreadpoolController:
+    """The libraries behind NumPy's products: on so small ones their threads wait for those of torch."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _magnitude(x: Ints | Floats) -> int:
