@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from featcodec.training.hyperprior import TAIL_MASS, scale_of
 from featcodec.training.optimizer import learning_rate
 
-__all__ = ["Contexts", "bits_of_pictures", "fit"]
+__all__ = ["Contexts", "bits_of_pictures", "fit", "stacked"]
 
 BATCH = 8
 LOUDEST = 8.0  # context symbols are cut off here
@@ -100,24 +100,25 @@ class Contexts(nn.Module):
 
     def forward(self, y: Tensor, index: Tensor, mean: Tensor) -> Tensor:
         """Bits (B, M, h, w) of symbols y, with their table rows and means, all (B, M, h, w) floats."""
+        whole = torch.zeros_like(y)
+        for step, rows, shift in self.refined(y, index, mean):
+            own = slice(step.first, step.last)
+            scale = scale_of((index[:, own] + rows).clamp(0, 63))
+            bits = symbol_bits(y[:, own], shift * scale, scale) * _colour(y, step.parity)
+            whole[:, own] = whole[:, own] + bits
+        return whole
+
+    def refined(self, y: Tensor, index: Tensor, mean: Tensor) -> Iterator[tuple[Step, Tensor, Tensor]]:
+        """Of each step what is added to table rows, and to means in deviations; everywhere, also between."""
         seen = y.clamp(-LOUDEST, LOUDEST)
-        out = []
         for step, network in zip(self.steps, self.networks, strict=True):
             own = slice(step.first, step.last)
-            colour = _colour(y, step.parity)
             context = seen[:, : step.first]
             if step.parity == 1:
                 context = torch.cat((context, seen[:, own] * _colour(y, 0)), 1)
             side = torch.cat((index[:, own] / 16, mean[:, own].clamp(-LOUDEST, LOUDEST)), 1)
-            found = network(torch.cat((context, context.abs()), 1), side)
-            shift, moved = found.chunk(2, 1)
-            scale = scale_of((index[:, own] + 16 * shift).clamp(0, 63))
-            bits = symbol_bits(y[:, own], moved * scale, scale)
-            out.append((step, bits * colour))
-        whole = torch.zeros_like(y)
-        for step, bits in out:
-            whole[:, step.first : step.last] = whole[:, step.first : step.last] + bits
-        return whole
+            rows, shift = network(torch.cat((context, context.abs()), 1), side).chunk(2, 1)
+            yield step, 16 * rows, shift
 
     def macs(self) -> float:
         """Multiplications a position of the latents."""
@@ -137,7 +138,7 @@ def symbol_bits(y: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-def _stack(pictures: Sequence[CodedPicture]) -> Batch:
+def stacked(pictures: Sequence[CodedPicture]) -> Batch:
     y, index, mean = (
         torch.stack([torch.from_numpy(getattr(p, name)) for p in pictures]).float()
         for name in ("y", "index", "mean")
@@ -162,7 +163,7 @@ def _batches(pictures: Sequence[CodedPicture], seed: int) -> Iterator[list[int]]
 def fit(
     contexts: Contexts, pictures: Sequence[CodedPicture], seconds: float, *, lr: float = 2e-3, seed: int = 0
 ) -> int:
-    """Fits to pictures of all qualities, each counting by its share of bits saved; returns the steps taken."""
+    """Fits to pictures of all qualities, which count by the share of bits saved; gives the steps taken."""
     optimizer = torch.optim.AdamW(contexts.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-2)
     began, taken = time.process_time(), 0
     for chosen in _batches(pictures, seed):
@@ -171,7 +172,7 @@ def fit(
             break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, lr)
-        batch = _stack([pictures[i] for i in chosen])
+        batch = stacked([pictures[i] for i in chosen])
         bits = contexts(*batch).flatten(1).sum(1)
         optimizer.zero_grad()
         bits.log().mean().backward()  # type: ignore[no-untyped-call]
@@ -186,7 +187,7 @@ def bits_of_pictures(contexts: Contexts | None, pictures: Sequence[CodedPicture]
     """Mean bits of the latents' symbols; without networks, of the hyper-synthesis alone."""
     total = 0.0
     for picture in pictures:
-        y, index, mean = _stack([picture])
+        y, index, mean = stacked([picture])
         if contexts is None:
             bits = symbol_bits(y, torch.zeros_like(y), scale_of(index))
         else:

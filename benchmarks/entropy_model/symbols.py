@@ -41,7 +41,7 @@ class CodedPicture:
 
 
 def split_names(folder: Path, fit: int, held_out: int) -> tuple[list[Path], list[Path]]:
-    """Photographs to fit to and to judge by, evenly over the names; a codec's fit has seen none of the latter."""
+    """Photographs to fit to and to judge by, evenly over the names; the latter no codec's fit has seen."""
     paths = sorted(folder.glob("*.jpg"))
     return (
         _evenly([p for i, p in enumerate(paths) if i % HELD_OUT], fit),

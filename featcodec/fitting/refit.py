@@ -48,12 +48,12 @@ def refitted(file: CodecFile, latents: Sequence[Tensor], *, steps: int, seed: in
     wrong = next((tuple(y.shape) for y in latents if y.ndim != 3 or y.shape[0] != count), None)
     if wrong or not latents:
         raise InputError(f"latents: got {wrong or 'none'}, expected ({count}, h, w) of some pictures")
+    alike = [y for y in latents if y.shape == latents[0].shape][:PRIOR]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = CodecModel(file.config.widths)
-    set_codec(model, [file])
-    alike = [y for y in latents if y.shape == latents[0].shape][:PRIOR]
-    fit_prior(model, torch.stack(alike).float())
-    refit_hyperprior(model, latents, steps=steps, seed=seed)
+        set_codec(model, [file])
+        fit_prior(model, torch.stack(alike).float())
+        refit_hyperprior(model, latents, steps=steps, seed=seed)
     tensors = {name: value.contiguous() for name, value in hyperprior_tensors(model).items()}
     return CodecFile(file.config, {**file.tensors, **tensors}).check()

@@ -50,7 +50,7 @@ def refit_hyperprior(model: CodecModel, latents: Sequence[Tensor], *, steps: int
             loss = bits.log().mean()
             optimizer.param_groups[0]["lr"] = learning_rate((step + 1) / steps, LR)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             progress.show(step, "steps of the hyperprior")
@@ -80,4 +80,5 @@ def _bits(model: CodecModel, y: Tensor, quality: Tensor) -> Tensor:
     for_means, bits_y, bits_z = (
         -p.clamp(min=TAIL_MASS).log2().flatten(1).sum(1) for p in (noisy, coded, p_z)
     )
-    return bits_y + bits_z + for_means - for_means.detach()
+    bits: Tensor = bits_y + bits_z + for_means - for_means.detach()
+    return bits
