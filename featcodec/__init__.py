@@ -33,6 +33,7 @@ from featcodec.errors import (
     SymbolHashError,
     TruncatedError,
     UnsupportedError,
+    needing_torch,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from featcodec.networks.split import split
     from featcodec.pictures.boxes import Box, Boxes
     from featcodec.plf.bitstream import Limits
+    from featcodec.shards import webdataset_decoder
     from featcodec.zoo import load
 
 __version__ = "0.1.0"
@@ -59,6 +61,7 @@ _HOMES = {
     "load": "featcodec.zoo",
     "rebuild": "featcodec.api",
     "split": "featcodec.networks.split",
+    "webdataset_decoder": "featcodec.shards",
 }
 
 __all__ = [
@@ -90,6 +93,7 @@ __all__ = [
     "load",
     "rebuild",
     "split",
+    "webdataset_decoder",
     "zoo",
 ]
 
@@ -98,7 +102,8 @@ def __getattr__(name: str) -> object:
     if name == "zoo":
         return importlib.import_module("featcodec.zoo")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        with needing_torch():
+            return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'featcodec' has no attribute {name!r}")
 
 

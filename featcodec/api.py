@@ -33,7 +33,7 @@ def encode(
     Args:
         image: path, encoded bytes, PIL image, array or tensor; see `featcodec.pictures.loading.load_image`.
             Arrays and tensors are taken for RGB; what OpenCV gives is BGR: say so with ``channels``.
-        codec: name of an embedded codec, or path of a codec file.
+        codec: name of an embedded codec, path of a codec file, or address on the hub; see `featcodec.load`.
         quality: 1 (smallest) to 8 (largest); 4 unless given.
         target_bytes: instead of a quality: the best quality whose file has at most so many bytes.
         effort: 0 to 3, how hard to search for symbols that cost less; see `FeatureCodec.encode`.

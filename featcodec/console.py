@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from featcodec.errors import NO_PATH, FeatcodecError, InputError, missing_dependency
+from featcodec.errors import NO_PATH, FeatcodecError, InputError, MissingExtraError, missing_dependency
 from featcodec.files import check_target, printable, read_file, write_atomic
 
 __all__ = [
@@ -129,7 +129,7 @@ def about(path: str) -> Iterator[None]:
     try:
         yield
     except FeatcodecError as error:
-        if error.path in (None, NO_PATH):
+        if error.path in (None, NO_PATH) and not isinstance(error, MissingExtraError):
             error.path = _name(path)
         raise
 

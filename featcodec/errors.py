@@ -26,6 +26,9 @@ sets it, and the message gets its beginning when it is shown, so that no error i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "BitstreamError",
     "ChecksumError",
@@ -157,8 +160,8 @@ DEPENDENCIES = {
     "constriction": "constriction",
     "numpy": "numpy",
     "safetensors": "safetensors",
-    "torch": "torch",
 }
+TORCH = "torch"  # the module, and the extra that brings it
 
 
 def missing_dependency(error: ModuleNotFoundError) -> str | None:
@@ -167,9 +170,28 @@ def missing_dependency(error: ModuleNotFoundError) -> str | None:
     Example:
         >>> missing_dependency(ModuleNotFoundError(name="PIL"))
         'pillow is missing: pip install pillow'
+        >>> missing_dependency(ModuleNotFoundError(name="torch"))
+        "torch is missing: pip install 'featcodec[torch]'"
     """
+    if error.name == TORCH:
+        return str(MissingExtraError.of(TORCH, TORCH))
     package = DEPENDENCIES.get(error.name or "")
     return None if package is None else f"{package} is missing: pip install {package}"
+
+
+@contextmanager
+def needing_torch() -> Iterator[None]:
+    """What is imported inside needs torch; a light installation has none.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != TORCH:
+            raise
+        raise MissingExtraError.of(TORCH, TORCH) from error
 
 
 def one_line(error: BaseException) -> str:

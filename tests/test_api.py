@@ -302,6 +302,7 @@ class TestSurface:
             "load",
             "rebuild",
             "split",
+            "webdataset_decoder",
             "zoo",
         ]
         assert all(getattr(featcodec, name) is not None for name in featcodec.__all__)

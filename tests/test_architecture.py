@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "featcodec"
 # from top to bottom; a name imports names that stand below it, and its own package
 ORDER = [
-    "__init__", "__main__", "commands", "demo", "bench", "inspect", "api", "attacks", "fitting", "training",
-    "evaluation", "zoo", "codec", "networks", "pictures", "plf", "console", "clocks", "files", "unreadable",
-    "errors",
+    "__init__", "__main__", "commands", "demo", "bench", "inspect", "api", "shards", "attacks", "fitting",
+    "training", "evaluation", "zoo", "edge", "codec", "networks", "pictures", "plf", "console", "clocks",
+    "hub", "files", "unreadable", "user_code", "errors",
 ]  # fmt: skip
 
 

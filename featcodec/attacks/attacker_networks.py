@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from featcodec.codec.transforms import ResidualBlock
-from featcodec.training.invnet import MEAN_COLOUR, InvNet
+from featcodec.training.invnet import MEAN_COLOUR, InvNet, check_stride
 
 __all__ = ["KINDS", "AttackerNetwork", "Kind", "ResidualUNet", "round_weights"]
 
@@ -95,6 +95,7 @@ class ResidualUNet(nn.Module):
 
     def __init__(self, channels: int, *, stride: int, width: int = WIDTH):
         super().__init__()
+        check_stride(stride)
         own = width * min(stride, 16) // 16
         self.enter = nn.Sequential(nn.Conv2d(channels, own, 3, padding=1), *_blocks(own, 1))
         self.context = _Context(own, width, _Context(width, width, None))

@@ -17,42 +17,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from featcodec.codec.codec_reading import LARGEST_FILE, METADATA_KEY, consistent, read_config, reading
 from featcodec.codec.config import CodecConfig, check_config
 from featcodec.codec.entropy import Tables
+from featcodec.codec.entropy_model import EntropyModel, check_layout, fingerprint_of
 from featcodec.codec.network_words import mismatch, missing, wanted
 from featcodec.codec.transforms import (
     AnalysisTransform,
     HyperAnalysis,
-    IntegerHyperSynthesis,
     SynthesisTransform,
-    Widths,
-    exact_carriers,
 )
-from featcodec.errors import CodecFileError, FeatcodecError, InputError, one_line
-from featcodec.files import printable, read_file, write_atomic
+from featcodec.errors import CodecFileError, InputError
+from featcodec.files import read_file, write_atomic
 from featcodec.networks.by_name import network_from_file
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.networks.embedded import embedded_state
 from featcodec.networks.families import cut_network, family_named
 from featcodec.networks.identity import network_digest, update_digest
 from featcodec.networks.modules import plain_module
-from featcodec.networks.pickle_records import Unusable, short
-from featcodec.networks.safetensors_header import read_description, read_tensors
+from featcodec.networks.pickle_records import Unusable
+from featcodec.networks.safetensors_header import read_tensors
 from featcodec.networks.torch_state import inference
 from featcodec.networks.tuned_tail import with_tail
-from featcodec.plf.header import QUALITIES, STEPS_PER_QUALITY
 
-__all__ = ["CodecConfig", "CodecFile", "behind_of", "network_of"]
-
-LARGEST_FILE = 1 << 30
-METADATA_KEY = "featcodec"
-_DTYPES = ("F16", "F32", "I16", "I32", "I64")  # that a file's tensors may have, as safetensors spells them
-GAINS = (2.0**-32, 2.0**32)  # smallest and largest that leave latents exact
+__all__ = ["LARGEST_FILE", "CodecConfig", "CodecFile", "behind_of", "network_of"]
 
 
 @dataclass(frozen=True)
@@ -68,20 +63,26 @@ class CodecFile:
     @cached_property
     def fingerprint(self) -> bytes:
         """First 16 bytes of SHA-256 over the configuration and every tensor that decoding depends on."""
-        digest = hashlib.sha256(self.config.to_json().encode())
-        for name in sorted(self.tensors):
-            if name.startswith(("g_s.", "h_s.", "inverse_gains", "tables_", "tail.")):
-                update_digest(digest, name, self.tensors[name])
-        return digest.digest()[:16]
+        return fingerprint_of(self.config, self._arrays)
 
     @cached_property
     def encoder_digest(self) -> str:
         """16 hexadecimal digits over what only the encoder needs; with the fingerprint, the whole codec."""
         digest = hashlib.sha256()
-        for name in sorted(self.tensors):
+        for name, value in sorted(self._arrays.items()):
             if name.startswith(("g_a.", "h_a.")):
-                update_digest(digest, name, self.tensors[name])
+                update_digest(digest, name, value)
         return digest.hexdigest()[:16]
+
+    @property
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """The tensors as NumPy sees them, in the same memory."""
+        return {name: value.detach().cpu().numpy() for name, value in self.tensors.items()}
+
+    @cached_property
+    def model(self) -> EntropyModel:
+        """What of it works on whole numbers, and needs no torch."""
+        return EntropyModel.of(self._arrays)
 
     @property
     def has_network(self) -> bool:
@@ -117,41 +118,26 @@ class CodecFile:
         """Whether the transforms have a linear path."""
         return self.config.format > 1
 
-    @cached_property
+    @property
     def h_s_weights(self) -> list[Tensor]:
-        """Whole numbers, each layer's in a type that carries its sums exactly."""
-        return self._carried[0]
+        """Of the integer hyper-synthesis: whole numbers, float64."""
+        return [self.tensors[f"h_s.weight.{i}"].double() for i in range(3)]
 
-    @cached_property
+    @property
     def h_s_biases(self) -> list[Tensor]:
-        return self._carried[1]
+        return [self.tensors[f"h_s.bias.{i}"].double() for i in range(3)]
 
-    @cached_property
-    def _carried(self) -> tuple[list[Tensor], list[Tensor]]:
-        weights, biases = ([self.tensors[f"h_s.{kind}.{i}"] for i in range(3)] for kind in ("weight", "bias"))
-        carriers = exact_carriers(weights, biases)
-        return (
-            [w.to(c) for w, c in zip(weights, carriers, strict=True)],
-            [b.to(c) for b, c in zip(biases, carriers, strict=True)],
-        )
-
-    @cached_property
+    @property
     def tables_z(self) -> Tables:
-        return self._tables("tables_z")
+        return self.model.tables_z
 
-    @cached_property
+    @property
     def tables_y(self) -> Tables:
-        return self._tables("tables_y")
+        return self.model.tables_y
 
     def inverse_gain(self, step: int) -> Tensor:
         """(M,) float32 factors from coded units back to latents, at a quality step of 0 to 224."""
-        low, rest = divmod(step, STEPS_PER_QUALITY)
-        gains = self.tensors["inverse_gains"].double()
-        # float64 and one rounding: the same float32 everywhere
-        if rest == 0:
-            return gains[low].float()
-        mixed = gains[low] * (STEPS_PER_QUALITY - rest) + gains[low + 1] * rest
-        return (mixed / STEPS_PER_QUALITY).float()
+        return torch.from_numpy(self.model.inverse_gain(step))
 
     @inference()
     def _module(self, prefix: str, build: Callable[[], nn.Module]) -> nn.Module:
@@ -162,11 +148,6 @@ class CodecFile:
         frozen = module.eval().requires_grad_(False)
         return frozen.to(memory_format=torch.channels_last)
 
-    def _tables(self, name: str) -> Tables:
-        # copies: a tensor that is sent to another process moves to shared memory, away from its arrays
-        parts = (self.tensors[f"{name}.{part}"].numpy().copy() for part in ("frequencies", "sizes", "lows"))
-        return Tables(*parts)
-
     @inference()
     def check(self) -> CodecFile:
         """Builds everything once: a bad file fails when it is read or written, not amid a picture.
@@ -174,19 +155,14 @@ class CodecFile:
         Raises:
             CodecFileError: it contradicts itself, or its integer sums could round.
         """
-        try:
+        with consistent(self.config.name):
             check_config(self.config)
-            _check_layout(self.config.widths, self.tensors)
+            family_named(self.config.network.family).check(self.config.network)
+            check_layout(self.config.widths, self._arrays)
             if self.has_network and not family_named(self.config.network.family).embeds:
                 raise ValueError("network: got tensors of it, expected none, as its owner brings the network")
             _ = self.g_a, self.g_s, self.h_a
-            rows = len(self.tables_z.sizes), len(self.tables_y.sizes)
-            expected = self.config.widths.side, IntegerHyperSynthesis.SCALES
-            if rows != expected:
-                raise ValueError(f"got {rows} tables of z and y, expected {expected}")
-            _ = self.h_s_weights, self.h_s_biases
-        except (KeyError, IndexError, RuntimeError, TypeError, ValueError, FeatcodecError) as error:
-            raise CodecFileError(f"codec {self.config.name!r}: {one_line(error)}") from error
+            self.model.check(self.config.widths)
         return self
 
     def to_bytes(self) -> bytes:
@@ -208,56 +184,8 @@ class CodecFile:
             CodecFileError: not a codec file, or one that contradicts itself.
         """
         data = read_file(path, LARGEST_FILE)
-        try:
-            config = CodecConfig.from_json(read_description(data, METADATA_KEY, dtypes=_DTYPES))
-            return CodecFile(config, read_tensors(data)).check()
-        except CodecFileError as error:
-            error.path = printable(path)
-            raise
-        except (Unusable, ValueError, KeyError, TypeError) as error:
-            got = " ".join(str(error).split())[:300] if isinstance(error, Unusable) else one_line(error)
-            raise CodecFileError(
-                f"expected a featcodec codec file, got {got}", path=printable(path)
-            ) from error
-
-
-def _check_layout(w: Widths, tensors: Mapping[str, Tensor]) -> None:
-    """Types of all tensors that are stored, and shapes of those that no module checks when it loads them."""
-    shapes: dict[str, tuple[int, ...]] = {"inverse_gains": (len(QUALITIES), w.latents)}
-    layers = ((w.hyper, w.side, 3, 3), (w.hyper, w.hyper, 3, 3), (2 * w.latents, w.hyper, 1, 1))
-    for i, shape in enumerate(layers):
-        shapes |= {f"h_s.weight.{i}": shape, f"h_s.bias.{i}": shape[:1]}
-    for name in shapes:
-        if tensors[name].shape != shapes[name]:
-            raise ValueError(f"{name}: got {tuple(tensors[name].shape)}, expected {shapes[name]}")
-    for name, value in tensors.items():
-        known = _dtypes(name)
-        if value.dtype not in known:
-            expected = " or ".join(map(str, known)) or "no such tensor"
-            raise ValueError(f"{short(name)}: got {value.dtype}, expected {expected}")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{name}: got values that are not finite")
-    least, most = (float(v) for v in tensors["inverse_gains"].aminmax())
-    if not GAINS[0] <= least <= most <= GAINS[1]:
-        raise ValueError(f"inverse_gains: got {least:g} to {most:g}, expected 2^-32 to 2^32")
-
-
-def _dtypes(name: str) -> tuple[torch.dtype, ...]:
-    """The types that a tensor may have; none where there is no such tensor."""
-    if name.startswith("network."):
-        counts = name.endswith(".num_batches_tracked")
-        return (torch.int64,) if counts else (torch.float16, torch.float32)
-    if name.startswith(("g_a.", "g_s.", "h_a.", "tail.")):
-        return (torch.float16,)
-    return (_TYPES[name],) if name in _TYPES else ()
-
-
-_TYPES = {
-    **dict.fromkeys([f"h_s.weight.{i}" for i in range(3)], torch.int16),
-    **dict.fromkeys([f"h_s.bias.{i}" for i in range(3)], torch.int32),
-    "inverse_gains": torch.float32,
-    **{f"tables_{v}.{part}": torch.int32 for v in "zy" for part in ("frequencies", "sizes", "lows")},
-}
+        with reading(path):
+            return CodecFile(read_config(data), read_tensors(data)).check()
 
 
 @inference()

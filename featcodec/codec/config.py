@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from featcodec.codec.transforms import Widths
-from featcodec.networks.families import family_named
-from featcodec.networks.identity import ModuleConfig, NetworkConfig, check_text
+from featcodec.codec.widths import Widths
+from featcodec.networks.identity import ModuleConfig, NetworkConfig, check_text, described
+from featcodec.networks.packing import Packing
 from featcodec.pictures.canvas import Canvas
 from featcodec.plf.strict_json import JsonProblem, decode_json
 
@@ -51,6 +51,11 @@ class CodecConfig:
         return self.latent_stride // 2
 
     @property
+    def packing(self) -> Packing | None:
+        """How what crosses lies on one grid; None where one tensor crosses as it is."""
+        return self.network.packing if isinstance(self.network, ModuleConfig) else None
+
+    @property
     def canvas(self) -> Canvas:
         """How pictures come to the network."""
         return Canvas(self.size, self.stride)
@@ -61,15 +66,18 @@ class CodecConfig:
         raw = _object(text)
         if type(raw["format"]) is not int or raw["format"] not in FORMATS:
             raise ValueError(f"got format {raw['format']!r:.40}, expected one of {FORMATS}")
-        network = family_named(raw["network"]["family"]).from_json(raw["network"])
-        config = CodecConfig(**{**raw, "network": network, "widths": Widths(**raw["widths"])})
+        parts = {"network": described(raw["network"]), "widths": Widths(**raw["widths"])}
+        config = CodecConfig(**{**raw, **parts})
         if config.to_json() != text:
             raise ValueError("expected canonical JSON, as the fingerprint is taken over it")
         return config
 
     def to_json(self) -> str:
         """Canonical: the same configuration gives the same text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        raw = asdict(self)
+        if raw["network"].get("packing", self) is None:
+            del raw["network"]["packing"]  # as files have it that were made before there was one
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"))
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -83,7 +91,11 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def check_config(config: CodecConfig) -> None:
-    """Types and ranges, which JSON does not know; raises ValueError, or SplitError where no layer is cut."""
+    """Types and ranges, which JSON does not know; those of the network's family it checks itself.
+
+    Raises:
+        ValueError: says which one is wrong, and in what.
+    """
     numbers = {**asdict(config.widths), "size": config.size, "stride": config.stride}
     for name, value in {**numbers, "latent_stride": config.latent_stride}.items():
         if type(value) is not int or not 1 <= value <= LARGEST_NUMBER:
@@ -91,11 +103,21 @@ def check_config(config: CodecConfig) -> None:
     if config.stride % config.latent_stride:
         raise ValueError(f"stride: got {config.stride}, expected a multiple of {config.latent_stride}")
     network = config.network
+    kind = network.model if isinstance(network, ModuleConfig) else network.scale
     texts = {"description": config.description, "digest": network.digest}
-    check_texts(config.name, classes=network.classes or (), **texts)
+    check_texts(config.name, classes=network.classes or (), family=network.family, network=kind, **texts)
     if not re.fullmatch(r"[0-9a-f]{64}", network.digest):
         raise ValueError(f"digest: got {network.digest!r:.80}, expected 64 hexadecimal digits")
-    family_named(network.family).check(network)
+    packing = config.packing
+    if packing:
+        packing.check()
+        for about in packing.tensors:
+            check_text("packing", about.name)
+        got = (packing.channels, 2 * packing.stride, packing.side if packing.fixed else config.stride)
+        if got != (config.widths.features, config.latent_stride, config.stride):
+            raise ValueError(
+                f"packing: got channels, stride of latents and of canvas {got}, expected its own"
+            )
 
 
 def check_texts(name: object, *, classes: Sequence[object] = (), **texts: object) -> None:

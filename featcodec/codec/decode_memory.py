@@ -6,7 +6,7 @@ kilobytes of both together could ask for gigabytes.
 
 from __future__ import annotations
 
-from featcodec.codec.transforms import SIDE_STRIDE, Widths, side_shape
+from featcodec.codec.widths import SIDE_STRIDE, Widths, side_shape
 from featcodec.errors import LimitError
 from featcodec.plf.bitstream import Limits
 

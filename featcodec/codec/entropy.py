@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import constriction
 import numpy as np
@@ -33,7 +34,9 @@ ESCAPE_BITS = 20  # an escape stands for a whole number below 2^20
 LIMIT_ROWS = 1 << 16
 LIMIT_FREQUENCIES = 1 << 22  # of all rows: the coder makes models of them that take ten times their memory
 LIMIT_ENTRY = 1 << 20  # symbols with an entry lie between -2^20 and 2^20
+SHORT_ROW = 6  # entries
 Ints = NDArray[np.int32]
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Tables:
     frequencies: Ints
     sizes: Ints
     lows: Ints
-    _models: dict[int, constriction.stream.model.Categorical] = field(
+    _models: dict[tuple[int, bool], constriction.stream.model.Categorical] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -88,18 +91,70 @@ class Tables:
     def __reduce__(self) -> tuple[type[Tables], tuple[Ints, Ints, Ints]]:
         return Tables, (self.frequencies, self.sizes, self.lows)  # constriction's models cannot be copied
 
-    def model(self, row: int) -> constriction.stream.model.Categorical:
-        """constriction's model of one row; kept, since making it costs more than coding with it."""
-        if row not in self._models:
+    def model(self, row: int, *, decodes: bool = False) -> constriction.stream.model.Categorical:
+        """constriction's model of one row; kept, since making it costs more than coding with it.
+
+        Of a short row, entries are decoded faster from its frequencies, one after the other, than by search
+        in their sums; of a long row, and for encoding, it is the other way round. Both are the same model.
+        """
+        lazy = decodes and int(self.sizes[row]) <= SHORT_ROW
+        if (row, lazy) not in self._models:
             weights = (self.frequencies[row, : self.sizes[row]] - 1).astype(np.float64)
-            self._models[row] = constriction.stream.model.Categorical(weights, perfect=False)
-        return self._models[row]
+            model = constriction.stream.model.Categorical(weights, perfect=False, lazy=lazy)
+            self._models[row, lazy] = model
+        return self._models[row, lazy]
 
 
-def _by_table(rows: Ints, tables: Tables) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions table by table, rising within each; and how many belong to each table."""
-    order = np.argsort(rows.astype(np.uint16), kind="stable")  # 16 bits: a radix sort, ten times as fast
-    return order, np.bincount(rows, minlength=len(tables.sizes))
+class _TableOrder:
+    """The order in which a part is coded: table by table, raster order within each.
+
+    It is worked out block by block, so that what is moved about stays in the processor's cache.
+
+    Attributes:
+        counts: symbols of each table.
+        present: tables that have symbols, rising.
+    """
+
+    BLOCK = 1 << 17
+
+    def __init__(self, rows: Ints, tables: Tables):
+        keys, every = rows.astype(np.uint16), np.arange(len(tables.sizes) + 1)
+        self._size = rows.size
+        self._orders, cuts = [], []
+        for start in range(0, self._size, self.BLOCK):
+            block = keys[start : start + self.BLOCK]
+            order = np.argsort(block, kind="stable")  # 16 bits: a radix sort, ten times as fast
+            self._orders.append(order)
+            cuts.append(np.searchsorted(block, every, sorter=order))
+        self._cuts = np.array(cuts, np.intp).reshape(len(cuts), len(every))
+        of_blocks = np.diff(self._cuts)  # (blocks, tables)
+        self.counts: NDArray[np.intp] = of_blocks.sum(0)
+        self.present: list[int] = np.flatnonzero(self.counts).tolist()
+        ends = self.counts.cumsum() - self.counts + of_blocks.cumsum(0)
+        self._pieces = np.stack([ends - of_blocks, ends], 2)  # where a block's symbols of a table come
+
+    def sorted(self, values: NDArray[_Value]) -> NDArray[_Value]:
+        """Values in raster order, one a symbol, brought into coding order."""
+        blocks = [values[i * self.BLOCK :][: len(o)][o] for i, o in enumerate(self._orders)]
+        if len(blocks) == 1:
+            return blocks[0]
+        cuts = self._cuts.tolist()
+        pieces = [b[c[row] : c[row + 1]] for row in self.present for b, c in zip(blocks, cuts, strict=True)]
+        return np.concatenate(pieces or [values])
+
+    def restored(self, values: NDArray[_Value]) -> NDArray[_Value]:
+        """Values in coding order, brought back into raster order."""
+        out = np.empty_like(values)
+        for i, (order, pieces) in enumerate(zip(self._orders, self._pieces.tolist(), strict=True)):
+            block = np.concatenate([values[slice(*pieces[row])] for row in self.present])
+            out[i * self.BLOCK :][: len(order)][order] = block
+        return out
+
+    def positions(self, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Where in raster order, rising, the symbols are that are chosen in coding order."""
+        if len(self._orders) == 1:
+            return np.sort(self._orders[0][chosen])
+        return np.flatnonzero(self.restored(chosen))
 
 
 def _escape_offsets(symbols: Ints, rows: Ints, tables: Tables) -> NDArray[np.int64]:
@@ -118,16 +173,16 @@ def _unfold(offsets: NDArray[np.int64], rows: Ints, tables: Tables) -> NDArray[n
 def _encode_part(
     coder: constriction.stream.queue.RangeEncoder, symbols: Ints, rows: Ints, tables: Tables
 ) -> None:
-    order, counts = _by_table(rows, tables)
-    entries = symbols[order] - np.repeat(tables.lows, counts)
-    escape = np.repeat(tables.sizes - 1, counts)
-    outside = (entries < 0) | (entries >= escape)
-    entries[outside] = escape[outside]
+    order = _TableOrder(rows, tables)
+    entries = order.sorted(symbols) - np.repeat(tables.lows, order.counts)
+    escape = np.repeat(tables.sizes - 1, order.counts)
+    # what lies below 0 lies far above as a number without sign
+    np.minimum(entries.view(np.uint32), escape.view(np.uint32), out=entries.view(np.uint32))
     end = 0
-    for row in np.flatnonzero(counts).tolist():
-        start, end = end, end + int(counts[row])
+    for row in order.present:
+        start, end = end, end + int(order.counts[row])
         coder.encode(entries[start:end], tables.model(row))
-    at = np.sort(order[outside])
+    at = order.positions(entries == escape)
     offsets = _escape_offsets(symbols[at], rows[at], tables)
     if offsets.size and int(offsets.max()) >= 1 << ESCAPE_BITS:
         far = symbols[at][offsets.argmax()]
@@ -198,18 +253,16 @@ class SymbolDecoder:
             raise MalformedError(f"payload: the entropy coder stopped: {error}") from error
 
     def _decode(self, rows: Ints, tables: Tables) -> Ints:
-        order, counts = _by_table(rows, tables)
-        found = np.empty(rows.shape, np.int32)
-        escaped = np.empty(rows.shape, np.bool_)
-        end = 0
-        for row in np.flatnonzero(counts).tolist():
-            start, end = end, end + int(counts[row])
-            entries = self._coder.decode(tables.model(row), end - start)
-            np.add(entries, tables.lows[row], out=found[start:end])
-            np.equal(entries, tables.sizes[row] - 1, out=escaped[start:end])
-        symbols = np.empty(rows.shape, np.int32)
-        symbols[order] = found
-        at = np.sort(order[escaped])
+        order = _TableOrder(rows, tables)
+        entries = [
+            self._coder.decode(tables.model(row, decodes=True), int(order.counts[row]))
+            for row in order.present
+        ]
+        found = np.concatenate([*entries, np.empty(0, np.int32)])
+        escaped = found == np.repeat(tables.sizes - 1, order.counts)
+        found += np.repeat(tables.lows, order.counts)
+        symbols = order.restored(found)
+        at = order.positions(escaped)
         # an escape takes more than 4 bits: more of them than fit are damage, found before they take minutes
         if 4 * at.size > 32 * self._words:
             raise MalformedError(f"payload: got {at.size} escapes in {self._words} words")

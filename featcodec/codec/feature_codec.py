@@ -7,9 +7,10 @@ image ─load_image─▶ x ─head─▶ f ─g_a─▶ y ─symbols─▶ (z, 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,29 +19,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from featcodec.codec.codec_file import CodecFile, behind_of
-from featcodec.codec.decode_memory import check_boxes_memory, check_decode_memory
+from featcodec.codec.decode_memory import check_boxes_memory
 from featcodec.codec.effort import DEFAULT_EFFORT, REFINEMENTS, check_effort
-from featcodec.codec.entropy import SymbolDecoder, encode_symbols, symbol_hash
+from featcodec.codec.model_card import model_card
 from featcodec.codec.network_words import missing
-from featcodec.codec.search import PRICE, Task, quantize, refine, symbol_bits
-from featcodec.codec.transforms import IntegerHyperSynthesis, integer_hyper_synthesis, side_shape
-from featcodec.errors import InputError, MalformedError, ModelMismatchError, SymbolHashError
+from featcodec.codec.search import Task, refine
+from featcodec.codec.symbol_codec import SymbolCodec, Symbols, largest_within, step_of
+from featcodec.errors import InputError, SplitError
+from featcodec.hub import CARD, CODEC_FILE, upload
 from featcodec.networks.compared import compared_maps
 from featcodec.networks.cut_network import CutNetwork, DetectorHead, detector_of, find_boxes
+from featcodec.networks.packed import pack, unpack
 from featcodec.networks.torch_state import inference, training
 from featcodec.pictures.boxes import Boxes
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import Channels, ImageLike
-from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse, serialize
-from featcodec.plf.header import HIGHEST_STEP, Header, quality_to_step
+from featcodec.plf.bitstream import DEFAULT_LIMITS, Bitstream, Limits, parse
+from featcodec.plf.header import Header
 
 __all__ = ["ENCODER_VERSION", "FeatureCodec", "Features", "Symbols"]
 
 ENCODER_VERSION = 1  # raise it when the encoder gives other bytes for the same features: it is not normative
 
-DEFAULT_QUALITY = 4.0
-LIMIT_LATENT = 1 << 15  # larger latents mean a broken network, not a picture
-LIMIT_SIDE = IntegerHyperSynthesis.LIMIT_SYMBOL  # larger symbols of z could make the integer sums round
 Ints = NDArray[np.int32]
 
 
@@ -76,28 +76,6 @@ class Features(torch.Tensor):
 
 
 @dataclass(frozen=True, slots=True)
-class Symbols:
-    """What the entropy coder sees of one picture.
-
-    Attributes:
-        z: (N, h_z, w_z) int32 side information.
-        y: (M, h, w) int32, latents minus predicted means, rounded.
-        index: (M, h, w) int32, row of the scale table of each y.
-        mean: (M, h, w) float64, multiples of 1/16.
-    """
-
-    z: Ints
-    y: Ints
-    index: Ints
-    mean: NDArray[np.float64]
-
-    @property
-    def hash(self) -> bytes:
-        """4 bytes that the file carries, so that a decoder that drifted is found out."""
-        return symbol_hash(self.z, self.y)
-
-
-@dataclass(frozen=True, slots=True)
 class _Latents:
     """Latents y (M, h, w) of a picture, the features (1, C, h, w) that they are of, and where it lies."""
 
@@ -106,11 +84,7 @@ class _Latents:
     geometry: Geometry
 
 
-def _flat(symbols: Ints) -> Ints:
-    return np.ascontiguousarray(symbols, np.int32).reshape(-1)
-
-
-class FeatureCodec:
+class FeatureCodec(SymbolCodec):
     """A fitted codec and the network that it was fitted to.
 
     Made by `featcodec.load` or `featcodec.fit`, not by hand. Without the network it decodes, but neither
@@ -129,10 +103,10 @@ class FeatureCodec:
     """
 
     def __init__(self, file: CodecFile, network: CutNetwork | None):
+        super().__init__(file.config, file.model, file.fingerprint)
         self.file = file
         self._network = network
         self._behind = network and behind_of(file, network)
-        self._tables_z, self._tables_y = file.tables_z, file.tables_y
 
     @property
     def network(self) -> CutNetwork:
@@ -164,14 +138,9 @@ class FeatureCodec:
         return detector_of(self.network)
 
     @property
-    def name(self) -> str:
-        """The codec's name, as its files carry it."""
-        return self.file.config.name
-
-    @property
-    def fingerprint(self) -> bytes:
-        """16 bytes that stand for everything that decoding depends on."""
-        return self.file.fingerprint
+    def encoder_digest(self) -> str:
+        """What only encoding depends on, as `featcodec.codec.codec_file.CodecFile` has it."""
+        return self.file.encoder_digest
 
     @property
     def confidence(self) -> float:
@@ -181,6 +150,34 @@ class FeatureCodec:
     def save(self, path: str) -> None:
         """Writes the codec file (safetensors); whole or not at all."""
         self.file.save(path)
+
+    def push_to_hub(
+        self, repository: str, *, private: bool | None = None, license: str | None = None, figures: str = ""
+    ) -> str:
+        """Puts the codec file on the Hugging Face Hub, with a card; `featcodec.load` takes it from there.
+
+        A repository that is not there is made. A card that is there already is kept.
+
+        Args:
+            repository: ``owner/name``.
+            private: whether a new repository is; None for what its owner has set for new ones.
+            license: of the codec, as the hub spells it, such as ``"apache-2.0"``.
+            figures: Markdown on rates and accuracy, for the card; ``featcodec push --result`` makes it of
+                what the bench measured.
+
+        Returns:
+            The page of the commit.
+
+        Raises:
+            InputError: the hub cannot be reached, or refuses, as it does without a token; or `license` is
+                none.
+            MissingExtraError: huggingface_hub is not installed.
+        """
+        if license is not None and not re.fullmatch(r"[a-z0-9.-]{1,64}", license):
+            raise InputError(f"license: got {license!r:.80}, expected a name such as apache-2.0")
+        card = model_card(self.file, repository, license=license, figures=figures)
+        files = {CODEC_FILE: self.file.to_bytes(), CARD: card.encode()}
+        return upload(repository, files, private=private, message=f"Codec {self.name}")
 
     # ---- encoding
 
@@ -243,23 +240,17 @@ class FeatureCodec:
 
         Arguments and errors as `encode`; `target_bytes` holds for each file.
         """
-        if quality is not None and target_bytes is not None:
-            raise InputError("encode: got quality and target_bytes, expected one of them")
-        if target_bytes is not None and (not isinstance(target_bytes, int) or isinstance(target_bytes, bool)):
-            raise InputError(f"target_bytes: got {type(target_bytes).__name__}, expected an integer")
+        step, effort = step_of(quality, target_bytes), check_effort(effort)
         if not isinstance(images, Sequence) or isinstance(images, str | bytes | bytearray):
             raise InputError(f"images: got {type(images).__name__}, expected a list of pictures")
-        step, effort = quality_to_step(DEFAULT_QUALITY if quality is None else quality), check_effort(effort)
         _ = self.network  # fail before reading pictures if there is no network
         canvas = self.file.config.canvas
         loaded = [canvas.load(i, max_pixels=max_pixels, channels=channels) for i in images]
         out: dict[int, bytes] = {}
         for i, f, y in self._latents([x for x, _ in loaded]):
             latents = _Latents(y, f, loaded[i][1])
-            if target_bytes is None:
-                out[i] = self._file(latents, step, effort, metadata)
-            else:
-                out[i] = self._largest_within(latents, target_bytes, effort, metadata)
+            make = partial(self._file, latents, effort=effort, metadata=metadata)
+            out[i] = make(step) if target_bytes is None else largest_within(make, target_bytes)
         return [out[i] for i in range(len(loaded))]
 
     @inference()
@@ -289,9 +280,10 @@ class FeatureCodec:
         expected = (*shape, geometry.canvas_height // stride, geometry.canvas_width // stride)
         if not isinstance(features, Tensor) or tuple(features.shape) != expected:
             raise InputError(f"encode: got features {_shape(features)}, expected {expected}")
-        step, effort = quality_to_step(DEFAULT_QUALITY if quality is None else quality), check_effort(effort)
+        step, effort = step_of(quality, None), check_effort(effort)
         f = features.as_subclass(torch.Tensor)
-        return self._file(_Latents(self.file.g_a(f)[0], f, geometry), step, effort, None)
+        latents = _Latents(self.file.g_a(f)[0], f, geometry)
+        return self._file(latents, step, effort=effort, metadata=None)
 
     def _latents(self, xs: list[Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Number, features (1, C, h, w) and latents (M, h, w) of canvases (1, 3, H, W), shape by shape."""
@@ -315,26 +307,18 @@ class FeatureCodec:
         """
         inverse_gain = self.file.inverse_gain(step)[:, None, None]
         y_g = y / inverse_gain
-        if not bool(torch.isfinite(y_g).all()) or float(y_g.abs().max()) >= LIMIT_LATENT:
-            raise InputError("encode: the network gave features that are not finite or far out of range")
-        z = torch.round(self.file.h_a(y_g[None]))[0].clamp(-LIMIT_SIDE, LIMIT_SIDE)
-        z_symbols = z.numpy().astype(np.int32)
-        index, mean = self._predict(z_symbols, y.shape[-2], y.shape[-1])
+        self.check_latents(y_g.numpy())
+        z = self.side_symbols(self.file.h_a(y_g[None])[0].numpy())
+        index, mean = self.model.h_s(z, y.shape[-2], y.shape[-1])
         residual = y_g.numpy().astype(np.float64) - mean
-        if effort == 0:
-            y_symbols = np.rint(residual).astype(np.int32)
-        elif effort not in REFINEMENTS:
-            y_symbols = quantize(residual, index, self._symbol_bits, PRICE)
+        if effort not in REFINEMENTS:
+            y_symbols = self.latent_symbols(residual, index, effort)
         elif features is None:
             raise InputError(f"symbols: got effort {effort} and no features, expected them from effort 2 on")
         else:
             task = self._task(features, inverse_gain)
-            y_symbols = refine(residual, index, mean, self._symbol_bits, task, REFINEMENTS[effort])
-        return Symbols(z_symbols, y_symbols, index, mean)
-
-    @cached_property
-    def _symbol_bits(self) -> NDArray[np.float64]:
-        return symbol_bits(self._tables_y)
+            y_symbols = refine(residual, index, mean, self.symbol_bits, task, REFINEMENTS[effort])
+        return Symbols(z, y_symbols, index, mean)
 
     def _task(self, features: Tensor, inverse_gain: Tensor) -> Task:
         """The network's own judgement of coded latents, against uncoded features (1, C, h, w)."""
@@ -346,55 +330,11 @@ class FeatureCodec:
             [m.detach() for m in wanted],
         )
 
-    def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
-        """Side information to table rows and means: exact, so that encoder and decoder agree."""
-        z_hat = torch.from_numpy(z.astype(np.float64))[None]
-        with inference():
-            params = integer_hyper_synthesis(
-                z_hat, self.file.h_s_weights, self.file.h_s_biases, height, width
-            )
-        return params.index[0].numpy().astype(np.int32), params.mean[0].double().numpy()
-
-    def payload(self, s: Symbols) -> bytes:
-        """Symbols to the entropy-coded payload."""
-        z_rows = _channel_rows(s.z.shape)
-        return encode_symbols(
-            [(_flat(s.z), z_rows, self._tables_z), (_flat(s.y), _flat(s.index), self._tables_y)]
-        )
-
     def _file(
-        self, latents: _Latents, step: int, effort: int, metadata: Mapping[str, object] | None
+        self, latents: _Latents, step: int, *, effort: int, metadata: Mapping[str, object] | None
     ) -> bytes:
-        y, geometry = latents.y, latents.geometry
-        s = self.symbols(y, step, effort=effort, features=latents.features)
-        header = Header(
-            fingerprint=self.fingerprint,
-            codec=self.name,
-            quality_step=step,
-            width=geometry.width,
-            height=geometry.height,
-            size=geometry.size,
-            latent_height=y.shape[-2],
-            latent_width=y.shape[-1],
-            symbol_hash=s.hash,
-        )
-        return serialize(Bitstream(header, self.payload(s), metadata))
-
-    def _largest_within(
-        self, latents: _Latents, target: int, effort: int, metadata: Mapping[str, object] | None
-    ) -> bytes:
-        best = self._file(latents, 0, effort, metadata)
-        if len(best) > target:
-            raise InputError(f"target_bytes: got {target}, expected at least {len(best)}, as quality 1 needs")
-        low, high = 0, HIGHEST_STEP + 1  # low fits, high does not (or is out of range)
-        while high - low > 1:
-            middle = (low + high) // 2
-            data = self._file(latents, middle, effort, metadata)
-            if len(data) <= target:
-                low, best = middle, data
-            else:
-                high = middle
-        return best
+        s = self.symbols(latents.y, step, effort=effort, features=latents.features)
+        return self.file_of(s, latents.geometry, step, metadata)
 
     # ---- decoding
 
@@ -435,50 +375,13 @@ class FeatureCodec:
         return self._latents_of(parse(data, limits=limits), limits)
 
     def _latents_of(self, stream: Bitstream, limits: Limits) -> tuple[Tensor, Geometry]:
-        header = stream.header
-        geometry = Geometry(header.width, header.height, header.size, self.file.config.stride)
+        geometry = self.geometry_of(stream.header)
         s = self.decode_symbols(stream, geometry, limits=limits)
-        return self.latents_of(s, header.quality_step)[None], geometry
+        return self.latents_of(s, stream.header.quality_step)[None], geometry
 
     def latents_of(self, s: Symbols, step: int) -> Tensor:
         """Decoded symbols to latents (M, h, w), at a quality step of 0 to 224."""
-        y_g = torch.from_numpy((s.y + s.mean).astype(np.float32))
-        return y_g * self.file.inverse_gain(step)[:, None, None]
-
-    def decode_symbols(
-        self, stream: Bitstream, geometry: Geometry, *, limits: Limits = DEFAULT_LIMITS
-    ) -> Symbols:
-        """The payload's symbols, checked against the file's hash; errors as `decode`."""
-        config, header = self.file.config, stream.header
-        if header.fingerprint != self.fingerprint:
-            raise ModelMismatchError(
-                f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "
-                f"got {self.name!r} with {self.fingerprint.hex()}"
-            )
-        shape = (header.latent_height, header.latent_width)
-        step = config.latent_stride
-        expected = (geometry.canvas_height // step, geometry.canvas_width // step)
-        if shape != expected:
-            raise MalformedError(
-                f"header: got {shape[0]} x {shape[1]} latents, expected {expected[0]} x {expected[1]} for a "
-                f"{geometry.width} x {geometry.height} picture scaled to {geometry.size} px"
-            )
-        check_decode_memory(config.widths, *shape, limits)
-        z_shape = (config.widths.side, *side_shape(*shape))
-        decoder = SymbolDecoder(stream.payload)
-        z = decoder.decode(_channel_rows(z_shape), self._tables_z).reshape(z_shape)
-        if int(np.abs(z.astype(np.int64)).max()) > LIMIT_SIDE:
-            raise MalformedError(f"payload: side information out of range, expected at most {LIMIT_SIDE}")
-        index, mean = self._predict(z, *shape)
-        y = decoder.decode(_flat(index), self._tables_y).reshape(index.shape)
-        decoder.finish()
-        s = Symbols(z, y, index, mean)
-        if s.hash != header.symbol_hash:
-            raise SymbolHashError(
-                f"decoded symbols: got hash {s.hash.hex()}, expected {header.symbol_hash.hex()}: "
-                "a damaged payload with right checksums, or a decoder that is not exact"
-            )
-        return s
+        return torch.from_numpy(self.latent_array(s, step))
 
     # ---- the network's tail
 
@@ -496,6 +399,43 @@ class FeatureCodec:
         if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
             raise InputError(f"tail: got features {_shape(features)}, expected (B, {channels}, h, w)")
         return self._for(features).tail((features.as_subclass(torch.Tensor),))
+
+    def pack(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The tensors that cross the cut, of a head that the caller has run, to what `encode_features` takes.
+
+        Args:
+            tensors: in the order of the cut, as `featcodec.split(…).head` gives them.
+
+        Returns:
+            (B, C, h, w).
+
+        Raises:
+            SplitError: as many others, or of other shapes than the canvas leads to.
+        """
+        packing = self.file.config.packing
+        if packing:
+            return pack(packing, tensors)
+        if len(tensors) != 1:
+            raise SplitError(f"pack: got {len(tensors)} tensors, expected 1")
+        return tensors[0]
+
+    def unpack(self, features: Tensor) -> dict[str, Tensor]:
+        """Features (B, C, h, w) to the tensors that cross the cut, in the shapes that the network gives them.
+
+        Several tensors, or tokens, are coded as one (`featcodec.networks.packing`); where one crosses as it
+        is, it is the only one.
+
+        Returns:
+            Each by the name of the layer that computes it, in the order of the cut.
+
+        Raises:
+            SplitError: a shape that `decode` does not give.
+        """
+        plain, packing = features.as_subclass(torch.Tensor), self.file.config.packing
+        if packing is None:
+            return {str(self.file.config.network.at): plain}
+        names = [about.name for about in packing.tensors]
+        return dict(zip(names, unpack(packing, plain), strict=True))
 
     def _for(self, features: Tensor) -> CutNetwork:
         """What features go through: the network as it is for those that say of themselves that no codec has
@@ -614,11 +554,6 @@ class FeatureCodec:
 
 def _shape(features: object) -> object:
     return tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-
-
-def _channel_rows(shape: tuple[int, ...]) -> Ints:
-    """Row of the table of z for each symbol: its channel."""
-    return np.repeat(np.arange(shape[0], dtype=np.int32), shape[1] * shape[2])
 
 
 def _same_shape(tensors: Sequence[Tensor]) -> list[list[int]]:

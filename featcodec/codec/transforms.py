@@ -19,6 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from featcodec.codec.hyper_synthesis import IntegerUnits
+from featcodec.codec.widths import SIDE_STRIDE, Widths, side_shape
+
 __all__ = [
     "SIDE_STRIDE",
     "AnalysisTransform",
@@ -27,40 +30,12 @@ __all__ = [
     "Prediction",
     "SynthesisTransform",
     "Widths",
-    "exact_below",
-    "exact_carriers",
     "integer_hyper_synthesis",
     "side_shape",
     "silent",
-    "worst_partial_sums",
 ]
 
 _Layer = TypeVar("_Layer", bound=nn.Module)
-
-
-SIDE_STRIDE = 4  # latents that a position of z stands for, in both directions
-
-
-def side_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of z for latents of so many.
-
-    Example:
-        >>> side_shape(26, 24)
-        (7, 6)
-    """
-    return -(-height // SIDE_STRIDE), -(-width // SIDE_STRIDE)
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """Channel counts: of the features C, the latents M, the side information N, and inside the networks."""
-
-    features: int
-    latents: int = 64
-    side: int = 32
-    analysis: int = 64
-    synthesis: int = 80
-    hyper: int = 64
 
 
 class ResidualBlock(nn.Module):
@@ -200,7 +175,7 @@ def _round(x: Tensor) -> Tensor:
     return x + ((x + 0.5).floor() - x).detach()
 
 
-class IntegerHyperSynthesis(nn.Module):
+class IntegerHyperSynthesis(IntegerUnits, nn.Module):
     """h_s in integer arithmetic: side information symbols to table indexes and means, the same everywhere.
 
     Three layers (3x3, 3x3, 1x1), with nearest-neighbour upsampling by two before the first and the second.
@@ -209,32 +184,14 @@ class IntegerHyperSynthesis(nn.Module):
 
         a = clamp(floor((W x + b + 128) / 256), 0, 4095)
 
-    The integers are carried in float64, in which every partial sum below 2^53 is exact, and multiplied by
-    unfold and matrix product, so that neither the order of summation nor the device can change a bit:
-    `exact_carriers` refuses weights with which a sum could come that far.
-    Fitting uses the same function on the same rounded weights with straight-through gradients: what is
-    trained is what is stored.
+    This is the network with gradients, for fitting, on the same rounded weights (straight-through): what is
+    trained is what is stored. Encoder and decoder run `featcodec.codec.hyper_synthesis`.
 
     Args:
         side: channels N of z.
         width: channels of the two hidden layers.
         latents: channels M of y.
     """
-
-    UNIT_WEIGHT = 256  # weights are multiples of 1/256
-    UNIT_ACTIVATION = 16  # activations and means are multiples of 1/16
-    UNITS_INPUT = (1, UNIT_ACTIVATION, UNIT_ACTIVATION)  # of what enters each layer
-    LIMIT_ACTIVATION = 4095  # 12 bits
-    LIMIT_WEIGHT = 32767  # stored as int16
-    LIMIT_SYMBOL = 1 << 15  # of z; larger values cannot be coded
-    SCALES = 64  # rows of the scale table
-    # floating-point types that may carry a layer's integers, the best first; float32 belongs here only
-    # where the caller's settings (TF32, bfloat16) cannot narrow its products
-    CARRIERS = (torch.float64,)
-    # of the three layers: least and largest input, and what a sum is divided by; z enters in whole units:
-    # its shift leaves activations in 1/16, so only 4 bits go
-    INPUTS = ((-LIMIT_SYMBOL, LIMIT_SYMBOL), (0, LIMIT_ACTIVATION), (0, LIMIT_ACTIVATION))
-    DIVISORS = (UNIT_WEIGHT // UNIT_ACTIVATION, UNIT_WEIGHT, UNIT_WEIGHT)
 
     def __init__(self, side: int, width: int, latents: int):
         super().__init__()
@@ -275,18 +232,18 @@ class IntegerHyperSynthesis(nn.Module):
 def integer_hyper_synthesis(
     z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int
 ) -> Prediction:
-    """The integer network on whole-number tensors; exact if `exact_carriers` chose their types.
+    """The integer network on whole-number tensors, with gradients; exact where no sum rounds.
 
     Args:
         z_hat: (B, N, h_z, w_z) symbols of magnitude `LIMIT_SYMBOL` at most.
         weights, biases: three of each, whole numbers as `IntegerHyperSynthesis.integers` gives them; their
-            type carries the layer.
+            type carries the layer. Products are in float64 exact (`hyper_synthesis.worst_partial_sums`).
         height, width: of the latents; at most 4 h_z and 4 w_z.
 
     Returns:
         indexes 0 .. 63 and means in units of the latents (multiples of 1/16).
     """
-    k = IntegerHyperSynthesis
+    k = IntegerUnits
     x = _hidden(z_hat, weights, biases, height, width).flatten(2).to(weights[2].dtype)
     sums = weights[2].flatten(1) @ x + biases[2][:, None]
     out = _round(sums / k.DIVISORS[2]).unflatten(2, (height, width))  # (B, 2M, h, w) in 1/16
@@ -297,7 +254,7 @@ def integer_hyper_synthesis(
 
 def _hidden(z_hat: Tensor, weights: list[Tensor], biases: list[Tensor], height: int, width: int) -> Tensor:
     """The first two layers: symbols to activations (B, K, h, w), whole numbers."""
-    k = IntegerHyperSynthesis
+    k = IntegerUnits
     x = _round(_doubled(z_hat, weights[0], biases[0]) / k.DIVISORS[0]).clamp(0, k.LIMIT_ACTIVATION)
     x = _round(_doubled(x, weights[1], biases[1]) / k.DIVISORS[1]).clamp(0, k.LIMIT_ACTIVATION)
     return x[..., :height, :width]
@@ -319,54 +276,3 @@ def _doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     parts = [sums[:, p, q, :, p : p + h, q : q + w] for p in (0, 1) for q in (0, 1)]
     doubled = F.pixel_shuffle(torch.stack(parts, 2).flatten(1, 2), 2)
     return doubled + bias[:, None, None]
-
-
-def exact_below(carrier: torch.dtype) -> int:
-    """The whole number below which a floating-point type holds every whole number: 2^53 for float64.
-
-    Example:
-        >>> exact_below(torch.float64) == 1 << 53, exact_below(torch.float32) == 1 << 24
-        (True, True)
-    """
-    return int(2 / torch.finfo(carrier).eps)
-
-
-def worst_partial_sums(weights: list[Tensor], biases: list[Tensor]) -> list[int]:
-    """The largest magnitude that a partial sum of each layer can reach, whatever is decoded.
-
-    A layer adds products, bias and rounding constant in an order that nobody knows, so that a partial sum
-    is the sum of any of these terms: at most all that can be positive, each with the input that makes it
-    largest, at least all that can be negative. There are inputs and orders that reach this.
-
-    Args:
-        weights, biases: as stored, or as whole numbers of any type. 64-bit integers hold what follows:
-            16-bit weights of 65,536 channels stay below 2^50.
-    """
-    k = IntegerHyperSynthesis
-    out = []
-    for weight, bias, (low, high), divisor in zip(weights, biases, k.INPUTS, k.DIVISORS, strict=True):
-        w, b = weight.long().flatten(1), bias.long()
-        up, down = w.clamp(min=0).sum(1), w.clamp(max=0).sum(1)
-        most = up * high + down * low + b.clamp(min=0) + divisor // 2
-        least = up * low + down * high + b.clamp(max=0)
-        out.append(int(torch.maximum(most, -least).max()))
-    return out
-
-
-def exact_carriers(weights: list[Tensor], biases: list[Tensor]) -> list[torch.dtype]:
-    """The type that carries each layer: the first of `CARRIERS` in which none of its sums can round.
-
-    Raises:
-        ValueError: the sums of a layer could round in all of them.
-    """
-    carriers = IntegerHyperSynthesis.CARRIERS
-    out = []
-    for i, worst in enumerate(worst_partial_sums(weights, biases)):
-        exact = [c for c in carriers if worst < exact_below(c)]
-        if not exact:
-            most = max(map(exact_below, carriers)).bit_length() - 1
-            raise ValueError(
-                f"integer hyper-synthesis, layer {i}: sums reach {worst}, expected below 2^{most}"
-            )
-        out.append(exact[0])
-    return out

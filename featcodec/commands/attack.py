@@ -21,6 +21,7 @@ from featcodec.commands.options import (
     path,
     qualities,
 )
+from featcodec.commands.own_parts import OWN_HELP, is_own, own_attacker
 from featcodec.console import aligned, positive, show, show_json, write_output
 from featcodec.files import check_target, list_pictures, make_folder, printable
 
@@ -64,7 +65,7 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--attackers", type=_attackers, metavar="A,A",
         help=f"default: {','.join(BUILT_IN)}, and with --face-train {','.join(INFERRING)}; the latter need "
-        f"neither --train nor --eval. {','.join(NARROW)} is what --embed trains",
+        f"neither --train nor --eval. {','.join(NARROW)} is what --embed trains. {OWN_HELP}",
     )  # fmt: skip
     command.add_argument(
         "--photographs", type=positive, default=2000, metavar="N",
@@ -111,8 +112,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _attackers(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if not set(names) <= {*ATTACKERS, *NARROW}:
-        expected = ",".join((*NARROW, *ATTACKERS))
+    if not {name for name in names if not is_own(name)} <= {*ATTACKERS, *NARROW}:
+        expected = ",".join((*NARROW, *ATTACKERS, "MODULE:CALLABLE"))
         raise argparse.ArgumentTypeError(f"got {text!r}, expected some of {expected}")
     return names
 
@@ -132,7 +133,7 @@ def _check(arguments: argparse.Namespace) -> None:
         if len(arguments.codecs) > 1:
             arguments.refuse("argument --embed: got several codecs, expected a single one")
         arguments.attackers = tuple(dict.fromkeys((*arguments.attackers, *NARROW)))
-    rebuilding = set(arguments.attackers) & {*BUILT_IN, *NARROW}
+    rebuilding = [name for name in arguments.attackers if is_own(name) or name in {*BUILT_IN, *NARROW}]
     if rebuilding and not (arguments.train and arguments.eval):
         arguments.refuse(
             "arguments --train and --eval: got not both of them, expected folders of photographs"
@@ -159,7 +160,8 @@ def run(arguments: argparse.Namespace) -> int:
     training = spread(training, arguments.photographs)
     targets = _targets(arguments)
     work = Path(arguments.work)
-    rebuild, infer = split_names(arguments.attackers)
+    own = [own_attacker(name) for name in arguments.attackers if is_own(name)]
+    rebuild, infer = split_names([name for name in arguments.attackers if not is_own(name)])
     attackers, notes = _attackers_asked(arguments, rebuild, targets, training, work)
     recognizer, face_thief = _faces_asked(arguments, work)
     report = attack(
@@ -167,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
         training=training,
         evaluation=evaluation,
         work=work,
-        plan=AttackPlan(attackers, find_inferrers(infer, seed=arguments.seed)),
+        plan=AttackPlan((*attackers, *own), find_inferrers(infer, seed=arguments.seed)),
         verify=recognizer,
         face_thief=face_thief,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from featcodec import __version__
 from featcodec.attacks import ATTACKERS, BUILT_IN, INFERRING
 from featcodec.commands.options import add_effort
+from featcodec.commands.own_parts import OWN_HELP, is_own, own_anchor, own_attacker
 from featcodec.console import Parser, complain, note, positive, run_command, show
 from featcodec.errors import InputError
 from featcodec.files import check_target, write_atomic
@@ -125,7 +126,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         type=_names,
         default=_DEMO_ANCHORS,
         metavar="A,B",
-        help=f"what to compare with; 'none' for nothing (default: {','.join(_DEMO_ANCHORS)})",
+        help=f"what to compare with; 'none' for nothing (default: {','.join(_DEMO_ANCHORS)}). {OWN_HELP}",
     )
     group.add_argument(
         "--qualities", type=_numbers, default=(), metavar="Q,Q", help="of the codecs (default: 1 to 8)"
@@ -160,7 +161,7 @@ def _add_attacks(group: argparse._ArgumentGroup) -> None:
         type=_names,
         default=(),
         metavar="A,B",
-        help=f"default: {','.join(BUILT_IN)}, and with --face-train {','.join(INFERRING)}",
+        help=f"default: {','.join(BUILT_IN)}, and with --face-train {','.join(INFERRING)}. {OWN_HELP}",
     )
     group.add_argument(
         "--attack-codecs-only",
@@ -259,7 +260,7 @@ def _settings(arguments: argparse.Namespace) -> Comparison:
         size=arguments.size,
         annotations=arguments.data,
         images=arguments.images,
-        anchors=arguments.anchors,
+        anchors=tuple(own_anchor(name) if is_own(name) else name for name in arguments.anchors),
         calibrate=arguments.calibrate,
         qualities=arguments.qualities,
         effort=arguments.effort,
@@ -294,7 +295,8 @@ def _attacking(arguments: argparse.Namespace) -> Attacking | None:
         effort=arguments.effort,
         picture_points=PICTURE_POINTS,
         codecs_only=arguments.attack_codecs_only,
-        attackers=arguments.attackers or tuple(ATTACKERS if infers else BUILT_IN),
+        attackers=tuple(own_attacker(name) if is_own(name) else name for name in arguments.attackers)
+        or tuple(ATTACKERS if infers else BUILT_IN),
         photographs=arguments.attack_photographs,
         steps=arguments.attack_steps or 0,
         seed=arguments.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from featcodec.commands.options import (
     Subparsers,
@@ -13,6 +14,7 @@ from featcodec.commands.options import (
     decoder_for,
     limits_of,
     path,
+    symbol_codec_for,
 )
 from featcodec.console import (
     STANDARD,
@@ -25,9 +27,12 @@ from featcodec.console import (
     write_output,
 )
 from featcodec.errors import InputError
-from featcodec.files import npy, printable
+from featcodec.files import npy, npz, printable
 from featcodec.inspect.report import header_as_json
 from featcodec.plf.bitstream import Bitstream, parse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["add_parser", "run"]
 
@@ -42,10 +47,13 @@ def add_parser(subparsers: Subparsers) -> None:
         required=True,
         type=path,
         metavar="OUT",
-        help="NumPy file (.npy) for float32 (1, C, h, w); - is standard output",
+        help="NumPy file (.npy) for float32 (1, C, h, w), or archive (.npz) of each tensor that crosses the "
+        "cut, by its name, in the shape that the network gives it; - is standard output",
     )
     command.add_argument(
-        "--latents", action="store_true", help="the decoded latents instead of the features made from them"
+        "--latents",
+        action="store_true",
+        help="the decoded latents instead of the features made from them; needs no torch",
     )
     add_codec(command, "default: found by the fingerprint in the file")
     add_limits(command)
@@ -61,13 +69,17 @@ def run(arguments: argparse.Namespace) -> int:
     with about(arguments.file):
         data = read_input(arguments.file, limits.max_file)
         stream = parse(data, limits=limits)  # before torch is imported, which takes seconds
-    codec = decoder_for(stream.header, arguments.file, arguments.codec)
-    with about(arguments.file):
-        if arguments.latents:
-            decoded, _ = codec.decode_latents(data, limits=limits)
-        else:
-            decoded = codec.decode(data, limits=limits)
-    write_output(arguments.output, npy(decoded.numpy()))
+    tensors = {}
+    if arguments.latents:
+        decoded = _latents(stream, arguments)
+    else:
+        codec = decoder_for(stream.header, arguments.file, arguments.codec)
+        with about(arguments.file):
+            features = codec.decode(data, limits=limits)
+        decoded = features.numpy()
+        if arguments.output.endswith(".npz"):
+            tensors = {name: tensor.numpy() for name, tensor in codec.unpack(features).items()}
+    write_output(arguments.output, npz(tensors) if tensors else npy(decoded))
     what, shape = "latents" if arguments.latents else "features", tuple(decoded.shape)
     if arguments.json:
         show_json([_as_json(arguments, stream, what, shape)])
@@ -75,6 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
         sides = " x ".join(map(str, shape))
         show(f"{printable(arguments.output)}: {sides} {what}, float32, codec {stream.header.codec}")
     return 0
+
+
+def _latents(stream: Bitstream, arguments: argparse.Namespace) -> NDArray[Any]:
+    """The decoded latents (1, M, h, w), without torch."""
+    codec = symbol_codec_for(stream.header, arguments.file, arguments.codec)
+    with about(arguments.file):
+        symbols = codec.decode_symbols(stream, limits=limits_of(arguments))
+    return codec.latent_array(symbols, stream.header.quality_step)[None]
 
 
 def _as_json(

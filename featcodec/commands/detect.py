@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from featcodec.commands.batch.plan import is_dir
 from featcodec.commands.detections import (
+    CocoIds,
     Detected,
     as_coco,
     as_csv,
     as_lines,
     as_yolo,
-    image_ids,
     label_files,
 )
 from featcodec.commands.drawings import drawing_name
@@ -97,28 +97,51 @@ def _add_output(command: argparse.ArgumentParser) -> None:
         default="text",
         help="coco: results as pycocotools loads them; image_id is the file's name if all names are numbers, "
         "else its place in the list from 1; category_id is COCO's own if all classes are COCO's, else the "
-        "class's number from 1. yolo: a file OUT/NAME.txt each, with class, cx, cy, w, h from 0 to 1. csv: "
-        "file, label, score and corners",
+        "class's number from 1 (--images says otherwise). yolo: a file OUT/NAME.txt each, with class, cx, "
+        "cy, w, h from 0 to 1. csv: file, label, score and corners",
     )
     add_json(form, "the same as --format json: one JSON object; a list for several files")
     command.add_argument(
         "-o", "--output", type=path, metavar="OUT", help="where that goes; default: standard output"
     )
-    command.add_argument("--scores", action="store_true", help="in --format yolo, as a sixth column")
+    command.add_argument(
+        "--coco", type=path, metavar="OUT.json", help="beside that: what --format coco has, as a file"
+    )
+    command.add_argument(
+        "--yolo", type=path, metavar="OUT", help="beside that: what --format yolo has, in a folder"
+    )
+    command.add_argument(
+        "--images",
+        type=path,
+        metavar="JSON",
+        help="a COCO json, boxes or not: in coco, image_id is that of the picture with the file's name, and "
+        "category_id that of the class with the box's name; boxes of classes that it lacks are left out",
+    )
+    command.add_argument("--scores", action="store_true", help="in yolo, as a sixth column")
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse options that do not go together."""
+    """Refuse options that do not go together, and list the outputs: their formats and where they go."""
     if arguments.json:
         arguments.format = "json"
+    arguments.outputs = [(arguments.format, arguments.output)]
+    for form in ("coco", "yolo"):
+        beside = getattr(arguments, form)
+        if beside == STANDARD:
+            arguments.refuse(f"argument --{form}: got -, expected a path")
+        if beside is not None:
+            arguments.outputs.append((form, beside))
+    forms = {form for form, _ in arguments.outputs}
     if arguments.on is not None and arguments.draw is None:
         arguments.refuse("argument --on: expected --draw with it")
     if arguments.draw is not None and len(arguments.files) > 1:
         arguments.refuse("argument --draw: got several files, expected a single one")
     if arguments.format == "yolo" and arguments.output in (None, STANDARD):
         arguments.refuse("argument --format: expected -o FOLDER with yolo, for a file for each picture")
-    if arguments.scores and arguments.format != "yolo":
-        arguments.refuse("argument --scores: expected --format yolo with it")
+    if arguments.scores and "yolo" not in forms:
+        arguments.refuse("argument --scores: expected --yolo or --format yolo with it")
+    if arguments.images is not None and "coco" not in forms:
+        arguments.refuse("argument --images: expected --coco or --format coco with it")
 
 
 # ---- the command
@@ -128,7 +151,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Find boxes; show them, and draw them if asked to. A bad file does not keep the others."""
     several = len(arguments.files) > 1 or (is_dir(arguments.files[0]) and arguments.draw is None)
     files = list(_files(arguments))
-    targets = _targets(files, arguments)
+    _check_outputs(files, arguments)
+    ids = CocoIds.of(files, arguments.images)
     began, errors = time.monotonic(), dict[str, FeatcodecError]()
     found: list[Detected] = []
     finder = Finder(arguments)
@@ -142,7 +166,11 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.format == "text" and arguments.output is None:
                 for one in done:
                     _show(one, arguments, several=several)
-    _write(found, files, targets, errors, arguments, several=several)
+    for form, output in arguments.outputs:
+        if form == "yolo":
+            _write_labels(found, output, arguments)
+        elif form != "text" or output is not None:
+            _write(_content(form, found, files, errors, ids, several=several, output=output), output)
     if errors:
         complain("featcodec", f"{len(errors):,} of {len(files):,} files failed:")
         for error in errors.values():
@@ -164,20 +192,19 @@ def _files(arguments: argparse.Namespace) -> Iterator[str]:
             yield one
 
 
-def _targets(files: Sequence[str], arguments: argparse.Namespace) -> list[str]:
-    """Where labels go, each; find out about all outputs before the work."""
-    inputs = identities([*files, arguments.on or STANDARD])
+def _check_outputs(files: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Find out about all outputs before the work."""
+    inputs = identities([*files, arguments.on or STANDARD, arguments.images or STANDARD])
     if arguments.draw is not None:
         check_output(arguments.draw, inputs)
-    if arguments.format == "yolo":
-        targets = label_files(files, arguments.output)
-        make_folder(arguments.output)
-        for target in targets:
-            check_output(target, inputs)
-        return targets
-    if arguments.output not in (None, STANDARD):
-        check_output(arguments.output, inputs)
-    return []
+    for form, output in arguments.outputs:
+        if form == "yolo":
+            targets = label_files(files, output)
+            make_folder(output)
+            for target in targets:
+                check_output(target, inputs)
+        elif output not in (None, STANDARD):
+            check_output(output, inputs)
 
 
 # ---- what is shown
@@ -199,47 +226,43 @@ def _show(found: Detected, arguments: argparse.Namespace, *, several: bool) -> N
         note("featcodec", f"{printable(found.file)}: {about_it}, scores from {found.confidence:g}")
 
 
-def _write(
+def _content(
+    form: str,
     found: Sequence[Detected],
     files: Sequence[str],
-    targets: Sequence[str],
     errors: dict[str, FeatcodecError],
-    arguments: argparse.Namespace,
+    ids: CocoIds,
     *,
     several: bool,
-) -> None:
-    """What is shown when all is done."""
-    by_file = {one.file: one for one in found}
-    if arguments.format == "yolo":
-        _write_labels(
-            [(by_file[f], t) for f, t in zip(files, targets, strict=True) if f in by_file], arguments
-        )
-        return
-    if arguments.format == "text":
-        if arguments.output is None:
-            return
-        text = "".join(f"{printable(one.file)}: {line}\n" for one in found for line in as_lines(one))
-    elif arguments.format == "json":
+    output: str | None,
+) -> str:
+    """What is shown when all is done, as text."""
+    if form == "text":
+        return "".join(f"{printable(one.file)}: {line}\n" for one in found for line in as_lines(one))
+    if form == "json":
+        by_file = {one.file: one for one in found}
         rows: list[dict[str, object]] = [
             by_file[file].as_json() if file in by_file else {"file": file, "error": str(errors[file])}
             for file in files
         ]
-        text = json.dumps(rows if several else rows[0], indent=2) + "\n"
-    elif arguments.format == "coco":
-        ids = dict(zip(files, image_ids(files), strict=True))
-        text = as_coco(found, [ids[one.file] for one in found]) + "\n"
-    else:
-        to_terminal = arguments.output in (None, STANDARD) and sys.stdout is not None and sys.stdout.isatty()
-        text = as_csv(found, name=printable if to_terminal else str)
-    if arguments.output is None:
+        return json.dumps(rows if several else rows[0], indent=2) + "\n"
+    if form == "coco":
+        return as_coco(found, ids) + "\n"
+    to_terminal = output in (None, STANDARD) and sys.stdout is not None and sys.stdout.isatty()
+    return as_csv(found, name=printable if to_terminal else str)
+
+
+def _write(text: str, output: str | None) -> None:
+    if output is None:
         show(text.removesuffix("\n"))
     else:
-        write_output(arguments.output, text.encode("utf-8", "backslashreplace"))
+        write_output(output, text.encode("utf-8", "backslashreplace"))
 
 
-def _write_labels(found: Sequence[tuple[Detected, str]], arguments: argparse.Namespace) -> None:
-    """YOLO's files, each to its target."""
-    for written, (one, target) in enumerate(found):
+def _write_labels(found: Sequence[Detected], folder: str, arguments: argparse.Namespace) -> None:
+    """YOLO's files."""
+    targets = label_files([one.file for one in found], folder)
+    for written, (one, target) in enumerate(zip(found, targets, strict=True)):
         try:
             write_output(target, as_yolo(one, scores=arguments.scores).encode())
         except InputError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from featcodec.console import aligned
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from featcodec.pictures.boxes import Boxes
     from featcodec.plf.header import Header
 
-__all__ = ["Detected", "as_coco", "as_csv", "as_lines", "as_yolo", "image_ids", "label_files"]
+__all__ = ["CocoIds", "Detected", "as_coco", "as_csv", "as_lines", "as_yolo", "image_ids", "label_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +88,93 @@ def image_ids(files: Sequence[str]) -> list[int]:
     return list(range(1, len(files) + 1))
 
 
-def as_coco(found: Sequence[Detected], ids: Sequence[int]) -> str:
+@dataclass(frozen=True, slots=True)
+class CocoIds:
+    """The numbers that COCO results call pictures and classes by.
+
+    Attributes:
+        images: the ``image_id`` of each file.
+        categories: the ``category_id`` of each class name; None for COCO's own, 1 to 90, where all classes
+            of a detector are COCO's, and else for the number of the class in the detector, from 1.
+    """
+
+    images: Mapping[str, int]
+    categories: Mapping[str, int | str] | None
+
+    @staticmethod
+    def of(files: Sequence[str], annotations: str | None) -> CocoIds:
+        """Those of a COCO json, by the names of files without folder and suffix and by the names of classes.
+
+        Args:
+            files: as they were given.
+            annotations: the json; None for `image_ids`, and for a detector's own classes.
+
+        Raises:
+            InputError: no COCO json, or not exactly one picture in it for each file.
+        """
+        if annotations is None:
+            return CocoIds(dict(zip(files, image_ids(files), strict=True)), None)
+        from featcodec.evaluation.coco_json import read_ids  # numpy takes a while
+
+        images, categories = read_ids(annotations)
+        listed: dict[str, list[int]] = {}
+        for name, number in images.items():
+            listed.setdefault(PurePosixPath(name).stem, []).append(number)
+        found: dict[str, int] = {}
+        taken: dict[int, str] = {}
+        for file in files:
+            numbers = listed.get(Path(file).stem, [])
+            if len(numbers) != 1:
+                got = f"got {len(numbers)} pictures named {Path(file).stem!r:.80}, expected one, for {file}"
+                raise InputError(got, path=printable(annotations))
+            other = taken.setdefault(numbers[0], file)
+            if other != file:
+                raise InputError(f"got {other} and {file}, expected one file for image {numbers[0]}")
+            found[file] = numbers[0]
+        return CocoIds(found, categories or None)
+
+    def of_classes(self, names: Sequence[str]) -> list[int | str | None]:
+        """The ``category_id`` of each of a detector's classes; None for one without.
+
+        Raises:
+            InputError: all of them are without.
+        """
+        from featcodec.networks.coco import CATEGORY_IDS
+
+        if self.categories is not None:
+            found = [self.categories.get(name) for name in names]
+            if not any(number is not None for number in found):
+                got, expected = (printable(", ".join([*some][:3])) for some in (self.categories, names))
+                raise InputError(
+                    f"categories: got {got}, expected some of the detector's, such as {expected}"
+                )
+            return found
+        if all(name in CATEGORY_IDS for name in names):
+            return [CATEGORY_IDS[name] for name in names]
+        return list(range(1, len(names) + 1))
+
+
+def as_coco(found: Sequence[Detected], ids: CocoIds) -> str:
     """Results as pycocotools' ``loadRes`` takes them: JSON, ``bbox`` is x, y, width, height in pixels.
 
-    The ``category_id`` is COCO's own, 1 to 90, where all classes of the detector are COCO's; else the
-    number of the class in the detector, from 1.
+    Boxes of classes that have no ``category_id`` are left out.
     """
     results = []
-    for one, image_id in zip(found, ids, strict=True):
-        categories = _categories(one.boxes.names)
+    for one in found:
+        categories = ids.of_classes(one.boxes.names)
         for box, label in zip(one.boxes, one.boxes.labels.tolist(), strict=True):
+            if categories[label] is None:
+                continue
             sides = (box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
             results.append(
                 {
-                    "image_id": image_id,
+                    "image_id": ids.images[one.file],
                     "category_id": categories[label],
                     "bbox": [round(side, 2) for side in sides],
                     "score": round(box.score, 6),
                 }
             )
     return json.dumps(results)
-
-
-def _categories(names: Sequence[str]) -> list[int]:
-    from featcodec.networks.coco import CATEGORY_IDS
-
-    if all(name in CATEGORY_IDS for name in names):
-        return [CATEGORY_IDS[name] for name in names]
-    return list(range(1, len(names) + 1))
 
 
 # ---- YOLO

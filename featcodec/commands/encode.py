@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from featcodec.codec.effort import REFINEMENTS
 from featcodec.commands.batch.plan import Job, clashes, is_dir, means_folder, plan, prepare
 from featcodec.commands.batch.watch import arrivals
-from featcodec.commands.batch.work import Done, Failed, Request
+from featcodec.commands.batch.work import Done, Failed, Request, codec_for_request
 from featcodec.commands.options import (
     Subparsers,
     add_codec,
@@ -20,7 +21,6 @@ from featcodec.commands.options import (
     add_max_pixels,
     add_network,
     add_saying,
-    codec_of,
     path,
     quality,
 )
@@ -88,6 +88,15 @@ def add_parser(subparsers: Subparsers) -> None:
     add_codec(command, "default: yolox-nano-private")
     add_network(command)
     command.add_argument(
+        "--edge",
+        type=path,
+        metavar="FOLDER",
+        help="encode by a folder that featcodec export made, without torch; instead of --codec",
+    )
+    command.add_argument(
+        "--threads", type=positive, metavar="N", help="processor threads of a process with --edge; default 1"
+    )
+    command.add_argument(
         "--metadata", type=_metadata, metavar="JSON", help='to carry along, such as {"camera": 7}'
     )
     add_max_pixels(command)
@@ -152,6 +161,13 @@ class _Summary:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.watch and (not any(is_dir(image) for image in arguments.images) or arguments.json):
         arguments.refuse("argument --watch: expected a folder to look for pictures in, and no --json")
+    others = [name for name in ("codec", "network", "weights") if getattr(arguments, name) is not None]
+    if arguments.edge is not None and others:
+        arguments.refuse(f"argument --edge: not allowed with argument --{others[0]}")
+    if arguments.edge is None and arguments.threads is not None:
+        arguments.refuse("argument --threads: expected --edge with it")
+    if arguments.edge is not None and arguments.effort in REFINEMENTS:
+        arguments.refuse("argument --effort: 2 and 3 need the whole network, expected 0 or 1 with --edge")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -168,9 +184,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and any(job.target == STANDARD for job in jobs):
         raise InputError("standard output: got --json and -o -, expected one of them")
     _check_outputs(jobs)
-    codec = codec_of(arguments.codec, network=arguments.network, weights=arguments.weights)
-    _ = codec.network  # its absence is one error, not one of each picture
     request = _request(arguments, into_folder=into_folder)
+    codec = codec_for_request(request)
     summary = _Summary()
     count = arguments.jobs if arguments.watch else min(arguments.jobs, len(jobs))
     pool = Alone(codec, request) if count == 1 else SideBySide(request, count)
@@ -226,6 +241,8 @@ def _request(arguments: argparse.Namespace, *, into_folder: bool) -> Request:
         codec=arguments.codec,
         network=arguments.network,
         weights=arguments.weights,
+        edge=arguments.edge,
+        threads=arguments.threads or 1,
         quality=arguments.quality,
         target_bytes=arguments.target_bytes,
         effort=arguments.effort,

@@ -49,7 +49,8 @@ def add_parser(subparsers: Subparsers) -> None:
     command.add_argument(
         "--all",
         action="store_true",
-        help="every layer; without it one for each cut where a single tensor of 4 dimensions crosses",
+        help="every layer; without it one for each cut where a map or tokens cross, or what a layer returns "
+        "several of",
     )
     add_json(command)
 
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _find(arguments: argparse.Namespace) -> _Found:
     from featcodec.networks.by_name import network_by_name
+    from featcodec.networks.packing import Packing
     from featcodec.networks.split import example_picture
     from featcodec.networks.survey import distinct, survey
 
@@ -80,7 +82,13 @@ def _find(arguments: argparse.Namespace) -> _Found:
         seen = survey(network, (picture,))
     except FeatcodecError as error:
         raise InputError(f"{arguments.model}: {error}; --size gives another size") from error
-    chosen = list(seen.layers) if arguments.all else distinct(layer for layer in seen.layers if layer.single)
+    chosen = list(seen.layers)
+    if not arguments.all:
+        chosen = distinct(
+            layer
+            for layer in chosen
+            if layer.single or (layer.own and Packing.takes(layer.shapes, arguments.size))
+        )
     return _Found(chosen, tuple(picture.shape), seen.flops)
 
 

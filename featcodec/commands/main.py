@@ -7,7 +7,8 @@
     featcodec rebuild street.plf --compare street.jpg -o sheet.png
     featcodec layers torchvision:resnet18              featcodec zoo
     featcodec fit torchvision:resnet18 --at layer2 --images photos/ -o mine.safetensors
-    featcodec demo
+    featcodec export yolox-nano-private -o edge/       featcodec encode --edge edge/ street.jpg -o street.plf
+    featcodec demo                                     featcodec push mine.safetensors owner/name
 
 Exit codes as `featcodec.console` says. One module a command, its command line beside its work.
 """
@@ -18,13 +19,13 @@ import argparse
 import sys
 
 from featcodec import __version__
-from featcodec.commands import attack, decode, demo, detect, encode, fit, layers, rebuild, zoo
+from featcodec.commands import attack, decode, demo, detect, encode, export, fit, layers, push, rebuild, zoo
 from featcodec.console import Parser, run_command
 from featcodec.plf.bitstream import VERSION
 
 __all__ = ["main"]
 
-COMMANDS = (encode, decode, detect, layers, fit, attack, rebuild, demo, zoo)
+COMMANDS = (encode, decode, detect, layers, fit, export, attack, rebuild, demo, push, zoo)
 
 
 def main(argv: list[str] | None = None) -> int:

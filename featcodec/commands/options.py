@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from featcodec.codec.feature_codec import FeatureCodec
+    from featcodec.codec.symbol_codec import SymbolCodec
 
 __all__ = [
     "MODEL",
@@ -42,6 +43,7 @@ __all__ = [
     "qualities",
     "quality",
     "steps",
+    "symbol_codec_for",
     "weight",
 ]
 
@@ -107,7 +109,9 @@ def add_saying(command: argparse.ArgumentParser) -> None:
 def add_codec(command: argparse.ArgumentParser, default: str) -> None:
     """Add ``--codec``."""
     command.add_argument(
-        "--codec", metavar="CODEC", help=f"name of an embedded codec or path of a codec file; {default}"
+        "--codec",
+        metavar="CODEC",
+        help=f"name of an embedded codec, path of a codec file, or hf://owner/name on the hub; {default}",
     )
 
 
@@ -205,6 +209,16 @@ def decoder_for(header: Header, file: str, codec: str | None) -> FeatureCodec:
         return zoo.decoder(codec)
     with about(file):
         return zoo.decoder_for(header)
+
+
+def symbol_codec_for(header: Header, file: str, codec: str | None) -> SymbolCodec:
+    """As `decoder_for`, what of it decodes to symbols and latents, without torch."""
+    from featcodec import zoo
+
+    if codec is not None:
+        return zoo.symbol_codec(codec)
+    with about(file):
+        return zoo.symbol_codec_for(header)
 
 
 def _network(network: str | None, weights: str | None) -> nn.Module | None:

@@ -43,19 +43,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _embedded(name: str) -> dict[str, object]:
     """What ``zoo --json`` shows of a codec; names and units here are an interface."""
     from featcodec import zoo as codecs
-    from featcodec.codec.codec_file import CodecFile
 
-    path = codecs.path(name)
-    file = CodecFile.load(path)
-    network = file.config.network
+    codec = codecs.symbol_codec(name)
+    network = codec.config.network
     return {
         "name": name,
-        "fingerprint": file.fingerprint.hex(),
-        "bytes": path.stat().st_size,
+        "fingerprint": codec.fingerprint.hex(),
+        "bytes": codecs.path(name).stat().st_size,
         "network": str(network),
         "at": network.at,
         "classes": None if network.classes is None else len(network.classes),
-        "description": file.config.description,
+        "description": codec.config.description,
         "default": name == codecs.DEFAULT,
-        "has_network": codecs.is_whole(file),
+        "has_network": name in codecs.names(whole=True),
     }

@@ -14,7 +14,8 @@ from typing import Any
 from featcodec.attacks.thief_file import ThiefFile
 from featcodec.bench.demo import photographs
 from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS, REFINEMENTS
-from featcodec.codec.feature_codec import DEFAULT_QUALITY, FeatureCodec
+from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.codec.symbol_codec import DEFAULT_QUALITY
 from featcodec.console import MAX_INPUT
 from featcodec.demo.look import Photograph, look, open_photograph
 from featcodec.demo.words import bits_table, captions, complaint, headline, thief_notes

@@ -59,7 +59,7 @@ def counted(boxes: Boxes | None) -> str:
 
 def captions(seen: Look) -> dict[str, str]:
     """What stands above each picture, by the picture's name on the page."""
-    config = seen.decoded.codec.file.config
+    config = seen.decoded.codec.config
     stride, size = config.latent_stride, seen.photograph.geometry.size
     return {
         "plf": _caption(

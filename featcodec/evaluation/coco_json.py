@@ -31,7 +31,7 @@ from featcodec.evaluation.coco_values import (
 )
 from featcodec.files import printable, read_file
 
-__all__ = ["Labels", "ListedImage", "picture_names", "read_labels"]
+__all__ = ["Labels", "ListedImage", "picture_names", "read_ids", "read_labels"]
 
 _LARGEST_BOX = 2**31  # px
 LARGEST_JSON = 1 << 30  # bytes; all of COCO train2017 has 0.45 GB
@@ -104,6 +104,22 @@ def picture_names(annotations: str | os.PathLike[str]) -> list[str]:
         listed = [file_name(entry, where) for entry, where in _entries(content["images"], "image")]
         _check_files(listed)
     return sorted(listed)
+
+
+def read_ids(annotations: str | os.PathLike[str]) -> tuple[dict[str, int], dict[str, Id]]:
+    """The ids of a COCO json, of pictures by file name and of classes by name; it needs neither boxes nor
+    classes.
+
+    Raises:
+        InputError: no COCO json; an id, a file name or a class name that stands twice.
+    """
+    content = _load(annotations)
+    with _about(annotations):
+        if not isinstance(content, dict) or "images" not in content:
+            _check_kind(content)
+        images = _images(content["images"]).values()
+        categories = _categories(content.get("categories", []))
+    return {image.file_name: image.id for image in images}, {n: i for i, n in categories.items()}
 
 
 # ---- the file

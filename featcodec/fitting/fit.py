@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ from featcodec.pictures.pixels import unit_floats
 
 if TYPE_CHECKING:
     from featcodec.fitting.hidden_vectors import HiddenVectors
+    from featcodec.fitting.loop import Figures
     from featcodec.training.hyperprior import CodecModel
 
 __all__ = ["fit"]
@@ -68,6 +69,7 @@ def fit(
     description: str = Settings.description,
     model: str | None = None,
     out: str | os.PathLike[str] | None = None,
+    callback: Callable[[int, Figures], object] | None = None,
     device: str = "cpu",
     devices: int = 1,
     erase: int = Settings.erase,
@@ -132,6 +134,8 @@ def fit(
         model: what the codec file calls the network; the name of its class unless given.
         out: folder for checkpoint, log, plot and ``codec.safetensors``; the same call goes on from there
             after an interruption, to the same codec bit for bit on a CPU. Without it nothing is written.
+        callback: called after each step of the codec, in the first process, with the number of the step, from
+            1, and its `featcodec.fitting.loop.Figures`; what it raises ends the fit.
         device: that the fit runs on, such as ``"cuda"``.
         devices: processes, each with a device of its own; see docs/fitting.md.
         start: codec, by name or path, whose weights and widths the fit starts from; or several of the same
@@ -237,7 +241,7 @@ def _fit_from(given: dict[str, Any]) -> FeatureCodec:
     )
     if folder and processes.rank == 0:
         make_folder(str(folder), parents=True)
-    file = _fit(subject, samples, folder, given["minutes"], where, secret)
+    file = _fit(subject, samples, folder, given["minutes"], where, secret, given["callback"])
     # with the weights as the file holds them, so that it encodes as whoever loads it will
     return zoo.remember(file, None if zoo.is_whole(file) else network)
 
@@ -258,6 +262,8 @@ def _check_arguments(given: dict[str, Any]) -> None:
         positive = name not in ("minutes", "devices") or value is None or 0 < value < float("inf")
         if not isinstance(value, types) or isinstance(value, bool) or not positive:
             raise InputError(f"{name}: got {shown(value)}, expected {expected}")
+    if given["callback"] is not None and not callable(given["callback"]):
+        raise InputError(f"callback: got {shown(given['callback'])}, expected a function or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +350,7 @@ def _data_identity(images: Images, coco: object, task: object) -> str:
 
 def _fit(
     subject: _Subject, samples: Any, folder: Path | None, minutes: float | None, where: torch.device,
-    secret: VectorModel | None,
+    secret: VectorModel | None, callback: Callable[[int, Figures], object] | None,
 ) -> CodecFile:  # fmt: skip
     from featcodec.fitting.log import FitLog
     from featcodec.fitting.loop import Fitting, fit_codec
@@ -387,7 +393,13 @@ def _fit(
         return file
 
     with StopSignals() as stop, FitLog(folder if processes.rank == 0 else None, run) as log:
-        fit_codec(fitting, run, checkpoint=checkpoint, report=log, saved=export, stop=stop)
+
+        def report(run: Run, figures: Figures) -> None:
+            log(run, figures)
+            if callback is not None and processes.rank == 0:
+                callback(run.step, figures)
+
+        fit_codec(fitting, run, checkpoint=checkpoint, report=report, saved=export, stop=stop)
     return export(run)
 
 

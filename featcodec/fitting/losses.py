@@ -24,6 +24,7 @@ __all__ = [
     "distortion",
 ]
 
+
 def distortion(got: Sequence[Tensor], wanted: Sequence[Tensor], feature_weight: float) -> Tensor:
     """D_task (B,) of maps that a network computes from decoded features, against those from uncoded ones.
 

@@ -4,7 +4,7 @@
     diff          in what two files differ
     verify        whether a file is sound
     report        a file, read and checked        standard library only
-    symbols       a file, decoded                 needs the codec, so torch and numpy
+    symbols       a file, decoded                 needs the codec, and numpy and constriction
     rate          what its bits were spent on     numpy
     heatmap       the picture of that             numpy and Pillow
 

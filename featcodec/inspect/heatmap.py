@@ -73,7 +73,7 @@ def draw_map(decoded: Decoded, rate: Rate) -> Image.Image:
         An RGB image 1,120 pixels wide: the heat map on the plane of the original picture, with a colour
         bar in bits for each latent position, and the bits of each channel of y and z, sorted.
     """
-    stride = decoded.codec.file.config.latent_stride
+    stride = decoded.codec.config.latent_stride
     plane = _on_picture(rate.positions, decoded.geometry, stride, _map_size(decoded.geometry))
     height = max(plane.shape[0], _COLOUR_BAR)
     panels = _TOP + height + 64
@@ -102,7 +102,7 @@ def draw_heat(decoded: Decoded, rate: Rate, size: tuple[int, int]) -> Image.Imag
     Returns:
         An RGB image of that size; the lightest colour is the costliest position's.
     """
-    stride = decoded.codec.file.config.latent_stride
+    stride = decoded.codec.config.latent_stride
     plane = _on_picture(rate.positions, decoded.geometry, stride, size)
     return Image.fromarray(colours(plane / max(float(rate.positions.max()), 1e-9)))
 

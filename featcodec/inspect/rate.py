@@ -164,11 +164,11 @@ class Rate:
 
 def rate(decoded: Decoded) -> Rate:
     """Count the bits of a decoded file."""
-    s, file, report = decoded.symbols, decoded.codec.file, decoded.report
+    s, model, report = decoded.symbols, decoded.codec.model, decoded.report
     channels = np.arange(len(s.z), dtype=np.int32)[:, None, None]
-    z = _part(s.z, np.broadcast_to(channels, s.z.shape), file.tables_z)
-    y = _part(s.y, s.index, file.tables_y)
-    rows, used = len(file.tables_y.sizes), s.index.reshape(-1)
+    z = _part(s.z, np.broadcast_to(channels, s.z.shape), model.tables_z)
+    y = _part(s.y, s.index, model.tables_y)
+    rows, used = len(model.tables_y.sizes), s.index.reshape(-1)
     payload = len(report.stream.payload)
     return Rate(
         payload=8 * payload,
@@ -177,7 +177,7 @@ def rate(decoded: Decoded) -> Rate:
         y=y,
         row_symbols=np.bincount(used, minlength=rows),
         row_bits=np.bincount(used, y.bits.reshape(-1), rows).astype(np.float64),
-        row_entropy=_entropy(file.tables_y),
+        row_entropy=_entropy(model.tables_y),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from featcodec import zoo
-from featcodec.codec.feature_codec import FeatureCodec, Symbols
+from featcodec.codec.symbol_codec import SymbolCodec, Symbols
 from featcodec.console import about
 from featcodec.inspect.report import Report
 from featcodec.pictures.geometry import Geometry
@@ -19,12 +19,12 @@ class Decoded:
     """A file, the codec that it wants, and its symbols, which have the hash that the file carries."""
 
     report: Report
-    codec: FeatureCodec
+    codec: SymbolCodec
     symbols: Symbols
     geometry: Geometry
 
 
-def decode(report: Report, codec: FeatureCodec | str | None = None) -> Decoded:
+def decode(report: Report, codec: SymbolCodec | str | None = None) -> Decoded:
     """Decode the symbols of a file.
 
     Args:
@@ -43,10 +43,10 @@ def decode(report: Report, codec: FeatureCodec | str | None = None) -> Decoded:
     """
     header = report.stream.header
     if codec is None:
-        decoder = zoo.decoder_for(header)
+        decoder = zoo.symbol_codec_for(header)
     else:
-        decoder = codec if isinstance(codec, FeatureCodec) else _given(codec)
-    geometry = Geometry(header.width, header.height, header.size, decoder.file.config.stride)
+        decoder = codec if isinstance(codec, SymbolCodec) else _given(codec)
+    geometry = decoder.geometry_of(header)
     symbols = decoder.decode_symbols(report.stream, geometry, limits=report.limits)
     return Decoded(report, decoder, symbols, geometry)
 
@@ -60,5 +60,5 @@ def decode_checked(report: Report, codec: str | None = None) -> Decoded:
 
 
 @cache
-def _given(codec: str) -> FeatureCodec:
-    return zoo.decoder(codec)
+def _given(codec: str) -> SymbolCodec:
+    return zoo.symbol_codec(codec)

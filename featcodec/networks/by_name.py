@@ -6,21 +6,19 @@ import difflib
 import importlib
 import inspect
 import os
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from featcodec.errors import InputError, MissingExtraError, one_line
+from featcodec.errors import InputError, MissingExtraError
 from featcodec.networks.embedded import embedded_weights
 from featcodec.networks.families import FAMILIES
 from featcodec.networks.onnx_files import read_convolutions
 from featcodec.networks.pickle_records import Unusable
 from featcodec.networks.weight_files import load_weights, read_state_dict, refusal
+from featcodec.user_code import running, working_folder
 
 __all__ = ["FORMS", "network_by_name", "network_from_file"]
 
@@ -28,6 +26,7 @@ FORMS = (
     "yolov5n to yolov5x, yolox-nano to yolox-x, a weights file of either, torchvision:NAME, timm:NAME or "
     "MODULE:CALLABLE"
 )
+_NETWORK = "a torch.nn.Module"
 _ONNX = ".onnx"
 _WEIGHTS = (".pt", ".pth", ".safetensors", _ONNX)
 
@@ -65,7 +64,7 @@ def network_by_name(name: str, *, weights: str | os.PathLike[str] | None = None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _network(name)
-        with _building(name):
+        with running(name, _NETWORK):
             network.eval()
     if weights is not None:
         load_weights(network, weights, name=name)
@@ -126,7 +125,7 @@ def _torchvision(name: str) -> nn.Module:
     # detectors and segmenters would else download a backbone
     parameters = inspect.signature(models.get_model_builder(name)).parameters
     options = {"weights_backbone": None} if "weights_backbone" in parameters else {}
-    with _building(f"torchvision:{name}"):
+    with running(f"torchvision:{name}", _NETWORK):
         network: nn.Module = models.get_model(name, weights=None, **options)
     return network
 
@@ -138,46 +137,20 @@ def _timm(name: str) -> nn.Module:
         raise MissingExtraError("timm is missing: pip install timm") from error
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
-    with _building(f"timm:{name}"):
+    with running(f"timm:{name}", _NETWORK):
         network: nn.Module = timm.create_model(name, pretrained=False)
     return network
 
 
 def _own(module: str, attribute: str) -> nn.Module:
     name = f"{module}:{attribute}"
-    with _building(name), _working_folder():
+    with running(name, _NETWORK), working_folder():
         network = getattr(importlib.import_module(module), attribute)
         if not isinstance(network, nn.Module):
             network = network()
     if not isinstance(network, nn.Module):
         raise InputError(f"{name}: got {type(network).__name__}, expected a torch.nn.Module")
     return network
-
-
-@contextmanager
-def _building(name: str) -> Iterator[None]:
-    """Somebody else's code runs inside: its warnings are not the user's, its errors get a name."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit, too: it would end the program, and say nothing
-        reason = one_line(error)
-        if isinstance(error, SystemExit):
-            reason = f"it asked to exit with {error.code!r}, expected it to give a torch.nn.Module"
-        raise InputError(f"{name}: {reason}") from error
-
-
-@contextmanager
-def _working_folder() -> Iterator[None]:
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 def _unknown(package: str, name: str, known: Sequence[str]) -> InputError:

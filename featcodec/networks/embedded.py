@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from featcodec.networks.safetensors_header import read_header
-from featcodec.networks.weight_files import read_state_dict
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["METADATA_KEY", "embedded_state", "embedded_weights", "is_embedded"]
 
@@ -44,6 +45,8 @@ def is_embedded(digest: str) -> bool:
 
 def embedded_state(digest: str) -> dict[str, Tensor]:
     """The float16 weights by name of the embedded network with this digest; none where there is none."""
+    from featcodec.networks.weight_files import read_state_dict  # which brings torch
+
     return read_state_dict(_by_digest()[digest]) if is_embedded(digest) else {}
 
 

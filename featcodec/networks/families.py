@@ -88,10 +88,6 @@ class Family(Protocol):
         """Which network it is, for a codec file; raises InputError where it cannot be as wished."""
         ...
 
-    def from_json(self, raw: dict[str, Any]) -> NetworkConfig | ModuleConfig:
-        """The same, as a codec file has it; raises KeyError or TypeError."""
-        ...
-
     def check(self, config: Any) -> None:
         """Types and ranges of what a codec file says; raises ValueError or SplitError."""
         ...
@@ -184,5 +180,6 @@ def cut_network(
     own = frozen_copy(network, device=device)
     cut = family.cut(own, config, Canvas(size, stride or LEAST_STRIDE))
     if stride is None:
-        cut = cut.with_canvas(Canvas(size, max(LEAST_STRIDE, 2 * cut.crossing[0].stride)))
+        latent = 2 * cut.crossing[0].stride
+        cut = cut.with_canvas(Canvas(size, -(-max(cut.canvas.stride, latent) // latent) * latent))
     return cut

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from featcodec.errors import InputError
+from featcodec.networks.packing import Packing
 
-__all__ = ["ModuleConfig", "NetworkConfig", "check_text", "network_digest", "update_digest"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
 
+__all__ = ["ModuleConfig", "NetworkConfig", "check_text", "described", "network_digest", "update_digest"]
+
+MODULE = "module"  # the family of every network that is of no other
 LONGEST_TEXT = 1024  # characters of a description, a model, a layer
 
 Channels = tuple[float, float, float]
@@ -58,6 +62,7 @@ class ModuleConfig:
         at: the layer after which it is cut, as `featcodec.split` takes it.
         digest: SHA-256 over its weights as float16, hexadecimal.
         mean, deviation: of red, green and blue, that pictures in [0, 1] are normalised by.
+        packing: how what crosses lies on one grid; None where one tensor (B, C, h, w) crosses as it is.
     """
 
     family: str
@@ -66,6 +71,7 @@ class ModuleConfig:
     digest: str
     mean: Channels = (0.0, 0.0, 0.0)
     deviation: Channels = (1.0, 1.0, 1.0)
+    packing: Packing | None = None
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -79,6 +85,19 @@ class ModuleConfig:
 
     def __str__(self) -> str:
         return self.model
+
+
+def described(raw: dict[str, Any]) -> NetworkConfig | ModuleConfig:
+    """The network that a codec file describes; what its family finds wrong with it is not looked for.
+
+    Raises:
+        KeyError, TypeError: fields are missing, or others are there.
+    """
+    if raw["family"] == MODULE:
+        packing = Packing.from_json(raw["packing"]) if "packing" in raw else None
+        colours = {name: tuple(raw[name]) for name in ("mean", "deviation")}
+        return ModuleConfig(**{**raw, **colours, "packing": packing})
+    return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
 
 
 def check_text(name: str, text: object, longest: int = LONGEST_TEXT) -> None:
@@ -104,17 +123,18 @@ def network_digest(network: nn.Module) -> str:
     Raises:
         InputError: the network is on the meta device, and has no weights.
     """
+    from torch import Tensor
+
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         if isinstance(value, Tensor) and value.is_floating_point():
             if value.is_meta:
                 raise InputError(f"network: got {name} on the meta device, expected weights")
-            update_digest(digest, name, value.float().half())
+            update_digest(digest, name, value.detach().float().half().cpu().numpy())
     return digest.hexdigest()
 
 
-def update_digest(digest: Any, name: str, value: Tensor) -> None:
-    """Adds a tensor to a hash of `hashlib`: its name, type, shape and numbers."""
-    value = value.detach().cpu().contiguous()
-    digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-    digest.update(value.numpy().tobytes())  # little-endian on every platform that torch supports
+def update_digest(digest: Any, name: str, value: NDArray[Any]) -> None:
+    """Adds a tensor to a hash of `hashlib`: its name, type as torch calls it, shape and numbers."""
+    digest.update(f"{name}|torch.{value.dtype}|{value.shape}|".encode())
+    digest.update(value.tobytes())  # in C order; little-endian on every platform that torch supports

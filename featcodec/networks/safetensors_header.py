@@ -11,18 +11,28 @@ Source of the format: https://huggingface.co/docs/safetensors
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor
 
 from featcodec.networks.pickle_records import BIG, Unusable, short
 from featcodec.plf.strict_json import JsonProblem, decode_json
 
-__all__ = ["MAX_HEADER", "MAX_TENSORS", "read_description", "read_header", "read_tensors"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = [
+    "MAX_HEADER",
+    "MAX_TENSORS",
+    "read_arrays",
+    "read_description",
+    "read_header",
+    "read_tensors",
+]
 
 MAX_HEADER = 2**20  # bytes; YOLOv5x needs 80 kB
 MAX_TENSORS = 10_000
@@ -103,8 +113,24 @@ def read_tensors(data: bytes) -> dict[str, Tensor]:
     Raises:
         Unusable: the library refuses it all the same.
     """
-    try:
+    from safetensors.torch import load
+
+    with _refusing():
         return load(data)
+
+
+def read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    """As `read_tensors`, as NumPy arrays; of any type but bfloat16, which NumPy does not know."""
+    from safetensors.numpy import load
+
+    with _refusing():
+        return load(data)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
     except (SafetensorError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise Unusable(short(str(error))) from error
 

@@ -109,6 +109,12 @@ class Layer:
         return self.obstacle is None and self.stride is not None
 
     @property
+    def own(self) -> bool:
+        """Whether all that crosses is what this call of the layer returns, as a pyramid's maps."""
+        places = [p for p in self.places if p and p.output and called(p.path, p.call) == self.name]
+        return self.obstacle is None and len(places) == len(self.shapes) > 0
+
+    @property
     def numbers(self) -> int:
         """How many numbers cross: bytes, at 8 bit each."""
         return sum(math.prod(shape) for shape in self.shapes)

@@ -201,9 +201,6 @@ class YOLOv5Family:
             self.name, network.scale, names, int(number), network_digest(network), wish.confidence
         )
 
-    def from_json(self, raw: dict[str, Any]) -> NetworkConfig:
-        return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
-
     def kind(self, network: YOLOv5) -> str:
         about = NetworkConfig(self.name, network.scale, ("",) * network.classes, 0, "").kind
         fused = not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())

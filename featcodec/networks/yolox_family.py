@@ -198,9 +198,6 @@ class YOLOXFamily:
         names = class_names(network.classes, wish.classes)
         return NetworkConfig(self.name, network.scale, names, at, network_digest(network), wish.confidence)
 
-    def from_json(self, raw: dict[str, Any]) -> NetworkConfig:
-        return NetworkConfig(**{**raw, "classes": tuple(raw["classes"])})
-
     def kind(self, network: YOLOX) -> str:
         return NetworkConfig(self.name, network.scale, ("",) * network.classes, "", "").kind
 

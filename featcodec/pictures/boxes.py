@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from featcodec.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 __all__ = ["Box", "Boxes", "box_iou", "nms", "suppress"]
 
@@ -48,6 +55,34 @@ class Boxes(Sequence[Box]):
 
     def __iter__(self) -> Iterator[Box]:
         return (self[i] for i in range(len(self)))
+
+    def to_supervision(self) -> Detections:
+        """The same as `supervision.Detections`, for its annotators, trackers and metrics; see docs/tools.md.
+
+        Returns:
+            ``xyxy`` (N, 4) float32 in pixels of the original photograph, ``confidence`` (N,) float32 in
+            [0, 1], ``class_id`` (N,) int64, and the names of the classes in ``data["class_name"]``.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+
+        Example:
+            >>> xyxy = torch.tensor([[10.0, 20.0, 110.0, 220.0]])
+            >>> boxes = Boxes(xyxy, torch.tensor([0.75]), torch.tensor([1]), ("cat", "dog"))
+            >>> boxes.to_supervision()["class_name"].tolist()
+            ['dog']
+        """
+        try:
+            from supervision import Detections
+        except ImportError as error:
+            raise MissingExtraError.of("supervision", "tools") from error
+        labels = self.labels.cpu().numpy().astype(np.int64)
+        return Detections(
+            xyxy=self.xyxy.cpu().numpy().astype(np.float32),
+            confidence=self.scores.cpu().numpy().astype(np.float32),
+            class_id=labels,
+            data={"class_name": np.array([self.names[i] for i in labels], dtype=str)},
+        )
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from featcodec.pictures.geometry import Geometry
 from featcodec.pictures.loading import Channels, ImageLike, load_image
 from featcodec.plf.bitstream import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Canvas"]
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from featcodec.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Geometry", "check_positive"]
 
@@ -120,9 +123,12 @@ class Geometry:
             InputError: not a float tensor of shape (N, 4).
 
         Example:
+            >>> import torch
             >>> Geometry.fit(1920, 1080).boxes_to_picture(torch.tensor([[-5.0, 11.0, 208.0, 128.0]]))
             tensor([[  0.,   0., 960., 540.]])
         """
+        import torch
+
         offset, scaled, original = self._frames(boxes)
         upright = (_at_least_float32(boxes) - offset) / scaled * original
         return torch.minimum(upright.clamp(min=0), original)
@@ -140,6 +146,7 @@ class Geometry:
             InputError: not a float tensor of shape (N, 4).
 
         Example:
+            >>> import torch
             >>> Geometry.fit(1920, 1080).boxes_to_canvas(torch.tensor([[0.0, 0.0, 960.0, 540.0]]))
             tensor([[  0.,  11., 208., 128.]])
         """
@@ -152,6 +159,8 @@ class Geometry:
 
     def _frames(self, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Offset, scaled sides and original sides, each (4,) to go with x0, y0, x1, y1."""
+        import torch
+
         if not isinstance(boxes, torch.Tensor) or not boxes.is_floating_point():
             got = boxes.dtype if isinstance(boxes, torch.Tensor) else type(boxes).__name__
             raise InputError(f"boxes: got {got}, expected a float tensor of shape (N, 4)")
@@ -181,4 +190,6 @@ def check_positive(**values: int) -> None:
 
 
 def _at_least_float32(boxes: torch.Tensor) -> torch.Tensor:
+    import torch
+
     return boxes.to(torch.promote_types(boxes.dtype, torch.float32))

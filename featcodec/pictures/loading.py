@@ -18,10 +18,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,12 +29,22 @@ from featcodec.files import printable
 from featcodec.pictures.flatten import Meaning, flatten, is_flat
 from featcodec.pictures.geometry import Geometry, check_positive
 from featcodec.pictures.opening import check_pixels, check_work, open_encoded, open_file, quiet
-from featcodec.pictures.rasters import Raster, array_raster, assemble, from_bgr, tensor_raster
+from featcodec.pictures.rasters import (
+    Raster,
+    array_raster,
+    assemble,
+    from_bgr,
+    is_tensor,
+    tensor_raster,
+)
 
-__all__ = ["GREY", "Channels", "ImageLike", "load_image", "open_picture", "upright_size"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["GREY", "Channels", "ImageLike", "load_canvas", "load_image", "open_picture", "upright_size"]
 
 ImageLike: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor"
 )
 Channels: TypeAlias = Literal["rgb", "bgr"]  # the order of an array's or tensor's colours
 
@@ -103,15 +112,38 @@ def load_image(
         >>> x.shape, geometry
         (torch.Size([1, 3, 320, 416]), Geometry(width=640, height=480, size=416, stride=32))
     """
+    import torch
+
+    canvas, geometry = load_canvas(
+        image, size=size, stride=stride, upscale=upscale, max_pixels=max_pixels, channels=channels
+    )
+    x = torch.from_numpy(canvas).permute(2, 0, 1).unsqueeze(0).contiguous()  # (1, 3, H, W)
+    return x.to(torch.float32).div_(255), geometry
+
+
+def load_canvas(
+    image: ImageLike,
+    *,
+    size: int = 416,
+    stride: int = 32,
+    upscale: bool = False,
+    max_pixels: int = 2**28,
+    channels: Channels = "rgb",
+) -> tuple[NDArray[np.uint8], Geometry]:
+    """As `load_image`, without torch: pixels (H, W, 3) of 8 bits, RGB.
+
+    Example:
+        >>> canvas, _ = load_canvas(np.zeros((480, 640), np.uint8))
+        >>> canvas.shape, canvas[0, 0].tolist()
+        ((320, 416, 3), [0, 0, 0])
+    """
     check_positive(size=size, stride=stride, max_pixels=max_pixels)
     reading = _read(image, operator.index(size), max_pixels, channels)
     geometry = Geometry.fit(*reading.upright_size, size=size, stride=stride, upscale=upscale)
     if geometry.canvas_width * geometry.canvas_height > _CANVAS_PIXELS:
         got = f"a canvas of {geometry.canvas_width} x {geometry.canvas_height}"
         raise InputError(f"size and stride: got {got}, expected at most {_CANVAS_PIXELS} pixels")
-    pixels = torch.from_numpy(np.array(_letterbox(reading, geometry)))  # (H, W, 3)
-    x = pixels.permute(2, 0, 1).unsqueeze(0).contiguous()  # (1, 3, H, W)
-    return x.to(torch.float32).div_(255), geometry
+    return np.array(_letterbox(reading, geometry)), geometry
 
 
 def open_picture(image: ImageLike, *, max_pixels: int = 2**28, channels: Channels = "rgb") -> Image.Image:
@@ -232,8 +264,8 @@ def _read(image: ImageLike, size: int | None, max_pixels: int, channels: str) ->
     """Read at no less detail than a longest side of `size` needs; whole without one."""
     if channels not in ("rgb", "bgr"):
         raise InputError(f"channels: got {channels!r}, expected 'rgb' or 'bgr'")
-    if isinstance(image, (torch.Tensor, np.ndarray)):
-        raster = tensor_raster(image) if isinstance(image, torch.Tensor) else array_raster(image)
+    if is_tensor(image) or isinstance(image, np.ndarray):
+        raster = array_raster(image) if isinstance(image, np.ndarray) else tensor_raster(image)
         return _read_raster(from_bgr(raster) if channels == "bgr" else raster, size, max_pixels)
     if channels == "bgr":
         name = type(image).__name__

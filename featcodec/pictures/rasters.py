@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from featcodec.errors import ImageError
 
-__all__ = ["Raster", "array_raster", "assemble", "from_bgr", "over_white", "tensor_raster"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Raster", "array_raster", "assemble", "from_bgr", "is_tensor", "over_white", "tensor_raster"]
 
 _STRIP_PIXELS = 2**19  # read at a time from an array or tensor: 6 MB as float32
 _NOISE = 1 / 510  # beyond [0, 1] this still rounds to 0 or 255; float16 and resizing leave such noise
@@ -61,6 +64,17 @@ def array_raster(array: NDArray[Any], name: str | None = None) -> Raster:
     return Raster(name, height, width, channels, lambda top, bottom: pixels[top:bottom])
 
 
+def is_tensor(image: object) -> TypeGuard[torch.Tensor]:
+    """Whether a picture is a tensor. Where nobody has imported torch, nothing is one.
+
+    Example:
+        >>> is_tensor(np.zeros(3))
+        False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
 def tensor_raster(tensor: torch.Tensor) -> Raster:
     """Take a tensor on any device, not yet looking at its values.
 
@@ -84,7 +98,7 @@ def tensor_raster(tensor: torch.Tensor) -> Raster:
         raise ImageError(f"got shape {shape}, expected {_TENSOR_SHAPES}{hint}", path=name)
     if not tensor.is_floating_point() and dtype not in ("bool", "uint8", "uint16"):
         raise ImageError(f"got {dtype}, expected {_NUMBERS}", path=name)
-    if tensor.layout is not torch.strided or tensor.is_meta:
+    if str(tensor.layout) != "torch.strided" or tensor.is_meta:
         got = "no data (device meta)" if tensor.is_meta else str(tensor.layout)
         raise ImageError(f"got {got}, expected a dense tensor with data", path=name)
 

@@ -16,8 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from featcodec.codec.transforms import ResidualBlock
+from featcodec.errors import InputError
 
-__all__ = ["MEAN_COLOUR", "InvNet", "halve", "mean_colours", "reconstruction_loss", "squared_loss"]
+__all__ = [
+    "MEAN_COLOUR",
+    "InvNet",
+    "check_stride",
+    "halve",
+    "mean_colours",
+    "reconstruction_loss",
+    "squared_loss",
+]
 
 MEAN_COLOUR = 0.45  # about that of photographs
 
@@ -39,6 +48,7 @@ class InvNet(nn.Module):
 
     def __init__(self, channels: int, width: int = 96, *, stride: int = 16, out_stride: int = 2):
         super().__init__()
+        check_stride(stride)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
         here, least = width, width // 4
         while stride > 4:
@@ -85,6 +95,15 @@ def squared_loss(rebuilt: Tensor, picture: Tensor) -> Tensor:
     """
     plain = (rebuilt - picture).square().flatten(1).mean(1)
     return plain / picture.var((2, 3), unbiased=False).mean().clamp(min=1e-6)
+
+
+def check_stride(stride: int) -> None:
+    """Raises InputError where no network of ours rebuilds pictures from latents of that many pixels."""
+    if stride < 2 or stride & (stride - 1):
+        raise InputError(
+            f"latents of {stride} x {stride} pixels: nothing rebuilds pictures from them, "
+            "expected a power of two"
+        )
 
 
 def mean_colours(picture: Tensor) -> Tensor:

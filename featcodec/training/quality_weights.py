@@ -17,9 +17,9 @@ __all__ = ["QualityWeights", "step_width"]
 class QualityWeights:
     """lambda over the qualities 1 to 8: low · (high / low)^(x^bend), x from 0 to 1.
 
-    With a bend of 1 it is geometric, and accuracy hardly moves above the third quality, since what is lost falls
-    about as fast as lambda rises. Above 1, the low qualities lie closer together and the high ones further
-    apart, so that each step is worth its bytes. Where the steps are, the fit trains: it draws qualities uniformly.
+    With a bend of 1 it is geometric, and accuracy hardly moves above the third quality. Above 1, the low
+    qualities lie closer together and the high ones further apart, so that each step is worth its bytes. Where
+    the steps are, the fit trains: it draws qualities uniformly.
 
     Attributes:
         low: lambda at quality 1, above 0.

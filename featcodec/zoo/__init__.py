@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from featcodec.codec.codec_file import CodecFile, network_of
-from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.errors import InputError, ModelMismatchError
-from featcodec.files import is_file
+from featcodec.codec.codec_reading import LARGEST_FILE
+from featcodec.codec.symbol_codec import SymbolCodec
+from featcodec.errors import CodecFileError, InputError, ModelMismatchError, needing_torch
+from featcodec.files import is_file, printable
+from featcodec.hub import download, is_address
 from featcodec.networks.embedded import is_embedded
 from featcodec.plf.header import Header
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from featcodec.codec.codec_file import CodecFile
+    from featcodec.codec.feature_codec import FeatureCodec
+
 __all__ = [
     "DEFAULT", "decoder", "decoder_for", "for_header", "is_whole", "load", "names", "path", "remember",
+    "symbol_codec", "symbol_codec_for",
 ]  # fmt: skip
 
 DEFAULT = "yolox-nano-private"
@@ -43,7 +52,12 @@ def names(*, whole: bool = False) -> tuple[str, ...]:
         ('yolox-nano-open', 'yolox-nano-private')
     """
     found = tuple(sorted(file.stem for file in _FOLDER.glob("*.safetensors")))
-    return tuple(name for name in found if is_whole(_embedded_file(name))) if whole else found
+    return tuple(name for name in found if _is_whole(name)) if whole else found
+
+
+def _is_whole(name: str) -> bool:
+    """Whether the network of an embedded codec is embedded, too; it is never in the codec's own file."""
+    return is_embedded(_embedded_symbols(name).config.network.digest)
 
 
 def is_whole(file: CodecFile) -> bool:
@@ -62,14 +76,18 @@ def load(
     """A codec by name or path.
 
     Args:
-        codec: name of an embedded codec, or path of a codec file (anything with a suffix or a separator).
+        codec: name of an embedded codec, path of a codec file (anything with a suffix or a separator), or
+            ``hf://owner/name``, ``hf://owner/name@revision``, with ``/FILE`` behind it where the file is not
+            ``codec.safetensors``: one on the Hugging Face Hub, which `huggingface_hub` downloads and caches.
         network: for a codec whose network is neither in its file nor embedded: the network it was fitted to,
             which stays as it is; the codec works with a copy in float32. For a YOLOv5 or a YOLOX also a file
             of its weights.
 
     Raises:
-        InputError: no such codec, the message lists the names there are; or what is given is no network.
+        InputError: no such codec, the message lists the names there are; what is given is no network; or the
+            hub cannot be reached.
         CodecFileError: not a codec file, or the network is missing or another one.
+        MissingExtraError: huggingface_hub is not installed, for a codec on the hub.
 
     Example:
         >>> import featcodec
@@ -81,20 +99,48 @@ def load(
     return remember(_read(codec), network)
 
 
-def _read(codec: object) -> CodecFile:
-    """A codec's file, by name or path; errors as `load`."""
+def _place(codec: object) -> Path:
+    """Where a codec's file lies, by name or path; errors as `load`."""
     if not isinstance(codec, str | os.PathLike):
         raise InputError(f"codec: got {type(codec).__name__}, expected a path or one of {', '.join(names())}")
     if isinstance(codec, str) and codec in names():
-        return _embedded_file(codec)
+        return path(codec)
+    if isinstance(codec, str) and is_address(codec):
+        return Path(download(codec, max_bytes=LARGEST_FILE))
     if isinstance(codec, str) and not Path(codec).suffix and not is_file(codec):
         raise InputError(f"codec: got {codec!r:.80}, expected a path or one of {', '.join(names())}")
-    return CodecFile.load(Path(codec))
+    return Path(codec)
+
+
+def _read(codec: object) -> CodecFile:
+    """A codec's file, by name or path; errors as `load`."""
+    if isinstance(codec, str) and codec in names():
+        return _embedded_file(codec)
+    with _at_its_address(codec):
+        return _load(_place(codec))
+
+
+def _load(file: Path) -> CodecFile:
+    with needing_torch():
+        from featcodec.codec.codec_file import CodecFile
+
+    return CodecFile.load(file)
+
+
+@contextmanager
+def _at_its_address(codec: object) -> Iterator[None]:
+    """Errors of a file that was downloaded name its address, not its place in the cache."""
+    try:
+        yield
+    except (InputError, CodecFileError) as error:
+        if isinstance(codec, str) and is_address(codec):
+            error.path = printable(codec)
+        raise
 
 
 @cache
 def _embedded_file(name: str) -> CodecFile:
-    return CodecFile.load(path(name))
+    return _load(path(name))
 
 
 @cache
@@ -104,6 +150,9 @@ def _embedded(name: str) -> FeatureCodec:
 
 def remember(file: CodecFile, network: object) -> FeatureCodec:
     """The codec of a file, that `featcodec.decode` then finds by its fingerprint; errors as `load`."""
+    from featcodec.codec.codec_file import network_of
+    from featcodec.codec.feature_codec import FeatureCodec
+
     codec = FeatureCodec(file, network_of(file, network))
     with _lock:
         _loaded[codec.fingerprint] = codec
@@ -123,7 +172,7 @@ def for_header(header: Header, *, network: nn.Module | None = None) -> FeatureCo
     if network is None and header.fingerprint in _loaded:
         return _loaded[header.fingerprint]
     name = _name_for(header)
-    return load(name, network=network) if network or is_whole(_embedded_file(name)) else decoder(name)
+    return load(name, network=network) if network or _is_whole(name) else decoder(name)
 
 
 def decoder(codec: str | os.PathLike[str]) -> FeatureCodec:
@@ -133,7 +182,10 @@ def decoder(codec: str | os.PathLike[str]) -> FeatureCodec:
         InputError: no such codec; the message lists the names there are.
         CodecFileError: not a codec file.
     """
-    return FeatureCodec(_read(codec), None)
+    file = _read(codec)
+    from featcodec.codec.feature_codec import FeatureCodec
+
+    return FeatureCodec(file, None)
 
 
 def decoder_for(header: Header) -> FeatureCodec:
@@ -141,11 +193,35 @@ def decoder_for(header: Header) -> FeatureCodec:
     return _loaded.get(header.fingerprint) or decoder(_name_for(header))
 
 
+def symbol_codec(codec: str | os.PathLike[str]) -> SymbolCodec:
+    """What of a codec decodes to symbols and latents, without torch; by name or path, errors as `decoder`.
+
+    Example:
+        >>> import featcodec
+        >>> featcodec.zoo.symbol_codec("yolox-nano-open").model.tables_y.sizes.shape
+        (64,)
+    """
+    if isinstance(codec, str) and codec in names():
+        return _embedded_symbols(codec)
+    with _at_its_address(codec):
+        return SymbolCodec.load(_place(codec))
+
+
+def symbol_codec_for(header: Header) -> SymbolCodec:
+    """As `decoder_for`, without torch."""
+    return _loaded.get(header.fingerprint) or symbol_codec(_name_for(header))
+
+
+@cache
+def _embedded_symbols(name: str) -> SymbolCodec:
+    return SymbolCodec.load(path(name))
+
+
 def _name_for(header: Header) -> str:
     """The embedded codec that a ``.plf`` wants; errors as `for_header`."""
     # the name is a hint: try its codec first, then the others
     for name in sorted(names(), key=lambda n: n != header.codec):
-        if _embedded_file(name).fingerprint == header.fingerprint:
+        if _embedded_symbols(name).fingerprint == header.fingerprint:
             return name
     raise ModelMismatchError(
         f"the file wants codec {header.codec!r} with fingerprint {header.fingerprint.hex()}, "

@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.fx.experimental import _config as shapes
 
 import featcodec
-from featcodec.codec import feature_codec as codec_module
 from featcodec.codec.feature_codec import FeatureCodec, Symbols
 from featcodec.codec.transforms import Prediction, integer_hyper_synthesis
 from featcodec.errors import FeatcodecError
@@ -125,19 +124,21 @@ def decode(folder: Path) -> dict[str, dict[str, str]]:
     return out
 
 
-def predict() -> dict[str, str]:
-    """Digests of table rows and means for given side information, alone and in a batch."""
+def predict(network: Callable[..., Prediction]) -> dict[str, str]:
+    """Digests of table rows and means for given side information.
+
+    Alone by what encodes and decodes, in a batch by the network that is fitted.
+    """
     out = {}
     for name in featcodec.zoo.names(whole=True):
-        codec = featcodec.load(name)
-        weights, biases = codec.file.h_s_weights, codec.file.h_s_biases
+        file = featcodec.load(name).file
+        weights, biases = file.h_s_weights, file.h_s_biases
         for (label, z), (_, to) in zip(
             side_information(weights[0].shape[1]).items(), SHAPES * 2, strict=True
         ):
-            alone = [codec._predict(one, *to) for one in z]
+            alone = [file.model.h_s(one, *to) for one in z]
             with inference():
-                z_hat = torch.from_numpy(z.astype(np.float64))
-                said = codec_module.integer_hyper_synthesis(z_hat, weights, biases, *to)
+                said = network(torch.from_numpy(z.astype(np.float64)), weights, biases, *to)
             together = said.index.numpy().astype(np.int32), said.mean.double().numpy()
             out[f"{name}, {label}, alone"] = digest(*(np.stack(parts) for parts in zip(*alone, strict=True)))
             out[f"{name}, {label}, in a batch"] = digest(*together)
@@ -183,24 +184,20 @@ def compiled() -> Callable[..., Prediction]:
 
 
 @contextmanager
-def mode(name: str) -> Iterator[None]:
-    """What the caller of the codec may have set up."""
+def mode(name: str) -> Iterator[Callable[..., Prediction]]:
+    """What the caller of the codec may have set up; gives the integer network that is fitted."""
     if name == "no oneDNN":
         with torch.backends.mkldnn.flags(enabled=False):
-            yield
+            yield integer_hyper_synthesis
         return
     if name == "reduced precision":
         torch.set_float32_matmul_precision("medium")
         with torch.autocast("cpu", torch.bfloat16):
-            yield
+            yield integer_hyper_synthesis
         return
-    if name == "compiled":
-        codec_module.integer_hyper_synthesis = compiled()
-    if name == "GPU":
-        if not torch.cuda.is_available():
-            raise Unavailable("no GPU that torch can use")
-        codec_module.integer_hyper_synthesis = on_gpu  # type: ignore[assignment]
-    yield
+    if name == "GPU" and not torch.cuda.is_available():
+        raise Unavailable("no GPU that torch can use")
+    yield {"compiled": compiled, "GPU": lambda: on_gpu}.get(name, lambda: integer_hyper_synthesis)()
 
 
 def main(action: str, folder: str, threads: str, name: str) -> None:
@@ -210,11 +207,11 @@ def main(action: str, folder: str, threads: str, name: str) -> None:
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
     try:
-        with mode(name):
+        with mode(name) as network:
             if action == "encode":
                 said["files"] = encode(Path(folder))
             else:
-                said |= {"files": decode(Path(folder)), "predictions": predict()}
+                said |= {"files": decode(Path(folder)), "predictions": predict(network)}
     except Unavailable as error:
         said["unavailable"] = str(error)
     print(json.dumps(said))

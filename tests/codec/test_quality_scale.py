@@ -32,12 +32,19 @@ def test_between_two_it_lies_between_them(codec):
     assert bool(((middle - low) * (high - middle) >= -1e-9).all())
 
 
-@pytest.mark.parametrize("wrong", [(1, 2, 3), (1, 1, 2, 3, 4, 5, 6, 7), (2, 1, 3, 4, 5, 6, 7, 8)])
+@pytest.mark.parametrize(
+    "wrong",
+    [(1, 2, 3), (1, 1, 2, 3, 4, 5, 6, 7), (2, 1, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4, 5, 6, 7, float("inf"))],
+)
 def test_fewer_or_falling_ones_are_refused(codec, wrong):
     with pytest.raises(InputError, match=r"qualities: got .*, expected 8 that rise"):
         respaced(codec.file, wrong)
 
 
-def test_one_out_of_range_is_refused(codec):
-    with pytest.raises(InputError, match="quality: got 9"):
-        respaced(codec.file, (1, 2, 3, 4, 5, 6, 7, 9))
+def test_beyond_its_ends_the_gains_go_on_as_between_the_last_two(codec):
+    found = respaced(codec.file, (-1, 0, 1, 2, 3, 6, 8, 8.5))
+    gains = codec.file.tensors["inverse_gains"].double()
+    ratio = gains[0] / gains[1]
+    expected = [gains[0] * ratio**2, gains[0] * ratio, gains[0], gains[7] * (gains[7] / gains[6]) ** 0.5]
+    got = found.tensors["inverse_gains"][[0, 1, 2, 7]].double()
+    torch.testing.assert_close(got, torch.stack(expected), rtol=1e-5, atol=0)

@@ -13,7 +13,8 @@ import featcodec
 from featcodec.codec.effort import EFFORTS, check_effort
 from featcodec.codec.entropy import Tables, ideal_bits
 from featcodec.codec.feature_codec import FeatureCodec
-from featcodec.codec.search import PRICE, REACH, Task, quantize, refine, symbol_bits
+from featcodec.codec.quantize import PRICE, REACH, quantize, symbol_bits
+from featcodec.codec.search import Task, refine
 from featcodec.errors import InputError
 from featcodec.networks.compared import compared_maps, relative_error
 from featcodec.pictures.geometry import Geometry

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -18,10 +16,7 @@ from featcodec.codec.transforms import (
     HyperAnalysis,
     IntegerHyperSynthesis,
     SynthesisTransform,
-    exact_below,
-    exact_carriers,
     integer_hyper_synthesis,
-    worst_partial_sums,
 )
 
 Network = tuple[list[Tensor], list[Tensor]]
@@ -180,79 +175,6 @@ def test_rounding_lets_gradients_through_to_every_parameter() -> None:
     assert z.grad is not None
     assert bool(z.grad.any())
     assert all(p.grad is not None and bool(p.grad.any()) for p in h_s.parameters())
-
-
-# ---- the bound
-
-
-def test_the_worst_partial_sum_is_the_largest_that_any_inputs_and_any_order_give() -> None:
-    """By brute force: every corner of the inputs, every set of terms that may have been added so far."""
-    rng = np.random.default_rng(0)
-    layers = (((-(1 << 15), 1 << 15), 8), ((0, 4095), 128), ((0, 4095), 128))
-    added = np.array(list(itertools.product((0, 1), repeat=5)))  # three products, the bias, the constant
-    for _ in range(20):
-        weights = [rng.integers(-(1 << 15), 1 << 15, (2, 3, 1, 1)) for _ in layers]
-        biases = [rng.integers(-(1 << 27), 1 << 27, 2) for _ in layers]
-        reached = []
-        for weight, bias, (values, half) in zip(weights, biases, layers, strict=True):
-            corners = np.array(list(itertools.product(values, repeat=3)))
-            rest = [
-                np.concatenate([corners * row.reshape(-1), np.full((8, 1), b), np.full((8, 1), half)], 1)
-                for row, b in zip(weight, bias, strict=True)
-            ]
-            reached.append(max(int(np.abs(terms @ added.T).max()) for terms in rest))
-        tensors = [[torch.from_numpy(a) for a in arrays] for arrays in (weights, biases)]
-        assert worst_partial_sums(*tensors) == reached
-
-
-def test_the_bound_counts_every_layer_at_its_largest_input() -> None:
-    for layer, largest, half in ((0, 32768, 8), (1, 4095, 128), (2, 4095, 128)):
-        for sign in (-1, 1):
-            weights = [torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3), torch.zeros(2, 1, 1, 1)]
-            biases, expected = [torch.zeros(1), torch.zeros(1), torch.zeros(2)], [8, 128, 128]
-            weights[layer].view(-1)[-1] = sign * 5
-            biases[layer][-1] = sign * 1000
-            expected[layer] = 5 * largest + 1000 + (half if sign > 0 else 0)
-            assert worst_partial_sums(weights, biases) == expected
-
-
-def wide(side: int) -> Network:
-    """One row of the largest weights that can be stored, over `side` channels."""
-    weights = [
-        torch.full((1,), -32768.0).expand(1, side, 3, 3),
-        torch.ones(1, 1, 3, 3),
-        torch.ones(2, 1, 1, 1),
-    ]
-    return weights, [torch.full((1,), -(2.0**31)), torch.zeros(1), torch.zeros(2)]
-
-
-def test_a_network_that_breaks_the_bound_is_refused_and_the_widest_that_can_be_stored_is_exact() -> None:
-    assert exact_carriers(*wide(1 << 16)) == [torch.float64] * 3  # codec files hold no more channels
-    with pytest.raises(ValueError, match=r"layer 0: sums reach \d+, expected below 2\^53"):
-        exact_carriers(*wide(1 << 20))
-
-
-def test_a_carrier_holds_every_whole_number_below_its_limit_and_not_the_one_behind_it() -> None:
-    for carrier in (torch.float32, torch.float64):
-        limit = exact_below(carrier)
-        below = torch.tensor([limit - 1, 1 - limit, limit - 2])
-        assert torch.equal(below.to(carrier).long(), below)
-        assert int(torch.tensor(limit + 1).to(carrier)) == limit
-
-
-def test_each_layer_gets_the_first_carrier_that_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IntegerHyperSynthesis, "CARRIERS", (torch.float32, torch.float64))
-    (w0, w1, w2), biases = network(7, 0, 0, (1, 1, 1))
-    w1[0, 0, 0, 0] = ((1 << 24) - 129) // 4095  # as far as single precision goes
-    w2[1, 0, 0, 0] = w1[0, 0, 0, 0] + 1
-    single, double = torch.float32, torch.float64
-    assert exact_carriers([w0, w1, w2], biases) == [single, single, double]
-    n = exact_carriers([w0, w1, w2], biases), symbols(8, 1 << 15, 1, 1, 2, 2)
-    narrow = [[t.to(c) for t, c in zip(ts, n[0], strict=True)] for ts in ([w0, w1, w2], biases)]
-    said = integer_hyper_synthesis(n[1], *narrow, 8, 8)
-    index, mean = reference(n[1][0], ([w0, w1, w2], biases), 8, 8)
-    assert np.array_equal(said.index[0].numpy(), index)
-    assert np.array_equal(said.mean[0].numpy() * 16, mean)
 
 
 # ---- shapes

@@ -529,7 +529,7 @@ class TestBadOutput:
         [["encode", "photo.jpg", "-o"], ["decode", "photo.plf", "-o"], ["detect", "photo.plf", "--draw"]],
     )
     def test_it_is_found_before_the_work(self, listing, command, capsys, monkeypatch):
-        monkeypatch.setattr(encode, "codec_of", None)
+        monkeypatch.setattr(encode, "codec_for_request", None)
         monkeypatch.setattr(decode, "decoder_for", None)
         for name in ("codec_of", "codec_for"):
             monkeypatch.setattr(finder, name, None)

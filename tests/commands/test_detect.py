@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import featcodec
-from featcodec.commands.detections import image_ids
+from featcodec.commands.detections import CocoIds, image_ids
 from featcodec.commands.main import main
 from featcodec.errors import InputError
 from featcodec.networks.coco import CATEGORY_IDS, COCO
@@ -256,6 +256,9 @@ class TestFormats:
             ["a.plf", "--format", "yolo"],
             ["a.plf", "--format", "csv", "--json"],
             ["a.plf", "--scores"],
+            ["a.plf", "--coco", "-"],
+            ["a.plf", "--yolo", "-"],
+            ["a.plf", "--images", "val.json"],
             ["a.plf", "--quiet", "-v"],
         ],
     )
@@ -269,3 +272,73 @@ class TestFormats:
         Image.new("RGB", (64, 64)).save("mixed/7.jpg")
         assert main(["detect", "mixed", "--format", "yolo", "-o", "labels"]) == 1
         assert "labels/7.txt: got mixed/7.jpg and mixed/7.plf, expected one file" in capsys.readouterr().err
+
+
+def listing(**changes):
+    """A COCO json of the folder's pictures, none of which has boxes."""
+    images = [
+        {"id": 900 + i, "file_name": f"val/{name}.jpg", "width": 512, "height": 512}
+        for i, name in enumerate(("7", "12", "30", "44"))
+    ]
+    content = {"images": images, "annotations": [], "categories": [{"id": 5, "name": "person"}], **changes}
+    Path("val.json").write_text(json.dumps(content))
+
+
+@pytest.mark.usefixtures("here")
+class TestBeside:
+    def test_coco_and_yolo_are_written_beside_what_is_printed(self, capsys):
+        assert main(["detect", "mixed", "--quiet", *ANY]) == 0
+        text = capsys.readouterr().out
+        beside = ["--coco", "boxes.json", "--yolo", "labels", "--scores"]
+        assert main(["detect", "mixed", "--quiet", *beside, *ANY]) == 0
+        assert capsys.readouterr().out == text
+        assert main(["detect", "mixed", "--format", "coco", *ANY]) == 0
+        assert Path("boxes.json").read_text() == capsys.readouterr().out
+        assert main(["detect", "mixed", "--format", "yolo", "-o", "same", "--scores", *ANY]) == 0
+        for name in ("12.txt", "30.txt", "7.txt"):
+            assert Path("labels", name).read_text() == Path("same", name).read_text()
+
+    def test_ids_of_a_json_are_those_that_pycocotools_evaluates(self, boxes, capsys):
+        listing()
+        assert main(["detect", "mixed", "--coco", "boxes.json", "--images", "val.json", *ANY]) == 0
+        results = json.loads(Path("boxes.json").read_text())
+        people = [sum(box.label == "person" for box in one) for one in boxes]
+        of = dict(zip((901, 902, 900), people, strict=True))
+        assert {i: sum(r["image_id"] == i for r in results) for i in of} == of
+        assert {r["category_id"] for r in results} == {5}
+        with capsys.disabled():
+            coco = pytest.importorskip("pycocotools.coco").COCO("val.json")
+            assert len(coco.loadRes("boxes.json").anns) == len(results)
+
+    def test_without_categories_the_detectors_numbers_stay(self):
+        listing(categories=[])
+        assert main(["detect", "mixed", "--coco", "boxes.json", "--images", "val.json", *ANY]) == 0
+        assert 1 in {r["category_id"] for r in json.loads(Path("boxes.json").read_text())}
+
+    def test_classes_of_ones_own_are_numbered_from_1(self):
+        assert CocoIds({}, None).of_classes(("crack", "dent", "person")) == [1, 2, 3]
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"images": []}, "val.json: got 0 pictures named '12', expected one, for mixed/12.plf"),
+            ({"categories": [{"id": 1, "name": "crack"}]}, "categories: got crack, expected some of the"),
+            ({"images": 7}, "val.json: images: got 7, expected a COCO json with a list of them"),
+        ],
+    )
+    def test_a_json_of_something_else_is_named(self, changes, said, capsys):
+        listing(**changes)
+        assert main(["detect", "mixed", "--coco", "boxes.json", "--images", "val.json", *ANY]) == 1
+        assert said in capsys.readouterr().err
+        assert not Path("boxes.json").exists()
+
+    def test_two_files_are_not_one_picture(self, capsys):
+        listing()
+        command = ["detect", "mixed/7.plf", "7.jpg", "--coco", "boxes.json", "--images", "val.json"]
+        assert main(command) == 1
+        assert "got mixed/7.plf and 7.jpg, expected one file for image 900" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("option", ["--coco", "--yolo"])
+    def test_what_cannot_be_written_is_said_before_the_work(self, option, capsys):
+        assert main(["detect", "missing.plf", option, "no/such/place"]) == 1
+        assert "no/such/place: No such file or directory" in capsys.readouterr().err

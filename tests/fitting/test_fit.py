@@ -21,7 +21,7 @@ from featcodec.fitting import loop
 from featcodec.fitting.export import export
 from featcodec.fitting.log import FitLog
 from featcodec.fitting.loop import Figures, Fitting, fit_codec, seconds_a_step
-from featcodec.fitting.losses import balance, detection_divergence, quality_weight
+from featcodec.fitting.losses import detection_divergence
 from featcodec.fitting.ridge import Ridge
 from featcodec.fitting.run import Run
 from featcodec.fitting.settings import Options
@@ -40,6 +40,7 @@ from featcodec.networks.yolov5 import YOLOv5
 from featcodec.networks.yolov5_family import YOLOv5Cut
 from featcodec.training.hyperprior import CodecModel
 from featcodec.training.invnet import InvNet, mean_colours
+from featcodec.training.quality_weights import QualityWeights
 
 PRIVATE = Options(
     steps=6,
@@ -92,6 +93,9 @@ def statistics_of(task, f, *, feature_weight=0.1, kept=None, identity="some pict
     return find_statistics(task, f, **how)
 
 
+WEIGHTS = QualityWeights(0.3, 300.0)
+
+
 def same(a, b):
     return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
 
@@ -103,22 +107,13 @@ def narrow(fitting, network, tmp_path_factory):
     torch.manual_seed(1)
     small = CodecModel(Widths(16, latents=4, side=4, analysis=8, synthesis=8, hyper=8))
     found = statistics_of(fitting.task, f)
-    set_closed_form(small, found, f, (0.3, 300.0))
+    set_closed_form(small, found, f, WEIGHTS)
     path = tmp_path_factory.mktemp("narrow") / "small.safetensors"
     export(small, network, name="small", description="").save(path)
     return f, found, CodecFile.load(path)
 
 
 class TestObjective:
-    def test_lambda_is_geometric_between_its_ends(self):
-        got = quality_weight(torch.tensor([1.0, 4.5, 8.0]), (0.5, 8.0))
-        assert torch.allclose(got, torch.tensor([0.5, 2.0, 8.0]))
-
-    def test_the_balance_takes_the_root_of_lambda_and_leaves_the_middle(self):
-        got = balance(torch.tensor([1.0, 4.5, 8.0]), (0.25, 25.0), 0.5)
-        assert torch.allclose(got, torch.tensor([10**0.5, 1.0, 10**-0.5]))
-        assert torch.equal(balance(torch.rand(3), (0.3, 30.0), 0.0), torch.ones(3))
-
     def test_distortion_of_the_uncoded_features_is_zero_and_of_others_is_not(self):
         torch.manual_seed(0)
         network = YOLOv5Cut.of(YOLOv5("n", classes=6).eval().requires_grad_(False), at=4)
@@ -170,7 +165,7 @@ class TestStart:
         f = network.head(torch.rand(24, 3, 64, 64))[0]
         fresh = CodecModel(Widths(16, latents=64, side=4, analysis=8, synthesis=8, hyper=8))
         found = statistics_of(fitting.task, f)
-        set_closed_form(fresh, found, f, (0.3, 300.0))
+        set_closed_form(fresh, found, f, WEIGHTS)
         rates, errors = [], []
         with torch.no_grad():
             for quality in range(1, 9):
@@ -248,10 +243,10 @@ class TestStart:
     def test_a_codec_is_widened_by_what_it_leaves_over(self, fitting, narrow):
         f, found, file = narrow
         models = []
-        for latents, statistics in ((4, None), (4, found), (20, found)):
+        for latents, wider in ((4, None), (4, (found, WEIGHTS)), (20, (found, WEIGHTS))):
             torch.manual_seed(1)
             models.append(CodecModel(Widths(16, latents=latents, side=4, analysis=8, synthesis=8, hyper=8)))
-            set_weights(models[-1], [file], f, statistics, (0.3, 300.0))
+            set_weights(models[-1], [file], f, wider)
         same_width, asked_for_none, wide = models
         metric = metric_task(found, 8)
         quality = torch.full((len(f),), 8.0)
@@ -322,8 +317,8 @@ class TestRidge:
         seen, blind = Ridge(48, 8), Ridge(4, 8)
         for _ in range(30):
             picture = torch.rand(2, 3, 32, 32, generator=generator)
-            shown = seen.explained(F.pixel_unshuffle(picture, 4), picture)
-            hidden = blind.explained(torch.rand(2, 4, 8, 8, generator=generator), picture)
+            shown, _ = seen.explained(F.pixel_unshuffle(picture, 4), picture)
+            hidden, _ = blind.explained(torch.rand(2, 4, 8, 8, generator=generator), picture)
         assert shown.shape == (2,)
         assert float(shown.min()) > 0.98
         assert float(hidden.max()) < 0.15
@@ -333,10 +328,10 @@ class TestRidge:
         picture = torch.rand(2, 3, 32, 32, generator=generator)
         y_hat = F.pixel_unshuffle(picture, 4).requires_grad_()
         attacker = Ridge(48, 8)
-        shown = attacker.explained(y_hat, picture)
+        shown, _ = attacker.explained(y_hat, picture)
         (moved,) = torch.autograd.grad(shown.sum(), y_hat)
         with torch.no_grad():
-            less = attacker.explained(y_hat - 0.3 * moved / moved.std() * y_hat.std(), picture)
+            less, _ = attacker.explained(y_hat - 0.3 * moved / moved.std() * y_hat.std(), picture)
         assert (less < shown).all()
 
     def test_the_share_is_that_of_ordinary_least_squares(self):
@@ -344,13 +339,17 @@ class TestRidge:
         picture = torch.rand(8, 3, 16, 16, generator=generator)
         y_hat = picture.mean((2, 3), keepdim=True).mean(1, keepdim=True).expand(8, 1, 4, 4)
         y_hat = y_hat + 0.02 * torch.rand(8, 1, 4, 4, generator=generator)
-        got = Ridge(1, 8).explained(y_hat, picture)
+        got, colour = Ridge(1, 8).explained(y_hat, picture)
         x = F.unfold(y_hat, 3, padding=1).transpose(1, 2).reshape(-1, 9)
         x = np.c_[x.numpy(), np.ones(len(x))]
         t = F.pixel_unshuffle(picture, 4).flatten(2).transpose(1, 2).reshape(len(x), -1).numpy()
         rest = t - x @ np.linalg.lstsq(x, t, rcond=None)[0]
         share = 1 - (rest**2).sum() / ((t - t.mean(0)) ** 2).sum()
         assert float(got.mean()) == pytest.approx(share, abs=0.02)
+        # the same of each picture by its mean colour
+        centred, mean = picture - picture.mean((2, 3), keepdim=True), picture.mean((0, 2, 3))[:, None, None]
+        explained = 1 - centred.square().sum() / (picture - mean).square().sum()
+        assert float(colour.mean()) == pytest.approx(float(explained), abs=0.02)
 
 
 class TestLoop:
@@ -527,6 +526,7 @@ class TestCheckpoint:
             ({"optimizer": "sgd"}, "expected muon or adamw"),
             ({"adversary_loss": "cubed"}, "expected edges or squared"),
             ({"quality_weights": (3.0, 1.0)}, "expected two rising numbers"),
+            ({"quality_bend": 0.0}, "expected a number above 0"),
             ({"lr": float("nan")}, "lr: got nan"),
         ],
     )

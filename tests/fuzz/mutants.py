@@ -269,7 +269,7 @@ def _escapes(rng: Random, data: bytes) -> bytes:
     header = _sized(header, side, side, side)
     height, width = header.latent_height, header.latent_width
     z = np.zeros((codec.file.config.widths.side, -(-height // 4), -(-width // 4)), np.int32)
-    index, mean = codec._predict(z, height, width)
+    index, mean = codec.model.h_s(z, height, width)
     tables = codec.file.tables_y
     beyond = (tables.lows + tables.sizes - 1)[index]  # the nearest symbol that no row has
     count = 8 * DEFAULT_LIMITS.max_payload // 24

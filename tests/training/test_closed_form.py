@@ -1,7 +1,5 @@
 """Transforms in closed form, and the entropy model that starts beside them."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -9,10 +7,11 @@ from torch import nn
 from featcodec.codec.transforms import Widths
 from featcodec.networks.compared import jacobian_sketch
 from featcodec.training import closed_form
-from featcodec.training.closed_form import basis, set_transforms, statistics, step_width
+from featcodec.training.closed_form import basis, set_transforms, statistics
 from featcodec.training.decoder_start import start_decoder
 from featcodec.training.entropy_start import start_entropy_model
 from featcodec.training.hyperprior import CodecModel, scale_of
+from featcodec.training.quality_weights import QualityWeights
 
 PIXELS = 32 * 32
 
@@ -114,13 +113,6 @@ def test_few_pictures_do_not_blow_up_a_direction():
     assert float((got - other).square().mean() / other.var()) < 1.0
 
 
-@pytest.mark.parametrize("weight", [0.3, 30.0])
-def test_the_step_is_where_rate_and_distortion_balance(weight):
-    step = step_width(weight)
-    slope = 2 * weight * step / 12 - 1 / (step * math.log(2))
-    assert slope == pytest.approx(0, abs=1e-9)
-
-
 @pytest.fixture(scope="module")
 def started():
     """A model that starts from smooth features, and its latents."""
@@ -129,7 +121,7 @@ def started():
     f = nn.functional.interpolate(f, scale_factor=2, mode="bilinear")  # (64, 6, 16, 16)
     model = CodecModel(Widths(6, latents=12, side=4, analysis=8, synthesis=8, hyper=16))
     found = statistics(f, f[:0], pixels=64 * 64, feature_weight=1.0)
-    set_transforms(model, found, (1.0, 1000.0))
+    set_transforms(model, found, QualityWeights(1.0, 1000.0))
     with torch.no_grad():
         y = model.g_a(f)
     start_entropy_model(model, y)
@@ -188,7 +180,7 @@ def test_neighbours_make_decoding_better_where_little_was_sent():
     f = nn.functional.interpolate(features(256), scale_factor=4, mode="bilinear")[..., :16, :16]
     model = CodecModel(Widths(6, latents=12, side=4, analysis=8, synthesis=16, hyper=16))
     found = statistics(f, f[:0], pixels=64 * 64, feature_weight=1.0)
-    set_transforms(model, found, (1.0, 100.0))
+    set_transforms(model, found, QualityWeights(1.0, 100.0))
 
     def errors() -> list[float]:
         y = model.g_a(f[200:])
@@ -207,6 +199,6 @@ def test_a_decoder_is_not_fitted_to_noise_of_few_places():
     f = features(3)
     model = CodecModel(Widths(6, latents=12, side=4, analysis=8, synthesis=16, hyper=16))
     found = statistics(f, f[:0], pixels=PIXELS, feature_weight=1.0)
-    set_transforms(model, found, (1.0, 100.0))
+    set_transforms(model, found, QualityWeights(1.0, 100.0))
     start_decoder(model, found, f, torch.ones(8))
     assert not model.g_s.net[-1].weight.any()

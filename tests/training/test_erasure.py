@@ -9,6 +9,7 @@ from featcodec.fitting.start import set_closed_form
 from featcodec.training.closed_form import basis, statistics
 from featcodec.training.erasure import erase
 from featcodec.training.hyperprior import CodecModel
+from featcodec.training.quality_weights import QualityWeights
 from featcodec.training.regression import ridge_weights
 
 PICTURES, CHANNELS = 48, 6
@@ -75,7 +76,7 @@ def test_a_codec_starts_without_what_was_erased(scene):
     assert explained((transform.synthesis @ transform.analysis).double(), features, pictures) < 0.02
     torch.manual_seed(0)
     model = CodecModel(Widths(CHANNELS, latents=12, side=4, analysis=8, synthesis=8, hyper=8))
-    weights = (1.0, 1000.0)
+    weights = QualityWeights(1.0, 1000.0)
     set_closed_form(model, found, features, weights, pictures=pictures, erased=12)
     with torch.no_grad():
         f_hat = model(features, torch.full((PICTURES,), 8.0)).f_hat

@@ -13,15 +13,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
 
 from featcodec.commands.batch.ledger import Ledger
 from featcodec.commands.batch.plan import Job
-from featcodec.commands.batch.work import Busy, Done, Encoder, Failed, Outcome, Request
-from featcodec.commands.options import codec_of
-
-if TYPE_CHECKING:
-    from featcodec.codec.feature_codec import FeatureCodec
+from featcodec.commands.batch.work import (
+    Busy,
+    Done,
+    Encoder,
+    Failed,
+    Outcome,
+    PictureCodec,
+    Request,
+    codec_for_request,
+)
 
 __all__ = ["Alone", "SideBySide"]
 
@@ -37,7 +41,7 @@ class Alone:
         request: what is asked for.
     """
 
-    def __init__(self, codec: FeatureCodec, request: Request):
+    def __init__(self, codec: PictureCodec, request: Request):
         self._ledger = None if request.folder is None else Ledger(request.folder)
         self._encoder = Encoder(codec, request, self._ledger)
 
@@ -149,11 +153,12 @@ class SideBySide:
 def _work(pipe: Connection, request: Request, threads: int) -> None:
     """What a process does: take a job, send its outcome, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the first process decides
-    import torch
+    if request.edge is None:
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", module="PIL")
-    codec = codec_of(request.codec, network=request.network, weights=request.weights)
+    codec = codec_for_request(request)
     with Alone(codec, request) as alone, suppress(EOFError, OSError):
         while True:
             pipe.send(alone.once(pipe.recv()))

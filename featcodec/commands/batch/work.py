@@ -15,10 +15,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from featcodec.commands.batch.ledger import Content, Ledger, read_picture
 from featcodec.commands.batch.plan import Job
+from featcodec.commands.options import codec_of
 from featcodec.console import MAX_INPUT, STANDARD, about, read_input, write_output
 from featcodec.errors import FeatcodecError
 from featcodec.files import is_disk_full, printable, read_file
@@ -26,9 +27,11 @@ from featcodec.plf.bitstream import Limits, parse
 from featcodec.plf.header import Header, quality_to_step
 
 if TYPE_CHECKING:
-    from featcodec.codec.feature_codec import FeatureCodec
+    from featcodec.pictures.loading import ImageLike
 
-__all__ = ["Busy", "Done", "Encoder", "Failed", "Outcome", "Request"]
+__all__ = [
+    "Busy", "Done", "Encoder", "Failed", "Outcome", "PictureCodec", "Request", "codec_for_request",
+]  # fmt: skip
 
 # of what makes a .plf of a picture: reading it, the encoder, the container. To be raised when one of them is
 # changed so that other bytes come out, for nothing that was made before to be taken for finished.
@@ -42,7 +45,7 @@ class Request:
     """What is asked for, as the command line says it.
 
     Attributes:
-        codec, network, weights: as the options of these names.
+        codec, network, weights, edge, threads: as the options of these names.
         quality, target_bytes, effort, metadata, max_pixels: as arguments of `FeatureCodec.encode`.
         folder: where the outputs go; None for a single file that is always written.
         keep: what an earlier run has finished.
@@ -51,6 +54,8 @@ class Request:
     codec: str | None
     network: str | None
     weights: str | None
+    edge: str | None
+    threads: int
     quality: float | None
     target_bytes: int | None
     effort: int
@@ -58,6 +63,37 @@ class Request:
     max_pixels: int
     folder: str | None
     keep: bool
+
+
+class PictureCodec(Protocol):
+    """What encodes pictures: a `FeatureCodec`, or on a device a `featcodec.edge.Encoder`."""
+
+    @property
+    def fingerprint(self) -> bytes: ...
+    @property
+    def encoder_digest(self) -> str: ...
+
+    def encode(
+        self,
+        image: ImageLike,
+        *,
+        quality: float | None,
+        target_bytes: int | None,
+        effort: int,
+        metadata: Mapping[str, object] | None,
+        max_pixels: int,
+    ) -> bytes: ...
+
+
+def codec_for_request(request: Request) -> PictureCodec:
+    """The codec that a run encodes with; what is missing for it is one error, not one of each picture."""
+    if request.edge is not None:
+        from featcodec.edge import Encoder as EdgeEncoder
+
+        return EdgeEncoder(request.edge, threads=request.threads)
+    codec = codec_of(request.codec, network=request.network, weights=request.weights)
+    _ = codec.network
+    return codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +190,7 @@ class Encoder:
         ledger: of the folder; None for a single file.
     """
 
-    def __init__(self, codec: FeatureCodec, request: Request, ledger: Ledger | None):
+    def __init__(self, codec: PictureCodec, request: Request, ledger: Ledger | None):
         self._codec, self._request, self._ledger = codec, request, ledger
         self._recipe = _recipe(codec, request)
 
@@ -223,15 +259,15 @@ def _done(job: Job, status: str, data: bytes, read: int, began: float, why: str)
     return Done(job, status, len(data), header, read, time.monotonic() - began, why)
 
 
-def _recipe(codec: FeatureCodec, request: Request) -> str:
+def _recipe(codec: PictureCodec, request: Request) -> str:
     """All that the bytes of a file depend on beside the picture, as a hash."""
-    from featcodec.codec.feature_codec import DEFAULT_QUALITY
+    from featcodec.codec.symbol_codec import DEFAULT_QUALITY
 
     step: int | None = None
     if request.target_bytes is None:
         step = quality_to_step(DEFAULT_QUALITY if request.quality is None else request.quality)
     size = [step, request.target_bytes, request.effort]
-    of = [VERSION, codec.fingerprint.hex(), codec.file.encoder_digest, *size, request.metadata]
+    of = [VERSION, codec.fingerprint.hex(), codec.encoder_digest, *size, request.metadata]
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 

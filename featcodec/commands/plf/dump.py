@@ -88,7 +88,7 @@ def _arrays(report: Report, arguments: argparse.Namespace) -> dict[str, NDArray[
     arrays: dict[str, NDArray[Any]] = {"symbols": decoded.symbols.y, "side": decoded.symbols.z}
     if arguments.latents is not None:
         step = report.stream.header.quality_step
-        arrays["latents"] = decoded.codec.latents_of(decoded.symbols, step).numpy()
+        arrays["latents"] = decoded.codec.latent_array(decoded.symbols, step)
     return arrays
 
 

@@ -76,7 +76,7 @@ def _as_json(decoded: Decoded, bits: Rate, drawing: str | None) -> dict[str, obj
         "unit": "bits",
         "payload_bits": bits.payload,
         "ideal_bits": bits.ideal,
-        "latent_stride": decoded.codec.file.config.latent_stride,
+        "latent_stride": decoded.codec.config.latent_stride,
         "positions": bits.positions.round(3).tolist(),
         "y_channels": bits.y.bits.sum((1, 2)).round(3).tolist(),
         "z_channels": bits.z.bits.sum((1, 2)).round(3).tolist(),
