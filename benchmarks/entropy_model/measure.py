@@ -69,7 +69,7 @@ def decoding(codec: featcodec.FeatureCodec, path: Path, picture: CodedPicture) -
     return {
         "whole": milliseconds(lambda: codec.decode(data)),
         "symbols": milliseconds(lambda: codec.decode_latents(data)),
-        "h_s": milliseconds(lambda: codec._predict(z, height, width)),
+        "h_s": milliseconds(lambda: codec.model.h_s(z, height, width)),
     }
 
 
