@@ -14,7 +14,7 @@ from featcodec.errors import CodecFileError
 from featcodec.networks.cut_network import CutNetwork
 from featcodec.training.hyperprior import CodecModel
 
-__all__ = ["export"]
+__all__ = ["export", "hyperprior_tensors"]
 
 
 def export(
@@ -54,19 +54,30 @@ def export(
 
 @torch.no_grad()
 def _tensors(model: CodecModel) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for part in ("g_a", "g_s", "h_a"):
-        tensors |= {f"{part}.{k}": v.half() for k, v in getattr(model, part).state_dict().items()}
+    tensors = _halves(model, "g_a") | _halves(model, "g_s")
+    tensors["inverse_gains"] = model.inverse_gains().float()
+    return tensors | hyperprior_tensors(model) | _table_tensors("tables_y", model.tables_y())
+
+
+@torch.no_grad()
+def hyperprior_tensors(model: CodecModel) -> dict[str, Tensor]:
+    """What a codec file holds of h_a, h_s and the prior of z.
+
+    Raises:
+        CodecFileError: weights of h_s that are no integers of 32 bits.
+    """
+    tensors = _halves(model, "h_a")
     weights, biases = model.h_s.integers()
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         if not bool(weight.isfinite().all()) or not float(bias.abs().max()) < 1 << 31:  # NaN, too
             raise CodecFileError(f"hyper-synthesis, layer {i}: got weights that do not fit into integers")
         tensors[f"h_s.weight.{i}"] = weight.to(torch.int16)
         tensors[f"h_s.bias.{i}"] = bias.to(torch.int32)
-    tensors["inverse_gains"] = model.inverse_gains().float()
-    return (
-        tensors | _table_tensors("tables_z", model.tables_z()) | _table_tensors("tables_y", model.tables_y())
-    )
+    return tensors | _table_tensors("tables_z", model.tables_z())
+
+
+def _halves(model: CodecModel, part: str) -> dict[str, Tensor]:
+    return {f"{part}.{k}": v.half() for k, v in getattr(model, part).state_dict().items()}
 
 
 def _table_tensors(name: str, tables: Tables) -> dict[str, Tensor]:

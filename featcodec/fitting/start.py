@@ -31,6 +31,7 @@ __all__ = [
     "mean_tail",
     "metric_task",
     "set_closed_form",
+    "set_codec",
     "set_statistics",
     "set_weights",
 ]
@@ -147,41 +148,49 @@ def set_weights(
 ) -> None:
     """Sets the weights to those of a finished codec, or to the mean of several.
 
-    Codecs that were fitted on from one another lie in one basin, and their mean lies lower in it than each of
-    them (`Wortsman et al. 2022 <https://arxiv.org/abs/2203.05482>`_).
-
     A codec file keeps of the factorized prior what it says of whole numbers only: the prior is fitted
     afresh, to the side information of some pictures.
 
     Args:
         model: of the files' widths; it may have more latents.
-        files: the codecs; one at least.
+        files: as `set_codec` takes them.
         features: (B, C, h, w) of training pictures.
         wider: for more latents, statistics of the features and the task's weights at the qualities: see
             `featcodec.training.widening`.
     """
+    set_codec(model, files)
     count = files[0].config.widths.latents
-    with torch.no_grad():
-        h_s = (
-            _wider(
-                [_mean(layer) for layer in zip(*(getattr(f, kind) for f in files), strict=True)], list(own)
-            )
-            for kind, own in (("h_s_weights", model.h_s.weights), ("h_s_biases", model.h_s.biases))
-        )
-        model.h_s.set_integers(*h_s)
-        for name in ("g_a", "g_s", "h_a"):
-            states = [getattr(file, name).state_dict() for file in files]
-            mean = {key: _mean([s[key] for s in states]) for key in states[0]}
-            own = getattr(model, name).state_dict()  # a codec of format 1 has no linear path
-            every = {key: _into(value, mean[key]) if key in mean else 0 * value for key, value in own.items()}
-            getattr(model, name).load_state_dict(every)
-        gains = _mean([-file.tensors["inverse_gains"].log2() for file in files])
-        model.log_gain.copy_(_into(model.log_gain, gains))
     if wider and count < model.widths.latents:
         widen(model, count, wider[0], features, wider[1])
     with torch.no_grad():
         y = model.g_a(features[:LATENTS])
     fit_prior(model, y)
+
+
+@torch.no_grad()
+def set_codec(model: CodecModel, files: Sequence[CodecFile]) -> None:
+    """Sets what a codec file keeps, all but the prior of z; what more latents add is 0.
+
+    Codecs that were fitted on from one another lie in one basin, and their mean lies lower in it than each of
+    them (`Wortsman et al. 2022 <https://arxiv.org/abs/2203.05482>`_).
+
+    Args:
+        model: of the files' widths; it may have more latents.
+        files: the codecs, of which the mean is taken; one at least.
+    """
+    h_s = (
+        _wider([_mean(layer) for layer in zip(*(getattr(f, kind) for f in files), strict=True)], list(own))
+        for kind, own in (("h_s_weights", model.h_s.weights), ("h_s_biases", model.h_s.biases))
+    )
+    model.h_s.set_integers(*h_s)
+    for name in ("g_a", "g_s", "h_a"):
+        states = [getattr(file, name).state_dict() for file in files]
+        mean = {key: _mean([s[key] for s in states]) for key in states[0]}
+        own = getattr(model, name).state_dict()  # a codec of format 1 has no linear path
+        every = {key: _into(value, mean[key]) if key in mean else 0 * value for key, value in own.items()}
+        getattr(model, name).load_state_dict(every)
+    gains = _mean([-file.tensors["inverse_gains"].log2() for file in files])
+    model.log_gain.copy_(_into(model.log_gain, gains))
 
 
 def mean_tail(files: Sequence[CodecFile]) -> dict[str, Tensor]:
