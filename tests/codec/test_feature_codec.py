@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from range_coder_reference import RangeDecoder, Table, decode, decode_part
 from test_transforms import reference
 
-from featcodec.codec import feature_codec as codec
 from featcodec.codec import symbol_codec
 from featcodec.codec.codec_file import CodecConfig, CodecFile, network_of
 from featcodec.codec.effort import DEFAULT_EFFORT, EFFORTS
