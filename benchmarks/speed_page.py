@@ -68,16 +68,17 @@ class _Aim:
 
     figure: str
     before: str
-    aim: float
+    aim: float | None  # None: none was set
     unit: str
     read: Callable[[dict[str, Any]], float]
     at_least: bool = False
 
     def row(self, found: dict[str, Any]) -> str:
-        got = self.read(found)
-        reached = got >= self.aim if self.at_least else got <= self.aim
-        word = "reached" if reached else "**missed**"
-        return f"| {self.figure} | {self.before} | {self.aim:g}{self.unit} | {got:.3g}{self.unit} | {word} |"
+        got, aim, word = self.read(found), "none", ""
+        if self.aim is not None:
+            reached = got >= self.aim if self.at_least else got <= self.aim
+            aim, word = f"{self.aim:g}{self.unit}", "reached" if reached else "**missed**"
+        return f"| {self.figure} | {self.before} | {aim} | {got:.3g}{self.unit} | {word} |"
 
 
 def _ratio(name: str) -> Callable[[dict[str, Any]], float]:
@@ -111,7 +112,7 @@ _AIMS = (
     _Aim("entropy encoding, large picture", "unknown", 50, " Msym/s", _symbols("featcodec encode"), True),
     _Aim("entropy decoding, large picture", "unknown", 50, " Msym/s", _symbols("featcodec decode"), True),
     _Aim("boxes at 0.25, against the tail", "unknown", 0.1, " x", _ratio("boxes at 0.25 / tail")),
-    _Aim("boxes at 0.001, against the tail", "above 1 x", 1.0, " x", _ratio("boxes at 0.001 / tail")),
+    _Aim("boxes at 0.001, against the tail", "above 1 x", None, " x", _ratio("boxes at 0.001 / tail")),
 )
 
 
@@ -121,7 +122,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     facts = {**made["versions"], **{k: made[k] for k in ("command", "machine", "commit", "date")}}
     parts = [
         INTRO.format(quality=result["quality"], **facts),
-        "## Aims\n\nOn two cores, at 416 px:",
+        '## Aims\n\nOn two cores, at 416 px; what stands under "before" comes from earlier runs, not from this one:',
         _table(("figure", "before", "aim", "measured", ""), [a.row(two) for a in _AIMS]),
         EXACT,
         MISSED,

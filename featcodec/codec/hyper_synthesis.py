@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 __all__ = ["HyperSynthesis", "IntegerUnits", "exact_below", "largest_input", "worst_partial_sums"]
 
+# a product is made of blocks of so many rows, each of at most so many multiplications: see `_product`
+ROWS, MULTIPLICATIONS = 64, 1 << 18
 Ints = NDArray[np.int32]
 Floats = NDArray[np.floating[Any]]
 
@@ -83,7 +83,9 @@ def _reach(weight: Any, bias: Any, inputs: tuple[int, int], divisor: int) -> tup
 
 
 def largest_input(weight: Any, bias: Any, signed: bool, divisor: int, limit: int) -> int:
-    """The largest input of a layer with which all its partial sums stay below `limit`; negative if none does.
+    """The largest input of a layer, up to `limit`, with which all its partial sums stay below that.
+
+    It is negative if there is none.
 
     Args:
         weight, bias: of the layer, whole numbers.
@@ -99,10 +101,12 @@ def largest_input(weight: Any, bias: Any, signed: bool, divisor: int, limit: int
     """
     unit = _reach(weight, bias, (-1 if signed else 0, 1), divisor)
     still = _reach(weight, bias, (0, 0), divisor)
-    return min(
-        int(((limit - 1 - at) // np.maximum(grown - at, 1)).min())  # a sum grows in proportion to its inputs
-        for grown, at in zip(unit, still, strict=True)
-    )
+    found = limit  # where no weight is other than 0
+    for grown, at in zip(unit, still, strict=True):
+        room, slope = limit - 1 - at, grown - at  # a sum grows in proportion to its inputs
+        reached = np.where(slope > 0, room // np.maximum(slope, 1), np.where(room < 0, -1, limit))
+        found = min(found, int(reached.min()))
+    return found
 
 
 def _whole(values: Any) -> NDArray[np.int64]:
@@ -111,14 +115,18 @@ def _whole(values: Any) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer as a matrix, in float32 for inputs up to `single`, which no sum of theirs makes round."""
+    """One layer as a matrix, in float32 for inputs up to `single`, which no sum of theirs makes round.
 
+    Below its outputs it has rows of zeros, up to whole blocks.
+    """
+
+    outputs: int
     single: int
     narrow: NDArray[np.float32]
     wide: NDArray[np.float64]
 
     def carrier(self, largest: int) -> Floats:
-        """The matrix (outputs, inputs + 1) that is exact for inputs of that magnitude."""
+        """The matrix (outputs and zeros, inputs + 1) that is exact for inputs of that magnitude."""
         return self.narrow if largest <= self.single else self.wide
 
 
@@ -171,18 +179,16 @@ class HyperSynthesis:
             Rows of the scale table (M, height, width), 0 to 63, and means of that shape in units of the
             latents (multiples of 1/16).
         """
-        with _one_thread().limit(limits=1):
-            return self._predict(z, height, width)
-
-    def _predict(self, z: Ints, height: int, width: int) -> tuple[Ints, NDArray[np.float64]]:
         k = IntegerUnits
         x: Ints | Floats = z
         for layer in self._layers[:2]:
-            x = _doubled(x, layer.carrier(_magnitude(x)))
-        matrix = self._layers[2].carrier(_magnitude(x))
-        columns = np.ones((len(x) + 1, height * width), matrix.dtype)
-        columns[:-1].reshape(-1, height, width)[:] = x[:, :height, :width]
-        index, mean = (matrix @ columns).reshape(2, -1, height, width)  # in 1/16, not yet rounded
+            x = _doubled(x, layer)
+        last = self._layers[2]
+        matrix = last.carrier(_magnitude(x))
+        columns = np.ones((len(x) + 1, height, width), matrix.dtype)
+        columns[:-1] = x[:, :height, :width]
+        # in 1/16, not yet rounded
+        index, mean = _product(matrix, columns)[: last.outputs].reshape(2, -1, height, width)
         # the index moves a whole row for 1/16: finer steps would be lost in the table anyway. Whole numbers
         # that are not negative are rounded down by what makes integers of them
         rows = np.minimum(np.maximum(index, 0, out=index), k.SCALES - 1, out=index).astype(np.int32)
@@ -195,7 +201,8 @@ def _layer(weight: Any, bias: Any, inputs: tuple[int, int], divisor: int, double
     matrix = _phases(w) if doubles else w[:, :, 0, 0]
     constants = np.resize(b + divisor // 2, (len(matrix), 1))  # again for every phase
     wide = np.concatenate([matrix, constants], 1) / divisor
-    return _Layer(single, wide.astype(np.float32), wide)
+    wide = np.pad(wide, ((0, -len(matrix) % ROWS), (0, 0)))
+    return _Layer(len(matrix), single, wide.astype(np.float32), wide)
 
 
 def _phases(weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -210,14 +217,14 @@ def _phases(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     return phases.reshape(4 * o, 4 * i)
 
 
-def _doubled(x: Ints | Floats, matrix: Floats) -> Floats:
+def _doubled(x: Ints | Floats, layer: _Layer) -> Floats:
     """One doubling layer: whole numbers (I, h, w) to activations (O, 2h, 2w)."""
-    (i, h, w), o = x.shape, len(matrix) // 4
+    (i, h, w), o, matrix = x.shape, layer.outputs // 4, layer.carrier(_magnitude(x))
     columns = np.zeros((4 * i + 1, h + 1, w + 1), matrix.dtype)
     columns[-1] = 1
     for n, (r, c) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):  # x with a border of zeros, shifted
         columns[n * i : (n + 1) * i, 1 - r : h + 1 - r, 1 - c : w + 1 - c] = x
-    sums = matrix @ columns.reshape(len(columns), -1)
+    sums = _product(matrix, columns)[: layer.outputs]
     sums = np.minimum(np.maximum(sums, 0, out=sums), IntegerUnits.LIMIT_ACTIVATION, out=sums)
     sums = np.floor(sums, out=sums).reshape(2, 2, o, h + 1, w + 1)
     doubled = np.empty((o, h, 2, w, 2), matrix.dtype)
@@ -227,10 +234,28 @@ def _doubled(x: Ints | Floats, matrix: Floats) -> Floats:
     return doubled.reshape(o, 2 * h, 2 * w)
 
 
-@cache
-def _one_thread() -> ThreadpoolController:
-    """The libraries behind NumPy's products: on so small ones their threads wait for those of torch."""
-    return ThreadpoolController().select(user_api="blas")
+def _product(matrix: Floats, columns: Floats) -> Floats:
+    """Matrix (R, K), R a multiple of `ROWS`, times columns (K, h, w): (R, h w).
+
+    OpenBLAS, which NumPy brings, multiplies up to `MULTIPLICATIONS` in the thread that calls it. Its
+    threads and those of torch, which wait for the next convolution without giving up their cores, would stand
+    in each other's way for milliseconds.
+    """
+    rows, depth = matrix.shape
+    flat = columns.reshape(depth, -1)
+    count = flat.shape[1]
+    out = np.empty((rows, count), matrix.dtype)
+    tall, wide = matrix.reshape(-1, ROWS, depth), max(1, MULTIPLICATIONS // (ROWS * depth))
+    whole = count // wide * wide
+    if whole:
+        np.matmul(
+            tall[:, None],
+            flat[:, :whole].reshape(depth, -1, wide).swapaxes(0, 1),
+            out=out[:, :whole].reshape(len(tall), ROWS, -1, wide).swapaxes(1, 2),
+        )
+    if whole < count:
+        np.matmul(tall, flat[:, whole:], out=out.reshape(len(tall), ROWS, count)[..., whole:])
+    return out
 
 
 def _magnitude(x: Ints | Floats) -> int:

@@ -664,6 +664,11 @@ def test_the_committed_document_is_what_the_committed_results_give(make_docs):
         assert (ROOT / "docs" / target).exists(), target
 
 
+def test_the_committed_page_of_speed_is_what_the_committed_run_gives(make_docs):
+    text = (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+    assert text == make_docs.speed_page.to_markdown(make_docs.speed()), "run python benchmarks/make_docs.py"
+
+
 def test_the_document_takes_results_in_the_order_of_their_names(make_docs, tmp_path):
     for name in ("b", "a"):
         (tmp_path / f"bench-{name}.json").write_text(to_json(replace(small(), network=name)))

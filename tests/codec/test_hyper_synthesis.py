@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_transforms import EXTREME, LATENTS, ORDINARY, SIDE, Network, network, reference, symbols
@@ -108,6 +108,18 @@ def test_what_lies_beyond_the_crop_is_computed_before_it_is_cut_off(n: Network) 
     assert part.shape == (LATENTS, 9, 10)
 
 
+@pytest.mark.parametrize(("rows", "depth"), [(64, 1), (128, 300), (64, 5000)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 9), (37, 40)])
+def test_products_in_blocks_are_those_of_the_whole(rows: int, depth: int, height: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    for carrier in (np.float32, np.float64):
+        matrix = rng.integers(-9, 10, (rows, depth)).astype(carrier)
+        columns = rng.integers(-9, 10, (depth, height, width)).astype(carrier)
+        found = hyper_synthesis._product(matrix, columns)
+        assert found.dtype == carrier
+        assert np.array_equal(found, matrix @ columns.reshape(depth, -1))
+
+
 # ---- the bound
 
 
@@ -174,6 +186,8 @@ def test_a_carrier_holds_every_whole_number_below_its_limit_and_not_the_one_behi
 
 
 @pytest.mark.parametrize("limit", [1, 100, 1 << 24])
+@example(weights=[1], bias=-9, signed=False)
+@example(weights=[0, 0], bias=9, signed=True)
 @given(
     weights=st.lists(st.integers(-300, 300), min_size=1, max_size=4),
     bias=st.integers(-3000, 3000),
@@ -185,7 +199,7 @@ def test_the_largest_input_is_the_last_with_which_the_worst_sums_stay_below_the_
     weight, rows = np.array(weights).reshape(1, -1, 1, 1), np.array([bias])
     found = largest_input(weight, rows, signed, 16, limit)
     for largest, below in ((found, True), (found + 1, False)):
-        if largest < 0 or not any(weights):
+        if largest < 0 or largest > limit:
             continue
         inputs = (-largest if signed else 0, largest)
         terms = [max(w * x for x in inputs) for w in weights] + [max(bias, 0), 8]
