@@ -122,7 +122,8 @@ def to_markdown(result: dict[str, Any]) -> str:
     facts = {**made["versions"], **{k: made[k] for k in ("command", "machine", "commit", "date")}}
     parts = [
         INTRO.format(quality=result["quality"], **facts),
-        '## Aims\n\nOn two cores, at 416 px; what stands under "before" comes from earlier runs, not from this one:',
+        '## Aims\n\nOn two cores, at 416 px; what stands under "before" comes from earlier runs, not from '
+        "this one:",
         _table(("figure", "before", "aim", "measured", ""), [a.row(two) for a in _AIMS]),
         EXACT,
         MISSED,
